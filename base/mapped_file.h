@@ -1,0 +1,35 @@
+// A file mapped read-only into memory.
+//
+// Thread-safe: immutable after construction.
+#ifndef PROMPTDB_BASE_MAPPED_FILE_H_
+#define PROMPTDB_BASE_MAPPED_FILE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string_view>
+
+namespace promptdb {
+
+class MappedFile {
+ public:
+  // Throws Error(kIo) that names the path when it is absent, unreadable, or no regular file.
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_BASE_MAPPED_FILE_H_

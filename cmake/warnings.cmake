@@ -1,0 +1,9 @@
+# promptdb_library(name SOURCES…): a static library of our own code, where a warning is an error.
+function(promptdb_warnings target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Werror -Wno-missing-field-initializers)
+endfunction()
+
+function(promptdb_library name)
+  add_library(promptdb_${name} STATIC ${ARGN})
+  promptdb_warnings(promptdb_${name})
+endfunction()
