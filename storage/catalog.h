@@ -1,0 +1,44 @@
+// Models and schemas, kept as JSON rows in RocksDB. Every change is one durable, atomic write.
+//
+// Thread-safe; readers get copies.
+#ifndef PROMPTDB_STORAGE_CATALOG_H_
+#define PROMPTDB_STORAGE_CATALOG_H_
+
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "storage/rocks.h"
+#include "storage/schema_definition.h"
+
+namespace promptdb {
+
+class Catalog {
+ public:
+  // `rocks` is borrowed. Reads all rows; throws Error(kCorrupt) that names a row it can't read.
+  explicit Catalog(Rocks* rocks);
+
+  std::optional<ModelDefinition> FindModel(std::string_view name) const;
+  std::optional<SchemaDefinition> FindSchema(std::string_view name) const;
+  std::vector<ModelDefinition> Models() const;    // by name
+  std::vector<SchemaDefinition> Schemas() const;  // by name
+
+  // Adds or replaces.
+  void PutModel(const ModelDefinition& model);
+  void PutSchema(const SchemaDefinition& schema);
+  // Drops the model and, in the same write, the schemas named.
+  void DropModel(std::string_view name, const std::vector<std::string>& schemas);
+  void DropSchema(std::string_view name);
+
+ private:
+  Rocks* rocks_;
+  mutable std::mutex mutex_;
+  std::map<std::string, ModelDefinition, std::less<>> models_;    // guarded by mutex_
+  std::map<std::string, SchemaDefinition, std::less<>> schemas_;  // guarded by mutex_
+};
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_STORAGE_CATALOG_H_

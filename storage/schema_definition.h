@@ -1,0 +1,63 @@
+// A prompt schema as the catalog keeps it: names checked, files read in, nothing tokenized.
+#ifndef PROMPTDB_STORAGE_SCHEMA_DEFINITION_H_
+#define PROMPTDB_STORAGE_SCHEMA_DEFINITION_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace promptdb {
+
+enum class ChatRole { kNone, kSystem, kUser, kAssistant };
+
+std::string_view ChatRoleName(ChatRole role);  // "", "system", "user", "assistant"
+
+struct ParameterDefinition {
+  std::string name;
+  int tokens = 0;
+  std::optional<std::string> default_value;
+};
+
+struct PartDefinition {
+  enum class Kind { kText, kModule, kUnion, kRole };
+  Kind kind = Kind::kText;
+  std::string name;                    // kModule, kUnion
+  ChatRole role = ChatRole::kNone;     // kRole
+  std::string text;                    // kText, kModule without children
+  std::string source_file;             // where kModule AS FILE was read from; for people
+  std::vector<ParameterDefinition> parameters;
+  std::vector<PartDefinition> children;  // kUnion, kRole, kModule made of parts
+};
+
+struct ScaffoldDefinition {
+  std::string name;
+  std::vector<std::string> members;  // paths, "parent.child"
+};
+
+struct SchemaDefinition {
+  std::string name;
+  std::string model;
+  std::string separator;  // inserted between parts
+  std::vector<PartDefinition> parts;
+  std::vector<ScaffoldDefinition> scaffolds;
+  int64_t created_at = 0;  // seconds since 1970
+};
+
+struct ModelDefinition {
+  std::string name;
+  std::string path;           // absolute
+  std::string dtype;          // "stored", "f32", "bf16"
+  std::string kv_dtype;       // "f32", "bf16"
+  std::string chat_template;  // "auto", "plain", "llama2", …
+  std::string architecture;   // for people, as are the next ones
+  int64_t parameters = 0;
+  int context_length = 0;
+  std::string content_digest;   // hex, of the checkpoint's files when they had this fingerprint:
+  std::string fingerprint;      // sizes and times of the files
+  int64_t created_at = 0;       // seconds since 1970
+};
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_STORAGE_SCHEMA_DEFINITION_H_
