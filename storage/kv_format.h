@@ -65,7 +65,7 @@ struct BlockHeader {
   uint64_t payload_bytes = 0;
   uint8_t payload_digest[16] = {};  // Digest::ToBytes() of DigestBytes(payload)
   uint8_t header_digest[16] = {};   // of the bytes before this field
-  uint8_t padding[24] = {};
+  uint8_t padding[32] = {};
 };
 static_assert(sizeof(BlockHeader) == kBlockHeaderBytes);
 

@@ -1,0 +1,40 @@
+// Attention over a list of KV slices: blocked, online softmax, no mask tensors, nothing concatenated.
+//
+// Source: Milakov & Gimelshein, "Online normalizer calculation for softmax" (2018); the blocking over
+// keys is that of FlashAttention (Dao et al., 2022) and, for few queries, Flash-Decoding (2023).
+//
+// Thread-safe: no state. Uses up to at::get_num_threads()-many OpenMP threads.
+#ifndef PROMPTDB_EXECUTOR_ATTENTION_H_
+#define PROMPTDB_EXECUTOR_ATTENTION_H_
+
+#include <span>
+
+#include "storage/kv_segment.h"
+
+namespace promptdb {
+
+// Queries that see the same keys, but for the causal tail.
+struct AttentionGroup {
+  const float* q = nullptr;  // [rows, heads, head_dim] f32, rotated, not scaled
+  float* out = nullptr;      // [rows, heads, head_dim] f32
+  int rows = 0;
+  // Keys in order. Every row sees all tokens of the first slices; of the last `causal_tokens` tokens
+  // of the list, which are the rows' own segment, row r sees the first causal_tokens - rows + 1 + r.
+  std::span<const KvSlice> slices;
+  int causal_tokens = 0;  // 0: no causal part; else >= rows
+};
+
+struct AttentionShape {
+  int heads = 0;
+  int kv_heads = 0;
+  int head_dim = 0;
+  KvDtype dtype = KvDtype::kBf16;
+  float scale = 1.0f;  // 1 / sqrt(head_dim)
+};
+
+// Computes `out` for every group.
+void Attend(const AttentionShape& shape, std::span<const AttentionGroup> groups);
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_EXECUTOR_ATTENTION_H_

@@ -1,0 +1,45 @@
+// How a statement's outcome reaches whoever ran it: rows, streamed text, notices, progress.
+#ifndef PROMPTDB_EXECUTOR_RESULT_H_
+#define PROMPTDB_EXECUTOR_RESULT_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/progress.h"
+
+namespace promptdb {
+
+// NULL, or a value of a column's type.
+using Value = std::variant<std::monostate, bool, int64_t, double, std::string>;
+
+struct Column {
+  enum class Type { kText, kInteger, kReal, kBoolean };
+  std::string name;
+  Type type = Type::kText;
+};
+
+// Receives one statement's outcome. Calls come in this order, on the thread that runs the statement:
+//   OnColumns, then OnRow*, for a statement with rows;   OnDone at the end of each that succeeds.
+// OnTextPiece, OnNotice and OnProgress may come at any time before OnDone. A statement that fails
+// throws Error out of the session instead of calling OnDone.
+class ResultSink : public ProgressListener {
+ public:
+  virtual void OnColumns(const std::vector<Column>& columns) = 0;
+  virtual void OnRow(const std::vector<Value>& row) = 0;
+  // Generated text as it comes: whole UTF-8 characters. Joined, it is the row's `text`.
+  virtual void OnTextPiece(std::string_view piece) = 0;
+  // Something worth telling that is no result: "model file changed; its states are not used".
+  virtual void OnNotice(std::string_view notice) = 0;
+  // `tag`: what was done, as PostgreSQL says it: "CREATE SCHEMA", "SELECT 1".
+  virtual void OnDone(std::string_view tag) = 0;
+};
+
+// As a person reads it in a table cell: NULL is "", reals have the digits they need, up to 3 decimals.
+std::string FormatValue(const Value& value);
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_EXECUTOR_RESULT_H_

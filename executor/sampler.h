@@ -1,0 +1,37 @@
+// Picks the next token from logits.
+#ifndef PROMPTDB_EXECUTOR_SAMPLER_H_
+#define PROMPTDB_EXECUTOR_SAMPLER_H_
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace promptdb {
+
+struct SamplingOptions {
+  double temperature = 0;  // 0: greedy, the lowest id among equals
+  int top_k = 0;           // 0: off
+  double top_p = 1.0;      // 1: off
+  double min_p = 0;        // 0: off; relative to the likeliest token's probability
+  double repetition_penalty = 1.0;  // 1: off; Keskar et al., "CTRL" (2019)
+  uint64_t seed = 0;
+};
+
+// One per generation: the random sequence depends on the seed alone (an own generator, PCG or
+// splitmix64, so that every platform and library version draws the same). Not thread-safe.
+class Sampler {
+ public:
+  explicit Sampler(const SamplingOptions& options);
+
+  // `history`: the prompt's and the generated tokens, for the repetition penalty. Filters apply in
+  // the order penalty, temperature, top_k, top_p, min_p.
+  int32_t Sample(std::span<const float> logits, std::span<const int32_t> history);
+
+ private:
+  SamplingOptions options_;
+  uint64_t state_;
+};
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_EXECUTOR_SAMPLER_H_

@@ -1,0 +1,65 @@
+// The engine as its users see it: a Database that is open in a folder, and Sessions that run
+// statements on it.
+#ifndef PROMPTDB_EXECUTOR_SESSION_H_
+#define PROMPTDB_EXECUTOR_SESSION_H_
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "executor/result.h"
+#include "parser/ast.h"
+
+namespace promptdb {
+
+// Thread-safe. Holds the catalog, the cache of attention states, and the models that are loaded.
+class Database {
+ public:
+  // Opens or creates. Throws Error (kBusy when another process has it open).
+  explicit Database(const std::filesystem::path& folder);
+  ~Database();
+
+  const std::filesystem::path& folder() const;
+
+  struct Rep;
+  Rep& rep() { return *rep_; }
+
+ private:
+  std::unique_ptr<Rep> rep_;
+};
+
+// Runs statements one after another. Not thread-safe, but for Cancel().
+class Session {
+ public:
+  // `database` is borrowed.
+  explicit Session(Database* database);
+  ~Session();
+
+  // Parses and runs every statement of `text`, telling `sink` of each. Stops at the first Error,
+  // which it throws; its range is in `text`.
+  void Execute(std::string_view text, ResultSink& sink);
+
+  // Asks the running statement to stop: it ends with Error(kCanceled) within a token. May be called
+  // from a signal handler or another thread. Forgotten if no statement is running.
+  void Cancel();
+
+  // Names of the catalog for completion: models, schemas, and modules as "schema.module".
+  struct Names {
+    std::vector<std::string> models;
+    std::vector<std::string> schemas;
+    std::vector<std::string> modules;
+    std::vector<std::string> settings;
+  };
+  Names CatalogNames() const;
+
+ private:
+  struct Rep;
+  std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_EXECUTOR_SESSION_H_

@@ -1,0 +1,82 @@
+// The forward pass of a Llama-family decoder over token ids, position ids and lists of KV segments.
+//
+// Who attends to whom is said by lists, not by mask tensors: a RowGroup's rows see all tokens of its
+// context spans, and each other causally. A context span may name the `own` segment of another group
+// of the same batch, if that group comes earlier: so a whole prompt of modules, with its block mask,
+// is one batch.
+//
+// Thread-safe: const after Load(); a forward pass writes only the segments it is given.
+#ifndef PROMPTDB_EXECUTOR_TRANSFORMER_H_
+#define PROMPTDB_EXECUTOR_TRANSFORMER_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/progress.h"
+#include "executor/linear.h"
+#include "model/checkpoint.h"
+#include "storage/kv_segment.h"
+
+namespace promptdb {
+
+// Tokens [begin, end) of a segment. `segment` is borrowed.
+struct KvSpan {
+  const KvSegment* segment = nullptr;
+  int begin = 0;
+  int end = 0;
+};
+
+// Rows of a batch that extend one segment.
+struct RowGroup {
+  int rows = 0;                 // consecutive rows of the batch, after the rows of earlier groups
+  std::vector<KvSpan> context;  // what all of them see
+  KvSegment* own = nullptr;     // borrowed; grown by `rows` tokens, which also see it causally,
+                                // together with the tokens it held before
+};
+
+struct ForwardBatch {
+  std::vector<int32_t> tokens;     // [rows]
+  std::vector<int32_t> positions;  // [rows]; those of a group continue own's positions
+  std::vector<RowGroup> groups;    // their rows sum up to the batch's
+  std::vector<int32_t> logits_of;  // the rows whose logits are wanted, ascending
+};
+
+class Transformer {
+ public:
+  struct Options {
+    std::optional<WeightDtype> dtype;  // nullopt: as stored (f16 and q8_0 become f32)
+    KvDtype kv_dtype = KvDtype::kBf16;
+  };
+
+  // Keeps `checkpoint` (its mapping may hold the weights).
+  static std::unique_ptr<Transformer> Load(std::shared_ptr<const Checkpoint> checkpoint,
+                                           const Options& options, ProgressListener* progress);
+  ~Transformer();
+
+  const ModelConfig& config() const;
+  const KvShape& kv_shape() const;
+  WeightDtype weight_dtype() const;
+  int64_t weight_bytes() const;
+  int64_t parameters() const;
+
+  // Runs the batch; returns logits [logits_of.size(), vocab] f32. Long batches are cut into pieces of
+  // rows that bound the working memory; `progress`, if given, hears of each (in tokens) and may
+  // cancel between them (Error(kCanceled); the segments are then of no use).
+  std::vector<float> Forward(const ForwardBatch& batch, ProgressListener* progress = nullptr) const;
+
+  // Floating-point operations of computing `rows` new tokens that see, on average, `keys` keys:
+  // multiplications and additions count one each; the output head is left out.
+  double Flops(int64_t rows, double keys) const;
+
+ private:
+  struct Rep;
+  explicit Transformer(std::unique_ptr<Rep> rep);
+  std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_EXECUTOR_TRANSFORMER_H_
