@@ -1,0 +1,100 @@
+// Writes a tiny random model for shell tests and the tour of the README.
+//
+//   make_tiny_model OUT.gguf|OUT_FOLDER [--arch llama|mistral|qwen2|qwen3] [--dtype
+//   f32|f16|bf16|q8_0]
+//                   [--seed N] [--layers N] [--dim N] [--hidden N] [--heads N] [--kv-heads N]
+//                   [--head-dim N] [--vocab N] [--context N] [--shards N] [--tied]
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <string>
+
+#include "tests/support/tiny_checkpoint.h"
+
+namespace {
+
+constexpr char kUsage[] =
+    "usage: make_tiny_model OUT.gguf|OUT_FOLDER [--arch llama|mistral|qwen2|qwen3]\n"
+    "  [--dtype f32|f16|bf16|q8_0] [--seed N] [--layers N] [--dim N] [--hidden N] [--heads N]\n"
+    "  [--kv-heads N] [--head-dim N] [--vocab N] [--context N] [--shards N] [--tied]\n";
+
+int Usage() {
+  std::cerr << kUsage;
+  return 2;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using promptdb::TensorDtype;
+  const std::map<std::string, TensorDtype> kDtypes = {{"f32", TensorDtype::kF32},
+                                                      {"f16", TensorDtype::kF16},
+                                                      {"bf16", TensorDtype::kBf16},
+                                                      {"q8_0", TensorDtype::kQ8_0}};
+  std::string out;
+  std::map<std::string, std::string> options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument == "--help" || argument == "-h") {
+      std::cout << kUsage;
+      return 0;
+    }
+    if (argument == "--tied") {
+      options[argument] = "1";
+    } else if (argument.starts_with("--")) {
+      if (i + 1 == argc) return Usage();
+      options[argument] = argv[++i];
+    } else if (out.empty()) {
+      out = argument;
+    } else {
+      return Usage();
+    }
+  }
+  if (out.empty()) return Usage();
+
+  std::string architecture = "llama";
+  if (options.contains("--arch")) architecture = options["--arch"];
+  if (architecture != "llama" && architecture != "mistral" && architecture != "qwen2" &&
+      architecture != "qwen3") {
+    return Usage();
+  }
+  promptdb::TinyModel model = promptdb::TinyModel::Of(architecture);
+  TensorDtype dtype = TensorDtype::kF32;
+  int seed = 1;
+  int shards = 1;
+  const std::map<std::string, int*> numbers = {
+      {"--seed", &seed},         {"--layers", &model.layers},
+      {"--dim", &model.dim},     {"--hidden", &model.hidden},
+      {"--heads", &model.heads}, {"--kv-heads", &model.kv_heads},
+      {"--vocab", &model.vocab}, {"--head-dim", &model.head_dim},
+      {"--shards", &shards},     {"--context", &model.context}};
+  for (const auto& [name, value] : options) {
+    if (name == "--arch") continue;
+    if (name == "--tied") {
+      model.tied = true;
+    } else if (name == "--dtype") {
+      if (!kDtypes.contains(value)) return Usage();
+      dtype = kDtypes.at(value);
+    } else if (numbers.contains(name)) {
+      char* end = nullptr;
+      const long number = std::strtol(value.c_str(), &end, 10);
+      if (end == value.c_str() || *end != '\0' || number < (name == "--seed" ? 0 : 1) ||
+          number > 1'000'000) {
+        return Usage();
+      }
+      *numbers.at(name) = static_cast<int>(number);
+    } else {
+      return Usage();
+    }
+  }
+  model.seed = static_cast<uint32_t>(seed);
+  if (out.ends_with(".gguf")) {
+    promptdb::WriteGguf(model, out, dtype);
+  } else if (dtype == TensorDtype::kQ8_0) {
+    std::cerr << "make_tiny_model: a Hugging Face folder has no q8_0; write a .gguf file\n";
+    return 2;
+  } else {
+    promptdb::WriteHuggingFace(model, out, dtype, shards);
+  }
+  return 0;
+}

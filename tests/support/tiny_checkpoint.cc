@@ -1,0 +1,485 @@
+#include "tests/support/tiny_checkpoint.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <numbers>
+#include <random>
+
+#include "base/bfloat16.h"
+#include "base/error.h"
+
+namespace promptdb {
+namespace {
+
+using nlohmann::ordered_json;
+
+// std::normal_distribution differs between standard libraries; this does not.
+class Normal {
+ public:
+  explicit Normal(uint32_t seed) : engine_(seed) {}
+
+  double Next() {
+    const double u = (static_cast<double>(engine_()) + 1.0) / 4294967297.0;
+    const double v = static_cast<double>(engine_()) / 4294967296.0;
+    return std::sqrt(-2.0 * std::log(u)) * std::cos(2.0 * std::numbers::pi * v);
+  }
+
+ private:
+  std::mt19937 engine_;
+};
+
+// Every tensor has a seed of its own, so that one more layer leaves the others as they are.
+uint32_t SeedOf(const TinyModel& model, const std::string& name) {
+  uint32_t hash = 2166136261u ^ (model.seed * 0x9e3779b9u);
+  for (unsigned char c : name) hash = (hash ^ c) * 16777619u;
+  return hash;
+}
+
+class WeightMaker {
+ public:
+  explicit WeightMaker(const TinyModel& model) : model_(model) {}
+
+  void Matrix(const std::string& name, const std::string& file_name, int rows, int columns,
+              double scale) {
+    Normal normal(SeedOf(model_, name));
+    TinyTensor tensor{name, file_name, {rows, columns}, {}};
+    tensor.values.resize(static_cast<size_t>(rows) * columns);
+    for (float& value : tensor.values) value = static_cast<float>(normal.Next() * scale);
+    tensors_.push_back(std::move(tensor));
+  }
+
+  // Multiples of `step`, near `mean`: exact in f16 and bf16.
+  void Vector(const std::string& name, const std::string& file_name, int size, double mean,
+              double deviation, double step) {
+    Normal normal(SeedOf(model_, name));
+    TinyTensor tensor{name, file_name, {size}, {}};
+    for (int i = 0; i < size; ++i) {
+      const double value = mean + std::clamp(normal.Next(), -3.0, 3.0) * deviation;
+      tensor.values.push_back(static_cast<float>(std::round(value / step) * step));
+    }
+    tensors_.push_back(std::move(tensor));
+  }
+
+  void ScaleRows(const std::vector<bool>& keep, float scale) {
+    TinyTensor& tensor = tensors_.back();
+    const int64_t columns = tensor.shape[1];
+    for (int64_t row = 0; row < tensor.shape[0]; ++row) {
+      if (keep[row]) continue;
+      for (int64_t i = 0; i < columns; ++i) tensor.values[row * columns + i] *= scale;
+    }
+  }
+
+  std::vector<TinyTensor> Take() { return std::move(tensors_); }
+
+ private:
+  const TinyModel& model_;
+  std::vector<TinyTensor> tensors_;
+};
+
+// What GGUF divides each rotation frequency by, for llama3 scaling.
+std::vector<float> Llama3FrequencyDivisors(const TinyModel& model) {
+  const RopeScaling& scaling = model.rope_scaling;
+  std::vector<float> divisors;
+  for (int i = 0; i < model.head_dim / 2; ++i) {
+    const double frequency = std::pow(model.rope_theta, -2.0 * i / model.head_dim);
+    const double wave_length = 2.0 * std::numbers::pi / frequency;
+    double divisor = 1.0;
+    if (wave_length > scaling.original_context / scaling.low_freq_factor) {
+      divisor = scaling.factor;
+    } else if (wave_length >= scaling.original_context / scaling.high_freq_factor) {
+      const double smooth = (scaling.original_context / wave_length - scaling.low_freq_factor) /
+                            (scaling.high_freq_factor - scaling.low_freq_factor);
+      divisor = 1.0 / ((1.0 - smooth) / scaling.factor + smooth);
+    }
+    divisors.push_back(static_cast<float>(divisor));
+  }
+  return divisors;
+}
+
+template <typename T>
+void AppendRaw(std::string& out, T value) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof(value));
+}
+
+void WriteFile(const std::filesystem::path& path, const std::string& contents) {
+  std::ofstream file(path, std::ios::binary);
+  file.write(contents.data(), static_cast<std::streamsize>(contents.size()));
+  file.close();
+  Check(file.good(), "a tiny checkpoint could not be written");
+}
+
+// The metadata of a GGUF file; the numbers are the format's type codes.
+class GgufMetadata {
+ public:
+  void U32(const std::string& key, uint32_t value) { AppendRaw(Begin(key, 4), value); }
+  void F32(const std::string& key, double value) {
+    AppendRaw(Begin(key, 6), static_cast<float>(value));
+  }
+  void Bool(const std::string& key, bool value) {
+    AppendRaw(Begin(key, 7), static_cast<uint8_t>(value));
+  }
+  void Text(const std::string& key, const std::string& value) { String(Begin(key, 8), value); }
+  void Texts(const std::string& key, const std::vector<std::string>& values) {
+    BeginArray(key, 8, values.size());
+    for (const std::string& value : values) String(bytes_, value);
+  }
+  template <typename T>
+  void Numbers(const std::string& key, uint32_t type, const std::vector<T>& values) {
+    BeginArray(key, type, values.size());
+    for (T value : values) AppendRaw(bytes_, value);
+  }
+
+  static void String(std::string& out, const std::string& value) {
+    AppendRaw(out, static_cast<uint64_t>(value.size()));
+    out += value;
+  }
+
+  const std::string& bytes() const { return bytes_; }
+  uint64_t count() const { return count_; }
+
+ private:
+  std::string& Begin(const std::string& key, uint32_t type) {
+    ++count_;
+    String(bytes_, key);
+    AppendRaw(bytes_, type);
+    return bytes_;
+  }
+  void BeginArray(const std::string& key, uint32_t type, uint64_t size) {
+    AppendRaw(Begin(key, 9), type);
+    AppendRaw(bytes_, size);
+  }
+
+  std::string bytes_;
+  uint64_t count_ = 0;
+};
+
+void PadTo(std::string& bytes, size_t alignment) {
+  bytes.resize((bytes.size() + alignment - 1) / alignment * alignment, '\0');
+}
+
+uint32_t GgufTypeCode(TensorDtype dtype) {
+  switch (dtype) {
+    case TensorDtype::kF32:
+      return 0;
+    case TensorDtype::kF16:
+      return 1;
+    case TensorDtype::kQ8_0:
+      return 8;
+    case TensorDtype::kBf16:
+      return 30;
+  }
+  Check(false, "unknown dtype");
+  return 0;
+}
+
+void AddModelMetadata(const TinyModel& model, GgufMetadata& metadata) {
+  // Mistral has no architecture of its own in GGUF.
+  const std::string architecture = model.architecture == "mistral" ? "llama" : model.architecture;
+  const auto key = [&](const char* name) { return architecture + "." + name; };
+  metadata.Text("general.architecture", architecture);
+  metadata.Text("general.name", "tiny");
+  metadata.U32(key("context_length"), model.context);
+  metadata.U32(key("embedding_length"), model.dim);
+  metadata.U32(key("block_count"), model.layers);
+  metadata.U32(key("feed_forward_length"), model.hidden);
+  metadata.U32(key("attention.head_count"), model.heads);
+  metadata.U32(key("attention.head_count_kv"), model.kv_heads);
+  metadata.U32(key("attention.key_length"), model.head_dim);
+  metadata.U32(key("attention.value_length"), model.head_dim);
+  metadata.U32(key("rope.dimension_count"), model.head_dim);
+  metadata.U32(key("vocab_size"), model.vocab);
+  metadata.F32(key("attention.layer_norm_rms_epsilon"), model.norm_eps);
+  metadata.F32(key("rope.freq_base"), model.rope_theta);
+  if (model.rope_scaling.kind == RopeScaling::Kind::kLinear) {
+    metadata.Text(key("rope.scaling.type"), "linear");
+    metadata.F32(key("rope.scaling.factor"), model.rope_scaling.factor);
+  }
+}
+
+void AddVocabularyMetadata(const TinyModel& model, GgufMetadata& metadata) {
+  const TinyVocabulary vocabulary = MakeTinyVocabulary(model.vocabulary, model.vocab);
+  const bool sentence_piece = vocabulary.kind == TinyVocabularyKind::kSentencePiece;
+  metadata.Text("tokenizer.ggml.model", sentence_piece ? "llama" : "gpt2");
+  metadata.Text("tokenizer.ggml.pre", sentence_piece ? "default" : "qwen2");
+  metadata.Texts("tokenizer.ggml.tokens", vocabulary.tokens);
+  metadata.Numbers("tokenizer.ggml.token_type", 5, vocabulary.token_types);
+  if (sentence_piece) {
+    metadata.Numbers("tokenizer.ggml.scores", 6, vocabulary.scores);
+  } else {
+    std::vector<std::string> merges;
+    for (const auto& [left, right] : vocabulary.merges) merges.push_back(left + " " + right);
+    metadata.Texts("tokenizer.ggml.merges", merges);
+  }
+  if (vocabulary.bos_id >= 0) metadata.U32("tokenizer.ggml.bos_token_id", vocabulary.bos_id);
+  if (vocabulary.eos_id >= 0) metadata.U32("tokenizer.ggml.eos_token_id", vocabulary.eos_id);
+  if (vocabulary.unk_id >= 0) {
+    metadata.U32("tokenizer.ggml.unknown_token_id", vocabulary.unk_id);
+  }
+  if (vocabulary.pad_id >= 0) metadata.U32("tokenizer.ggml.padding_token_id", vocabulary.pad_id);
+  metadata.Bool("tokenizer.ggml.add_bos_token", sentence_piece);
+  metadata.Bool("tokenizer.ggml.add_eos_token", false);
+  if (!model.chat_template.empty()) {
+    metadata.Text("tokenizer.chat_template", model.chat_template);
+  }
+}
+
+ordered_json ConfigJson(const TinyModel& model) {
+  const bool qwen = model.architecture.starts_with("qwen");
+  std::string class_name = "LlamaForCausalLM";
+  if (model.architecture == "mistral") class_name = "MistralForCausalLM";
+  if (model.architecture == "qwen2") class_name = "Qwen2ForCausalLM";
+  if (model.architecture == "qwen3") class_name = "Qwen3ForCausalLM";
+  ordered_json json = {{"architectures", ordered_json::array({class_name})},
+                       {"head_dim", model.head_dim},
+                       {"hidden_act", "silu"},
+                       {"hidden_size", model.dim},
+                       {"intermediate_size", model.hidden},
+                       {"max_position_embeddings", model.context},
+                       {"model_type", model.architecture},
+                       {"num_attention_heads", model.heads},
+                       {"num_hidden_layers", model.layers},
+                       {"num_key_value_heads", model.kv_heads},
+                       {"rms_norm_eps", model.norm_eps},
+                       {"rope_scaling", nullptr},
+                       {"rope_theta", model.rope_theta},
+                       {"tie_word_embeddings", model.tied},
+                       {"vocab_size", model.vocab}};
+  if (model.architecture != "qwen2") json["attention_bias"] = model.output_bias || model.qkv_bias;
+  if (model.architecture == "mistral") json["sliding_window"] = nullptr;
+  if (qwen) json["use_sliding_window"] = false;
+  const RopeScaling& scaling = model.rope_scaling;
+  if (scaling.kind == RopeScaling::Kind::kLinear) {
+    json["rope_scaling"] = {{"type", "linear"}, {"factor", scaling.factor}};
+  } else if (scaling.kind == RopeScaling::Kind::kLlama3) {
+    json["rope_scaling"] = {{"rope_type", "llama3"},
+                            {"factor", scaling.factor},
+                            {"low_freq_factor", scaling.low_freq_factor},
+                            {"high_freq_factor", scaling.high_freq_factor},
+                            {"original_max_position_embeddings", scaling.original_context}};
+  }
+  const TinyVocabulary vocabulary = MakeTinyVocabulary(model.vocabulary, model.vocab);
+  if (vocabulary.bos_id >= 0) json["bos_token_id"] = vocabulary.bos_id;
+  if (vocabulary.eos_id >= 0) json["eos_token_id"] = vocabulary.eos_id;
+  return json;
+}
+
+std::string SafetensorsBytes(const std::vector<TinyTensor>& tensors, size_t first, size_t last,
+                             TensorDtype dtype) {
+  const char* dtype_name = dtype == TensorDtype::kF32   ? "F32"
+                           : dtype == TensorDtype::kF16 ? "F16"
+                                                        : "BF16";
+  ordered_json header = {{"__metadata__", {{"format", "pt"}}}};
+  std::string data;
+  for (size_t i = first; i < last; ++i) {
+    const size_t begin = data.size();
+    data += EncodeTensor(tensors[i].values, dtype);
+    header[tensors[i].hugging_face_name] = {
+        {"dtype", dtype_name},
+        {"shape", tensors[i].shape},
+        {"data_offsets", ordered_json::array({begin, data.size()})}};
+  }
+  std::string text = header.dump();
+  while (text.size() % 8 != 0) text += ' ';
+  std::string bytes;
+  AppendRaw(bytes, static_cast<uint64_t>(text.size()));
+  return bytes + text + data;
+}
+
+}  // namespace
+
+TinyModel TinyModel::Of(const std::string& architecture) {
+  TinyModel model;
+  model.architecture = architecture;
+  model.qkv_bias = architecture == "qwen2";
+  model.qk_norm = architecture == "qwen3";
+  if (architecture.starts_with("qwen")) {
+    model.vocabulary = TinyVocabularyKind::kByteLevel;
+    model.chat_template =
+        "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + "
+        "message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}"
+        "{{ '<|im_start|>assistant\\n' }}{% endif %}";
+  }
+  return model;
+}
+
+std::vector<TinyTensor> TinyWeights(const TinyModel& model) {
+  const TinyVocabulary vocabulary = MakeTinyVocabulary(model.vocabulary, model.vocab);
+  WeightMaker make(model);
+  const int query_dim = model.heads * model.head_dim;
+  const int kv_dim = model.kv_heads * model.head_dim;
+  const double in = 1.0 / std::sqrt(model.dim);
+  // The blocks must outweigh the embedding in the residual stream, or a tied head would only repeat
+  // the token it was given; so the embeddings are small, and the values written back are not.
+  make.Matrix("token_embd.weight", "model.embed_tokens.weight", model.vocab, model.dim,
+              model.tied ? 0.25 : 1.0);
+  if (model.tied) make.ScaleRows(vocabulary.printable, 0.05f);
+  for (int n = 0; n < model.layers; ++n) {
+    const std::string block = "blk." + std::to_string(n) + ".";
+    const std::string layer = "model.layers." + std::to_string(n) + ".";
+    make.Vector(block + "attn_norm.weight", layer + "input_layernorm.weight", model.dim, 1.0, 0.1,
+                1.0 / 64);
+    // A little more than 1/sqrt(fan_in), so that attention picks some tokens out.
+    make.Matrix(block + "attn_q.weight", layer + "self_attn.q_proj.weight", query_dim, model.dim,
+                1.5 * in);
+    make.Matrix(block + "attn_k.weight", layer + "self_attn.k_proj.weight", kv_dim, model.dim,
+                1.5 * in);
+    make.Matrix(block + "attn_v.weight", layer + "self_attn.v_proj.weight", kv_dim, model.dim,
+                1.5 * in);
+    if (model.qkv_bias) {
+      make.Vector(block + "attn_q.bias", layer + "self_attn.q_proj.bias", query_dim, 0, 0.2,
+                  1.0 / 256);
+      make.Vector(block + "attn_k.bias", layer + "self_attn.k_proj.bias", kv_dim, 0, 0.2,
+                  1.0 / 256);
+      make.Vector(block + "attn_v.bias", layer + "self_attn.v_proj.bias", kv_dim, 0, 0.2,
+                  1.0 / 256);
+    }
+    if (model.qk_norm) {
+      make.Vector(block + "attn_q_norm.weight", layer + "self_attn.q_norm.weight", model.head_dim,
+                  1.0, 0.2, 1.0 / 64);
+      make.Vector(block + "attn_k_norm.weight", layer + "self_attn.k_norm.weight", model.head_dim,
+                  1.0, 0.2, 1.0 / 64);
+    }
+    make.Matrix(block + "attn_output.weight", layer + "self_attn.o_proj.weight", model.dim,
+                query_dim, 2.0 / std::sqrt(query_dim));
+    if (model.output_bias) {
+      make.Vector(block + "attn_output.bias", layer + "self_attn.o_proj.bias", model.dim, 0, 0.1,
+                  1.0 / 256);
+    }
+    make.Vector(block + "ffn_norm.weight", layer + "post_attention_layernorm.weight", model.dim,
+                1.0, 0.1, 1.0 / 64);
+    make.Matrix(block + "ffn_gate.weight", layer + "mlp.gate_proj.weight", model.hidden, model.dim,
+                1.5 * in);
+    make.Matrix(block + "ffn_up.weight", layer + "mlp.up_proj.weight", model.hidden, model.dim,
+                1.5 * in);
+    make.Matrix(block + "ffn_down.weight", layer + "mlp.down_proj.weight", model.dim, model.hidden,
+                1.5 / std::sqrt(model.hidden));
+  }
+  make.Vector("output_norm.weight", "model.norm.weight", model.dim, 1.0, 0.1, 1.0 / 64);
+  if (!model.tied) {
+    make.Matrix("output.weight", "lm_head.weight", model.vocab, model.dim, 3.0 * in);
+    make.ScaleRows(vocabulary.printable, 0.05f);
+  }
+  return make.Take();
+}
+
+std::string EncodeTensor(const std::vector<float>& values, TensorDtype dtype) {
+  std::string bytes;
+  switch (dtype) {
+    case TensorDtype::kF32:
+      bytes.assign(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+      break;
+    case TensorDtype::kF16:
+      for (float value : values) AppendRaw(bytes, F16FromFloat(value));
+      break;
+    case TensorDtype::kBf16:
+      for (float value : values) AppendRaw(bytes, Bf16FromFloat(value));
+      break;
+    case TensorDtype::kQ8_0:
+      Check(values.size() % 32 == 0, "Q8_0 needs whole blocks of 32 values");
+      for (size_t block = 0; block < values.size(); block += 32) {
+        float largest = 0;
+        for (size_t i = 0; i < 32; ++i) largest = std::max(largest, std::fabs(values[block + i]));
+        const uint16_t scale_bits = F16FromFloat(largest / 127.0f);
+        const float scale = FloatFromF16(scale_bits);
+        AppendRaw(bytes, scale_bits);
+        for (size_t i = 0; i < 32; ++i) {
+          const float quotient = scale == 0 ? 0 : values[block + i] / scale;
+          AppendRaw(bytes, static_cast<int8_t>(std::clamp(std::round(quotient), -127.0f, 127.0f)));
+        }
+      }
+      break;
+  }
+  return bytes;
+}
+
+std::vector<float> PermuteToAdjacent(const std::vector<float>& values, int heads, int head_dim) {
+  const size_t columns = values.size() / (static_cast<size_t>(heads) * head_dim);
+  std::vector<float> permuted(values.size());
+  for (int head = 0; head < heads; ++head) {
+    for (int row = 0; row < head_dim; ++row) {
+      const int from = row / 2 + (row % 2) * (head_dim / 2);
+      std::copy_n(values.begin() + (static_cast<size_t>(head) * head_dim + from) * columns, columns,
+                  permuted.begin() + (static_cast<size_t>(head) * head_dim + row) * columns);
+    }
+  }
+  return permuted;
+}
+
+void WriteGguf(const TinyModel& model, const std::filesystem::path& path, TensorDtype dtype) {
+  constexpr size_t kAlignment = 32;
+  GgufMetadata metadata;
+  AddModelMetadata(model, metadata);
+  AddVocabularyMetadata(model, metadata);
+
+  std::vector<TinyTensor> tensors = TinyWeights(model);
+  if (model.rope_scaling.kind == RopeScaling::Kind::kLlama3) {
+    tensors.push_back(
+        {"rope_freqs.weight", "", {model.head_dim / 2}, Llama3FrequencyDivisors(model)});
+  }
+  const bool permuted = !model.architecture.starts_with("qwen");
+  std::string infos;
+  std::string data;
+  for (TinyTensor& tensor : tensors) {
+    if (permuted && tensor.name.find(".attn_q.") != std::string::npos) {
+      tensor.values = PermuteToAdjacent(tensor.values, model.heads, model.head_dim);
+    } else if (permuted && tensor.name.find(".attn_k.") != std::string::npos) {
+      tensor.values = PermuteToAdjacent(tensor.values, model.kv_heads, model.head_dim);
+    }
+    const TensorDtype stored = tensor.shape.size() == 1 ? TensorDtype::kF32 : dtype;
+    GgufMetadata::String(infos, tensor.name);
+    AppendRaw(infos, static_cast<uint32_t>(tensor.shape.size()));
+    for (auto extent = tensor.shape.rbegin(); extent != tensor.shape.rend(); ++extent) {
+      AppendRaw(infos, static_cast<uint64_t>(*extent));  // GGUF counts from the innermost
+    }
+    AppendRaw(infos, GgufTypeCode(stored));
+    AppendRaw(infos, static_cast<uint64_t>(data.size()));
+    data += EncodeTensor(tensor.values, stored);
+    PadTo(data, kAlignment);
+  }
+  std::string bytes = "GGUF";
+  AppendRaw(bytes, uint32_t{3});
+  AppendRaw(bytes, static_cast<uint64_t>(tensors.size()));
+  AppendRaw(bytes, metadata.count());
+  bytes += metadata.bytes();
+  bytes += infos;
+  PadTo(bytes, kAlignment);
+  WriteFile(path, bytes + data);
+}
+
+void WriteHuggingFace(const TinyModel& model, const std::filesystem::path& folder,
+                      TensorDtype dtype, int shards) {
+  Check(dtype != TensorDtype::kQ8_0, "safetensors has no Q8_0");
+  Check(shards >= 1, "a checkpoint has at least one shard");
+  std::filesystem::create_directories(folder);
+  const TinyVocabulary vocabulary = MakeTinyVocabulary(model.vocabulary, model.vocab);
+  WriteFile(folder / "config.json", ConfigJson(model).dump(2) + "\n");
+  WriteFile(folder / "tokenizer.json", TinyTokenizerJson(vocabulary).dump(1) + "\n");
+  WriteFile(folder / "tokenizer_config.json",
+            TinyTokenizerConfigJson(vocabulary, model.chat_template).dump(2) + "\n");
+
+  const std::vector<TinyTensor> tensors = TinyWeights(model);
+  if (shards == 1) {
+    WriteFile(folder / "model.safetensors", SafetensorsBytes(tensors, 0, tensors.size(), dtype));
+    return;
+  }
+  ordered_json weight_map = ordered_json::object();
+  uint64_t total = 0;
+  for (int shard = 0; shard < shards; ++shard) {
+    char name[64];
+    std::snprintf(name, sizeof(name), "model-%05d-of-%05d.safetensors", shard + 1, shards);
+    const size_t first = tensors.size() * shard / shards;
+    const size_t last = tensors.size() * (shard + 1) / shards;
+    const std::string bytes = SafetensorsBytes(tensors, first, last, dtype);
+    for (size_t i = first; i < last; ++i) {
+      weight_map[tensors[i].hugging_face_name] = name;
+      total += EncodeTensor(tensors[i].values, dtype).size();
+    }
+    WriteFile(folder / name, bytes);
+  }
+  const ordered_json index = {{"metadata", {{"total_size", total}}}, {"weight_map", weight_map}};
+  WriteFile(folder / "model.safetensors.index.json", index.dump(2) + "\n");
+}
+
+}  // namespace promptdb

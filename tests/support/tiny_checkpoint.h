@@ -1,0 +1,78 @@
+// Tiny seeded models that tests write themselves, as a GGUF file or as a Hugging Face folder.
+//
+// Both forms of one TinyModel hold the same numbers (after the rounding of the dtype), the same
+// vocabulary and the same configuration, so that they must give the same logits. The weights come
+// from std::mt19937 and are scaled so that activations stay near 1. Byte tokens and control tokens
+// get small output rows: greedy text is printable and does not end early.
+//
+// Thread-safe: plain values. Files are written or the test process ends with a message.
+#ifndef PROMPTDB_TESTS_SUPPORT_TINY_CHECKPOINT_H_
+#define PROMPTDB_TESTS_SUPPORT_TINY_CHECKPOINT_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "model/checkpoint.h"
+#include "model/model_config.h"
+#include "tests/support/test_folder.h"
+#include "tests/support/tiny_vocabulary.h"
+
+namespace promptdb {
+
+struct TinyModel {
+  std::string architecture = "llama";  // "llama", "mistral", "qwen2", "qwen3"
+  int layers = 2;
+  int dim = 64;  // dim, hidden and heads * head_dim are multiples of 32 where Q8_0 is written
+  int hidden = 128;
+  int heads = 4;
+  int kv_heads = 2;
+  int head_dim = 16;
+  int vocab = 512;
+  int context = 512;
+  double norm_eps = 1e-5;
+  double rope_theta = 10000.0;
+  RopeScaling rope_scaling;  // kLlama3 becomes rope_freqs.weight in GGUF
+  bool qkv_bias = false;     // true for Qwen2
+  bool output_bias = false;
+  bool qk_norm = false;  // true for Qwen3
+  bool tied = false;
+  TinyVocabularyKind vocabulary = TinyVocabularyKind::kSentencePiece;
+  std::string chat_template;  // empty: none
+  uint32_t seed = 1;
+
+  // The defaults with what `architecture` calls for: Qwen has a byte-level vocabulary and a ChatML
+  // template, Qwen2 has qkv_bias, Qwen3 has qk_norm.
+  static TinyModel Of(const std::string& architecture);
+};
+
+// One f32 tensor; Q and K rows are in halves-paired order (see RopePairing).
+struct TinyTensor {
+  std::string name;               // canonical, see Checkpoint
+  std::string hugging_face_name;  // empty: not stored in a Hugging Face folder
+  std::vector<int64_t> shape;
+  std::vector<float> values;
+};
+
+// All tensors of the model, before any rounding. One-dimensional ones hold only values that f16 and
+// bf16 represent exactly, since GGUF keeps them in f32.
+std::vector<TinyTensor> TinyWeights(const TinyModel& model);
+
+// Writes the whole model; matrices get `dtype`, one-dimensional tensors F32.
+void WriteGguf(const TinyModel& model, const std::filesystem::path& path, TensorDtype dtype);
+
+// Makes `folder` with config.json, tokenizer.json, tokenizer_config.json and one model.safetensors,
+// or several shards with model.safetensors.index.json. REQUIRES: dtype is not kQ8_0.
+void WriteHuggingFace(const TinyModel& model, const std::filesystem::path& folder,
+                      TensorDtype dtype, int shards = 1);
+
+// Encodes f32 values as `dtype` lays them out in a file. REQUIRES: whole blocks of 32 for kQ8_0.
+std::string EncodeTensor(const std::vector<float>& values, TensorDtype dtype);
+
+// Rows of a halves-paired Q or K (weight or bias) put in the order that GGUF's "llama" stores.
+std::vector<float> PermuteToAdjacent(const std::vector<float>& values, int heads, int head_dim);
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_TESTS_SUPPORT_TINY_CHECKPOINT_H_

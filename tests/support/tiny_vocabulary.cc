@@ -1,0 +1,296 @@
+#include "tests/support/tiny_vocabulary.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace promptdb {
+namespace {
+
+using nlohmann::ordered_json;
+
+// What the merges are learnt from. Words are split at spaces and every merge stays inside a word.
+constexpr std::string_view kTrainingText =
+    "the old harbour town lies between the river and the sea and every morning the boats come home "
+    "with fish and stories . when the rain stops the children run to the market where the bakers "
+    "sell bread and honey and the teachers read the letters from far away cities . a traveller who "
+    "asks for the best place to eat will hear about the little house near the bridge where an old "
+    "woman cooks soup with garlic and tells of the winter when the water froze and the whole town "
+    "walked over the ice to the island . in summer the museum is open until late and the trains "
+    "leave every hour for the mountains , the forest and the lakes in the north . nobody there is "
+    "in a hurry and nothing is ever quite the same twice . the answer to your question is that you "
+    "should stay for three days , visit the garden , take a boat and listen to the music at night "
+    ". Once upon a time there was a little girl who wanted to know what the stars were made of . "
+    "She asked her mother and her mother said that they were made of the same things as we are .";
+
+constexpr std::string_view kSpaceMarker = "\u2581";
+
+std::string ByteTokenName(int byte) {
+  constexpr char kDigits[] = "0123456789ABCDEF";
+  return std::string("<0x") + kDigits[byte >> 4] + kDigits[byte & 15] + ">";
+}
+
+std::string Utf8(int code_point) {
+  Check(code_point < 0x800, "the byte characters lie below U+0800");
+  if (code_point < 0x80) return std::string(1, static_cast<char>(code_point));
+  return {static_cast<char>(0xc0 | (code_point >> 6)), static_cast<char>(0x80 | (code_point & 63))};
+}
+
+bool IsPlainByteCharacter(int byte) {
+  return (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+}
+
+// GPT-2's printable stand-ins for the 256 bytes, in the order of its vocabulary: the bytes that
+// stand for themselves first, then the others, which are U+0100 and up.
+std::vector<std::pair<int, std::string>> ByteCharacters() {
+  std::vector<std::pair<int, std::string>> characters;
+  for (int byte = 0; byte < 256; ++byte) {
+    if (IsPlainByteCharacter(byte)) characters.emplace_back(byte, Utf8(byte));
+  }
+  int next = 0x100;
+  for (int byte = 0; byte < 256; ++byte) {
+    if (!IsPlainByteCharacter(byte)) characters.emplace_back(byte, Utf8(next++));
+  }
+  return characters;
+}
+
+// Learns up to `limit` merges by counting pairs; `marker` starts every word. Ties go to the pair
+// that sorts first, so the result is the same everywhere.
+std::vector<std::pair<std::string, std::string>> LearnMerges(const std::string& marker, int limit) {
+  std::map<std::vector<std::string>, int> words;
+  for (size_t begin = 0; begin < kTrainingText.size();) {
+    const size_t end = std::min(kTrainingText.find(' ', begin), kTrainingText.size());
+    std::vector<std::string> word = {marker};
+    for (char c : kTrainingText.substr(begin, end - begin)) word.emplace_back(1, c);
+    ++words[word];
+    begin = end + 1;
+  }
+  std::vector<std::pair<std::string, std::string>> merges;
+  std::set<std::string> known;
+  while (static_cast<int>(merges.size()) < limit) {
+    std::map<std::pair<std::string, std::string>, int> counts;
+    for (const auto& [word, count] : words) {
+      for (size_t i = 0; i + 1 < word.size(); ++i) counts[{word[i], word[i + 1]}] += count;
+    }
+    std::pair<std::string, std::string> best;
+    int best_count = 0;
+    for (const auto& [pair, count] : counts) {
+      // Two pairs may spell one piece; the vocabulary holds each piece once.
+      if (count > best_count && !known.contains(pair.first + pair.second)) {
+        best = pair;
+        best_count = count;
+      }
+    }
+    if (best_count == 0) break;
+    merges.push_back(best);
+    known.insert(best.first + best.second);
+    std::map<std::vector<std::string>, int> merged_words;
+    for (const auto& [word, count] : words) {
+      std::vector<std::string> merged;
+      for (size_t i = 0; i < word.size(); ++i) {
+        if (i + 1 < word.size() && word[i] == best.first && word[i + 1] == best.second) {
+          merged.push_back(word[i] + word[i + 1]);
+          ++i;
+        } else {
+          merged.push_back(word[i]);
+        }
+      }
+      merged_words[merged] += count;
+    }
+    words = std::move(merged_words);
+  }
+  return merges;
+}
+
+void AddToken(TinyVocabulary& vocabulary, std::string token, int32_t type, float score,
+              bool printable) {
+  vocabulary.tokens.push_back(std::move(token));
+  vocabulary.token_types.push_back(type);
+  if (vocabulary.kind == TinyVocabularyKind::kSentencePiece) vocabulary.scores.push_back(score);
+  vocabulary.printable.push_back(printable);
+}
+
+// A learnt vocabulary may be smaller than the size that was asked for; the rest are unused tokens.
+void FillUp(TinyVocabulary& vocabulary, int size) {
+  for (int i = 0; static_cast<int>(vocabulary.tokens.size()) < size; ++i) {
+    AddToken(vocabulary, "<unused" + std::to_string(i) + ">", 5, -10000.0f, false);
+  }
+}
+
+TinyVocabulary SentencePieceVocabulary(int size) {
+  TinyVocabulary vocabulary;
+  vocabulary.kind = TinyVocabularyKind::kSentencePiece;
+  AddToken(vocabulary, "<unk>", 2, 0, false);
+  AddToken(vocabulary, "<s>", 3, 0, false);
+  AddToken(vocabulary, "</s>", 3, 0, false);
+  vocabulary.unk_id = 0;
+  vocabulary.bos_id = 1;
+  vocabulary.eos_id = 2;
+  for (int byte = 0; byte < 256; ++byte) AddToken(vocabulary, ByteTokenName(byte), 6, 0, false);
+
+  const int kCharacters = 1 + ('~' - '!' + 1);
+  const std::string marker(kSpaceMarker);
+  const int room = size - static_cast<int>(vocabulary.tokens.size()) - kCharacters;
+  std::vector<std::string> pieces;
+  for (const auto& [left, right] : LearnMerges(marker, room)) pieces.push_back(left + right);
+  // As in real files, longer pieces come first and single characters last; score falls with the id.
+  float score = 0;
+  for (const std::string& piece : pieces) AddToken(vocabulary, piece, 1, score--, true);
+  AddToken(vocabulary, marker, 1, score--, true);
+  for (char c = '!'; c <= '~'; ++c) AddToken(vocabulary, std::string(1, c), 1, score--, true);
+
+  const std::set<std::string> known(vocabulary.tokens.begin(), vocabulary.tokens.end());
+  for (const std::string& piece : pieces) {
+    for (size_t at = 1; at < piece.size(); ++at) {
+      const std::string left = piece.substr(0, at);
+      const std::string right = piece.substr(at);
+      if (known.contains(left) && known.contains(right))
+        vocabulary.merges.emplace_back(left, right);
+    }
+  }
+  FillUp(vocabulary, size);
+  return vocabulary;
+}
+
+TinyVocabulary ByteLevelVocabulary(int size) {
+  TinyVocabulary vocabulary;
+  vocabulary.kind = TinyVocabularyKind::kByteLevel;
+  std::string marker;
+  for (const auto& [byte, character] : ByteCharacters()) {
+    AddToken(vocabulary, character, 1, 0, byte >= ' ' && byte <= '~');
+    if (byte == ' ') marker = character;
+  }
+  constexpr int kSpecialTokens = 3;
+  const int room = size - static_cast<int>(vocabulary.tokens.size()) - kSpecialTokens;
+  vocabulary.merges = LearnMerges(marker, room);
+  for (const auto& [left, right] : vocabulary.merges)
+    AddToken(vocabulary, left + right, 1, 0, true);
+  FillUp(vocabulary, size - kSpecialTokens);
+  vocabulary.pad_id = static_cast<int32_t>(vocabulary.tokens.size());
+  AddToken(vocabulary, "<|endoftext|>", 3, 0, false);
+  AddToken(vocabulary, "<|im_start|>", 3, 0, false);
+  vocabulary.eos_id = static_cast<int32_t>(vocabulary.tokens.size());
+  AddToken(vocabulary, "<|im_end|>", 3, 0, false);
+  return vocabulary;
+}
+
+}  // namespace
+
+TinyVocabulary MakeTinyVocabulary(TinyVocabularyKind kind, int size) {
+  if (kind == TinyVocabularyKind::kSentencePiece) {
+    Check(size >= 360, "a tiny SentencePiece-style vocabulary has at least 360 tokens");
+    return SentencePieceVocabulary(size);
+  }
+  Check(size >= 260, "a tiny byte-level vocabulary has at least 260 tokens");
+  return ByteLevelVocabulary(size);
+}
+
+ordered_json TinyTokenizerJson(const TinyVocabulary& vocabulary) {
+  const bool sentence_piece = vocabulary.kind == TinyVocabularyKind::kSentencePiece;
+  ordered_json added = ordered_json::array();
+  ordered_json ids = ordered_json::object();
+  for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
+    const int32_t type = vocabulary.token_types[id];
+    if (type == 2 || type == 3) {
+      added.push_back({{"id", id},
+                       {"content", vocabulary.tokens[id]},
+                       {"single_word", false},
+                       {"lstrip", false},
+                       {"rstrip", false},
+                       {"normalized", false},
+                       {"special", true}});
+      // The special tokens of a byte-level file stand only in added_tokens, as in Qwen's.
+      if (!sentence_piece) continue;
+    }
+    ids[vocabulary.tokens[id]] = id;
+  }
+  ordered_json merges = ordered_json::array();
+  for (const auto& [left, right] : vocabulary.merges) merges.push_back(left + " " + right);
+
+  ordered_json json = {
+      {"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}, {"added_tokens", added}};
+  ordered_json model = {{"type", "BPE"},
+                        {"dropout", nullptr},
+                        {"unk_token", nullptr},
+                        {"continuing_subword_prefix", nullptr},
+                        {"end_of_word_suffix", nullptr},
+                        {"fuse_unk", sentence_piece},
+                        {"byte_fallback", sentence_piece}};
+  if (sentence_piece) {
+    const std::string marker(kSpaceMarker);
+    model["unk_token"] = "<unk>";
+    json["normalizer"] = {
+        {"type", "Sequence"},
+        {"normalizers",
+         ordered_json::array(
+             {{{"type", "Prepend"}, {"prepend", marker}},
+              {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", marker}}})}};
+    json["pre_tokenizer"] = nullptr;
+    ordered_json bos = {{"SpecialToken", {{"id", "<s>"}, {"type_id", 0}}}};
+    ordered_json first = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
+    ordered_json second_bos = {{"SpecialToken", {{"id", "<s>"}, {"type_id", 1}}}};
+    ordered_json second = {{"Sequence", {{"id", "B"}, {"type_id", 1}}}};
+    ordered_json special = {{"id", "<s>"},
+                            {"ids", ordered_json::array({vocabulary.bos_id})},
+                            {"tokens", ordered_json::array({"<s>"})}};
+    json["post_processor"] = {{"type", "TemplateProcessing"},
+                              {"single", ordered_json::array({bos, first})},
+                              {"pair", ordered_json::array({bos, first, second_bos, second})},
+                              {"special_tokens", {{"<s>", special}}}};
+    json["decoder"] = {
+        {"type", "Sequence"},
+        {"decoders",
+         ordered_json::array(
+             {{{"type", "Replace"}, {"pattern", {{"String", marker}}}, {"content", " "}},
+              {{"type", "ByteFallback"}},
+              {{"type", "Fuse"}},
+              {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}}})}};
+  } else {
+    // The published pattern of Qwen2's tokenizer.
+    constexpr char kPattern[] =
+        R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+    const ordered_json byte_level = {{"type", "ByteLevel"},
+                                     {"add_prefix_space", false},
+                                     {"trim_offsets", false},
+                                     {"use_regex", false}};
+    json["normalizer"] = {{"type", "NFC"}};
+    json["pre_tokenizer"] = {
+        {"type", "Sequence"},
+        {"pretokenizers", ordered_json::array({{{"type", "Split"},
+                                                {"pattern", {{"Regex", kPattern}}},
+                                                {"behavior", "Isolated"},
+                                                {"invert", false}},
+                                               byte_level})}};
+    json["post_processor"] = byte_level;
+    json["decoder"] = byte_level;
+  }
+  model["vocab"] = std::move(ids);
+  model["merges"] = std::move(merges);
+  json["model"] = std::move(model);
+  return json;
+}
+
+ordered_json TinyTokenizerConfigJson(const TinyVocabulary& vocabulary,
+                                     const std::string& chat_template) {
+  const auto token_or_null = [&](int32_t id) {
+    return id < 0 ? ordered_json(nullptr) : ordered_json(vocabulary.tokens[id]);
+  };
+  const bool sentence_piece = vocabulary.kind == TinyVocabularyKind::kSentencePiece;
+  ordered_json json = {
+      {"add_bos_token", sentence_piece},
+      {"add_eos_token", false},
+      {"bos_token", token_or_null(vocabulary.bos_id)},
+      {"clean_up_tokenization_spaces", false},
+      {"eos_token", token_or_null(vocabulary.eos_id)},
+      {"pad_token", token_or_null(vocabulary.pad_id)},
+      {"tokenizer_class", sentence_piece ? "LlamaTokenizer" : "Qwen2Tokenizer"},
+      {"unk_token", token_or_null(vocabulary.unk_id)},
+  };
+  if (!chat_template.empty()) json["chat_template"] = chat_template;
+  return json;
+}
+
+}  // namespace promptdb
