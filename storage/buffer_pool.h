@@ -1,8 +1,8 @@
 // The CPU tier of the KV cache: blocks in memory under a budget in bytes that is never exceeded.
 //
 // A block is reachable only through a BlockPin; a pinned block is neither evicted nor moved, so the
-// attention kernel reads it in place. Which unpinned block goes when room is needed is decided by an
-// EvictionPolicy.
+// attention kernel reads it in place. Which unpinned block goes when room is needed is decided by
+// an EvictionPolicy.
 //
 // Thread-safe: one mutex guards the tables; block payloads are immutable once inserted.
 #ifndef PROMPTDB_STORAGE_BUFFER_POOL_H_
@@ -10,10 +10,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <unordered_map>
+#include <vector>
 
 #include "base/digest.h"
 #include "storage/kv_format.h"
@@ -91,17 +93,26 @@ class BufferPool {
   // Whether the block is in memory. Counts nothing.
   bool Contains(const BlockId& id) const;
 
-  // Takes the block over and pins it, evicting what the policy names until it fits. If it can't fit,
-  // since everything left is pinned, returns nullopt and leaves `block` as it was. If the id is
-  // there already, pins that one and drops `block`.
+  // Takes the block over and pins it, evicting what the policy names until it fits. If it can't
+  // fit, since everything left is pinned, returns nullopt and leaves `block` as it was. If the id
+  // is there already, pins that one and drops `block`.
   std::optional<BlockPin> Insert(const BlockId& id, BlockBuffer&& block);
 
-  // Drops every unpinned block of a state; returns the bytes freed.
+  // The same for all blocks of a state at once, in index order: either all are pinned, or nothing
+  // has changed.
+  std::optional<std::vector<BlockPin>> InsertState(const Digest& state,
+                                                   std::vector<BlockBuffer>& blocks);
+
+  // Bytes that could be pinned on top of what is pinned now.
+  int64_t UnpinnedBudget() const;
+
+  // Drops the blocks of a state; returns the bytes freed. Pinned ones go when they are unpinned.
   int64_t EraseState(const Digest& state);
   // Drops every unpinned block; returns the bytes freed.
   int64_t Clear();
 
-  // Evicts down to the new budget as far as pins allow.
+  // Evicts down to the new budget as far as pins allow; what they hold back goes when it is
+  // unpinned.
   void SetBudget(int64_t budget_bytes);
 
   // Bytes of a state's blocks that are in memory.
@@ -113,18 +124,30 @@ class BufferPool {
   struct Entry {
     BlockBuffer block;
     int pins = 0;
+    bool erase_when_unpinned = false;
+  };
+  struct StateEntries {
+    // Entries never move, since pins point at their blocks.
+    std::map<int, std::unique_ptr<Entry>> blocks;
+    int64_t bytes = 0;
   };
 
   void Unpin(const BlockId& id);
-  bool MakeRoom(int64_t bytes);                      // REQUIRES: mutex_ held
-  void EraseEntry(const BlockId& id);                // REQUIRES: mutex_ held
+  // All that follow: REQUIRES: mutex_ held.
+  Entry* Find(const BlockId& id) const;  // nullptr if absent
+  BlockPin PinEntry(const BlockId& id, Entry& entry);
+  Entry& AddEntry(const BlockId& id, BlockBuffer&& block);
+  // Evicts until `bytes` more fit. False, with nothing evicted, if what is pinned makes that
+  // impossible.
+  bool MakeRoom(int64_t bytes);
+  bool EvictOne();  // false if nothing can be evicted
+  void EraseEntry(const BlockId& id);
 
   mutable std::mutex mutex_;
   // Guarded by mutex_:
-  int64_t budget_bytes_;
   std::unique_ptr<EvictionPolicy> policy_;
-  std::unordered_map<BlockId, std::unique_ptr<Entry>, BlockIdHash> entries_;
-  BufferPoolStats stats_;
+  std::unordered_map<Digest, StateEntries, DigestHash> states_;
+  BufferPoolStats stats_;  // budget_bytes, used_bytes and pinned_bytes are the books themselves
 };
 
 }  // namespace promptdb

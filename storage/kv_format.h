@@ -1,15 +1,17 @@
-// The format of attention states: how K and V of a run of tokens are cut into blocks, and how a block
-// lies in memory, which is byte for byte how it lies on disk.
+// The format of attention states: how K and V of a run of tokens are cut into blocks, and how a
+// block lies in memory, which is byte for byte how it lies on disk.
 //
-// The states of n tokens are cut along tokens into chunks and along layers into groups; a block holds
-// one chunk of one group. Chunk and group sizes follow from the shape alone (BlockGrid), so that a
-// reader needs nothing but the shape and n.
+// The states of n tokens are cut along tokens into chunks and along layers into groups; a block
+// holds one chunk of one group. Chunk and group sizes follow from the shape alone (BlockGrid), so
+// that a reader needs nothing but the shape and n.
 //
 //   block   = BlockHeader (128 bytes), then per layer of the group:  K, then V
 //   K, V    = [kv_heads, tokens of the chunk, head_dim], dtype as in the header, little-endian
 //
 // docs/storage-format.md describes it field by field; constants here never change within a format
 // version.
+//
+// Thread-safe where const: values and free functions without shared state.
 #ifndef PROMPTDB_STORAGE_KV_FORMAT_H_
 #define PROMPTDB_STORAGE_KV_FORMAT_H_
 
@@ -42,10 +44,14 @@ struct KvShape {
   int64_t BytesPerToken() const { return BytesPerTokenLayer() * layers; }
 };
 
+// Whether every number is within what a model can sensibly have, so that no size computed from the
+// shape overflows. Shapes that come from a file are asked this first.
+bool IsValid(const KvShape& shape);
+
 inline constexpr uint64_t kBlockMagic = 0x31304b4c42564b50;  // "PKVBLK01"
 inline constexpr uint32_t kBlockFormatVersion = 1;
 inline constexpr int kBlockHeaderBytes = 128;
-inline constexpr int kBlockAlignment = 64;               // of a block in memory
+inline constexpr int kBlockAlignment = 64;  // of a block in memory
 inline constexpr int64_t kTargetBlockBytes = int64_t{1} << 20;
 inline constexpr int kMaxChunkTokens = 512;
 inline constexpr int kMinChunkTokens = 16;
@@ -79,12 +85,16 @@ struct BlockExtent {
 };
 
 // How the states of `tokens` tokens of a shape are cut. A value; cheap to copy.
+//
+// A chunk has the most tokens, a power of two within [kMinChunkTokens, kMaxChunkTokens], whose one
+// layer fits into kTargetBlockBytes; a group has as many layers as come nearest to the target.
 class BlockGrid {
  public:
+  // REQUIRES: IsValid(shape), tokens >= 0.
   BlockGrid(const KvShape& shape, int tokens);
 
-  int chunk_tokens() const { return chunk_tokens_; }      // of every chunk but the last
-  int group_layers() const { return group_layers_; }      // of every group but the last
+  int chunk_tokens() const { return chunk_tokens_; }  // of every chunk but the last
+  int group_layers() const { return group_layers_; }  // of every group but the last
   int chunks() const { return chunks_; }
   int groups() const { return groups_; }
   int blocks() const { return chunks_ * groups_; }
@@ -108,6 +118,8 @@ class BlockBuffer {
   BlockBuffer() = default;
   // Uninitialised payload.
   explicit BlockBuffer(int64_t payload_bytes);
+  BlockBuffer(BlockBuffer&& other) noexcept;  // leaves `other` empty
+  BlockBuffer& operator=(BlockBuffer&& other) noexcept;
 
   std::byte* data() { return data_.get(); }
   const std::byte* data() const { return data_.get(); }

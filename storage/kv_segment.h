@@ -24,7 +24,16 @@ struct KvSlice {
   const std::byte* v = nullptr;
   int64_t head_stride = 0;  // in elements
   int tokens = 0;
-  int start_position = 0;   // of the first token; the others follow one by one
+  int start_position = 0;  // of the first token; the others follow one by one
+};
+
+// The same for a writer.
+struct KvMutableSlice {
+  std::byte* k = nullptr;
+  std::byte* v = nullptr;
+  int64_t head_stride = 0;  // in elements
+  int tokens = 0;
+  int first_token = 0;  // of the slice, within the segment
 };
 
 class KvSegment {
@@ -36,6 +45,10 @@ class KvSegment {
   // The stored state of `tokens` tokens, from the pins of all blocks of its grid, in index order.
   KvSegment(const KvShape& shape, int start_position, int tokens, std::vector<BlockPin> pins);
 
+  // A full segment in own memory, from the blocks of its grid, in index order: what TakeBlocks()
+  // took apart. It may grow again, by whole chunks.
+  KvSegment(const KvShape& shape, int start_position, int tokens, std::vector<BlockBuffer> blocks);
+
   KvSegment(KvSegment&&) noexcept = default;
   KvSegment& operator=(KvSegment&&) noexcept = default;
 
@@ -46,7 +59,8 @@ class KvSegment {
   int64_t bytes() const;
 
   // Makes room for `count` more tokens, whose K and V the caller then writes in every layer through
-  // the pointers below. Past `expected_tokens` the segment grows by whole chunks. REQUIRES: own memory.
+  // the pointers below. Past `expected_tokens` the segment grows by whole chunks. REQUIRES: own
+  // memory.
   void Grow(int count);
 
   // Where K (V) of one token in one layer and head is written: head_dim elements.
@@ -57,23 +71,40 @@ class KvSegment {
   // Appends the slices that cover tokens [begin, end) of a layer, in order.
   void AppendSlices(int layer, int begin, int end, std::vector<KvSlice>& out) const;
 
+  // Appends the same for writing. Cheaper than MutableK per token where many tokens are written.
+  // REQUIRES: own memory.
+  void AppendMutableSlices(int layer, int begin, int end, std::vector<KvMutableSlice>& out);
+
   // The blocks, once full, for the store: moves the memory out. Afterwards the segment is empty.
   // REQUIRES: own memory, tokens() == expected_tokens.
   std::vector<BlockBuffer> TakeBlocks();
 
  private:
+  // Where a token lies: which chunk, and which token of the chunk.
+  struct Place {
+    int chunk = 0;
+    int token = 0;
+  };
+  Place PlaceOf(int token) const;
+  int ChunkCapacity(int chunk) const;  // in tokens
+  const std::byte* Payload(int chunk, int group) const;
+  // The byte offset in a payload of K (V) of a layer of a group, head 0, token 0.
+  int64_t PlaneOffset(int layer_in_group, int capacity, bool value) const;
+  void AddChunk(int capacity);
   std::byte* MutableAt(int layer, int kv_head, int token, bool value);
 
   KvShape shape_;
   int start_position_ = 0;
   int tokens_ = 0;
+  // Chunks follow the grid of this many tokens; beyond them every chunk is whole.
   int expected_tokens_ = 0;
-  int chunk_tokens_ = 0;
+  int expected_chunks_ = 0;
+  int chunk_shift_ = 0;  // log2 of the tokens of a whole chunk
   int group_layers_ = 0;
   int groups_ = 0;
-  std::vector<BlockBuffer> owned_;  // by chunk, then group (a growing segment adds chunks)
-  std::vector<int> chunk_sizes_;    // capacity of each owned chunk, in tokens
-  std::vector<BlockPin> pins_;      // by block index (group, then chunk)
+  int capacity_ = 0;                // in tokens
+  std::vector<BlockBuffer> owned_;  // by chunk, then group, since a growing segment adds chunks
+  std::vector<BlockPin> pins_;      // by block index: group, then chunk
 };
 
 }  // namespace promptdb

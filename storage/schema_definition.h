@@ -22,10 +22,10 @@ struct ParameterDefinition {
 struct PartDefinition {
   enum class Kind { kText, kModule, kUnion, kRole };
   Kind kind = Kind::kText;
-  std::string name;                    // kModule, kUnion
-  ChatRole role = ChatRole::kNone;     // kRole
-  std::string text;                    // kText, kModule without children
-  std::string source_file;             // where kModule AS FILE was read from; for people
+  std::string name;                 // kModule, kUnion
+  ChatRole role = ChatRole::kNone;  // kRole
+  std::string text;                 // kText, kModule without children
+  std::string source_file;          // where kModule AS FILE was read from; for people
   std::vector<ParameterDefinition> parameters;
   std::vector<PartDefinition> children;  // kUnion, kRole, kModule made of parts
 };
@@ -53,9 +53,9 @@ struct ModelDefinition {
   std::string architecture;   // for people, as are the next ones
   int64_t parameters = 0;
   int context_length = 0;
-  std::string content_digest;   // hex, of the checkpoint's files when they had this fingerprint:
-  std::string fingerprint;      // sizes and times of the files
-  int64_t created_at = 0;       // seconds since 1970
+  std::string content_digest;  // hex, of the checkpoint's files when they had this fingerprint:
+  std::string fingerprint;     // sizes and times of the files
+  int64_t created_at = 0;      // seconds since 1970
 };
 
 }  // namespace promptdb

@@ -1,7 +1,7 @@
 // The cache of attention states over both tiers: memory (BufferPool) over disk (RocksDB).
 //
-// A state is the K and V of one prompt segment in all layers. It is named by a Digest over all that it
-// depends on (see planner/state_key.h), so a changed model, text, setting or position is simply
+// A state is the K and V of one prompt segment in all layers. It is named by a Digest over all that
+// it depends on (see planner/state_key.h), so a changed model, text, setting or position is simply
 // another name: never a wrong answer. A state is visible either whole or not at all.
 //
 // Thread-safe.
@@ -29,12 +29,12 @@ struct StateManifest {
   KvShape shape;
   int tokens = 0;
   int start_position = 0;
-  std::string label;      // "schema.module", for people
-  Digest model;           // digest of the model's weights and settings
-  Digest context;         // digest of what the tokens attend to before them
+  std::string label;  // "schema.module", for people
+  Digest model;       // digest of the model's weights and settings
+  Digest context;     // digest of what the tokens attend to before them
   std::vector<int32_t> token_ids;
-  int64_t created_at = 0; // seconds since 1970
-  double encode_ms = 0;   // what it took to compute
+  int64_t created_at = 0;  // seconds since 1970
+  double encode_ms = 0;    // what it took to compute
 };
 
 // What is known of a state without touching its blocks.
@@ -47,13 +47,13 @@ struct StateInfo {
 struct StateCacheStats {
   int64_t states = 0;
   int64_t disk_bytes = 0;
-  int64_t cpu_hits = 0;      // states served wholly from memory
-  int64_t disk_hits = 0;     // states of which a block was read from disk
-  int64_t misses = 0;        // states asked for and not there
-  int64_t writes = 0;        // states published
-  int64_t read_bytes = 0;    // from disk
-  int64_t written_bytes = 0; // to disk
-  int64_t corrupt = 0;       // states dropped since a block failed its check
+  int64_t cpu_hits = 0;       // states served wholly from memory
+  int64_t disk_hits = 0;      // states of which a block was read from disk
+  int64_t misses = 0;         // states asked for and not there
+  int64_t writes = 0;         // states published
+  int64_t read_bytes = 0;     // from disk
+  int64_t written_bytes = 0;  // to disk
+  int64_t corrupt = 0;        // states dropped since a block failed its check
 };
 
 class StateCache {
@@ -73,9 +73,9 @@ class StateCache {
   // pool's budget (`*no_room` says so).
   std::optional<Acquired> Acquire(const Digest& key, bool* no_room);
 
-  // Stores a full segment on disk, then hands its blocks to the pool. Returns the segment, pinned; or
-  // in memory of its own where the pool has no room. `segment` is consumed. Visible to others, on
-  // disk, when this returns. Publishing a key that exists is no error.
+  // Stores a full segment on disk, then hands its blocks to the pool. Returns the segment, pinned;
+  // or in memory of its own where the pool has no room. `segment` is consumed. Visible to others,
+  // on disk, when this returns. Publishing a key that exists is no error.
   KvSegment Publish(const StateManifest& manifest, KvSegment segment);
 
   std::optional<StateManifest> Manifest(const Digest& key) const;

@@ -1,0 +1,160 @@
+#include "storage/kv_format.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+
+namespace promptdb {
+
+static_assert(std::endian::native == std::endian::little,
+              "blocks are written as they lie in memory, which must be little-endian");
+static_assert(offsetof(BlockHeader, header_digest) == 80);
+
+std::string_view KvDtypeName(KvDtype dtype) { return dtype == KvDtype::kF32 ? "f32" : "bf16"; }
+
+int KvDtypeBytes(KvDtype dtype) { return dtype == KvDtype::kF32 ? 4 : 2; }
+
+bool IsValid(const KvShape& shape) {
+  const auto within = [](int value, int limit) { return value >= 1 && value <= limit; };
+  return within(shape.layers, 1 << 12) && within(shape.kv_heads, 1 << 12) &&
+         within(shape.head_dim, 1 << 12) &&
+         (shape.dtype == KvDtype::kF32 || shape.dtype == KvDtype::kBf16);
+}
+
+BlockGrid::BlockGrid(const KvShape& shape, int tokens) : shape_(shape), tokens_(tokens) {
+  Check(IsValid(shape) && tokens >= 0, "a block grid needs a valid shape and a token count");
+  const int64_t token_bytes = shape.BytesPerTokenLayer();
+  chunk_tokens_ = kMaxChunkTokens;
+  while (chunk_tokens_ > kMinChunkTokens && chunk_tokens_ * token_bytes > kTargetBlockBytes) {
+    chunk_tokens_ /= 2;
+  }
+  const int64_t layer_bytes = chunk_tokens_ * token_bytes;
+  const int64_t nearest = (kTargetBlockBytes + layer_bytes / 2) / layer_bytes;
+  group_layers_ = static_cast<int>(std::clamp<int64_t>(nearest, 1, shape.layers));
+  chunks_ = static_cast<int>((int64_t{tokens} + chunk_tokens_ - 1) / chunk_tokens_);
+  groups_ = (shape.layers + group_layers_ - 1) / group_layers_;
+}
+
+BlockExtent BlockGrid::Extent(int index) const {
+  Check(index >= 0 && index < blocks(), "a block index is within its grid");
+  BlockExtent extent;
+  extent.first_layer = index / chunks_ * group_layers_;
+  extent.layers = std::min(group_layers_, shape_.layers - extent.first_layer);
+  extent.first_token = index % chunks_ * chunk_tokens_;
+  extent.tokens = std::min(chunk_tokens_, tokens_ - extent.first_token);
+  extent.payload_bytes = shape_.BytesPerTokenLayer() * extent.layers * extent.tokens;
+  return extent;
+}
+
+int64_t BlockGrid::TotalBytes() const {
+  return shape_.BytesPerToken() * tokens_ + int64_t{kBlockHeaderBytes} * blocks();
+}
+
+BlockBuffer::BlockBuffer(int64_t payload_bytes) : size_(payload_bytes + kBlockHeaderBytes) {
+  // std::aligned_alloc wants a multiple of the alignment.
+  const size_t rounded = (static_cast<size_t>(size_) + kBlockAlignment - 1) / kBlockAlignment *
+                         static_cast<size_t>(kBlockAlignment);
+  data_.reset(static_cast<std::byte*>(std::aligned_alloc(kBlockAlignment, rounded)));
+  if (data_ == nullptr) throw std::bad_alloc();
+}
+
+BlockBuffer::BlockBuffer(BlockBuffer&& other) noexcept
+    : data_(std::move(other.data_)), size_(std::exchange(other.size_, 0)) {}
+
+BlockBuffer& BlockBuffer::operator=(BlockBuffer&& other) noexcept {
+  data_ = std::move(other.data_);
+  size_ = std::exchange(other.size_, 0);
+  return *this;
+}
+
+void BlockBuffer::Free::operator()(std::byte* data) const { std::free(data); }
+
+namespace {
+
+void StoreDigest(const Digest& digest, uint8_t (&out)[16]) {
+  std::memcpy(out, digest.ToBytes().data(), sizeof(out));
+}
+
+bool HoldsDigest(const uint8_t (&field)[16], const Digest& digest) {
+  return std::memcmp(field, digest.ToBytes().data(), sizeof(field)) == 0;
+}
+
+Digest HeaderDigest(const BlockHeader& header) {
+  return DigestBytes(
+      std::as_bytes(std::span(&header, 1)).first(offsetof(BlockHeader, header_digest)));
+}
+
+Digest PayloadDigest(const BlockBuffer& block) {
+  return DigestBytes({block.payload(), static_cast<size_t>(block.payload_bytes())});
+}
+
+[[noreturn]] void Corrupt(const std::string& cause) {
+  throw Error(ErrorCode::kCorrupt, "stored attention state: " + cause);
+}
+
+void Expect(std::string_view field, uint64_t expected, uint64_t found) {
+  if (expected == found) return;
+  Corrupt("block says " + std::string(field) + " " + std::to_string(found) + " where " +
+          std::to_string(expected) + " is due");
+}
+
+}  // namespace
+
+void SealBlock(const Digest& state, const KvShape& shape, const BlockExtent& extent,
+               BlockBuffer& block) {
+  Check(block.payload_bytes() == extent.payload_bytes, "a block is as large as its extent");
+  BlockHeader header;
+  header.dtype = static_cast<uint32_t>(shape.dtype);
+  StoreDigest(state, header.state_key);
+  header.first_layer = static_cast<uint32_t>(extent.first_layer);
+  header.layers = static_cast<uint32_t>(extent.layers);
+  header.first_token = static_cast<uint32_t>(extent.first_token);
+  header.tokens = static_cast<uint32_t>(extent.tokens);
+  header.kv_heads = static_cast<uint32_t>(shape.kv_heads);
+  header.head_dim = static_cast<uint32_t>(shape.head_dim);
+  header.payload_bytes = static_cast<uint64_t>(extent.payload_bytes);
+  StoreDigest(PayloadDigest(block), header.payload_digest);
+  StoreDigest(HeaderDigest(header), header.header_digest);
+  std::memcpy(block.data(), &header, sizeof(header));
+}
+
+void VerifyBlock(const Digest& state, const KvShape& shape, const BlockExtent& extent,
+                 const BlockBuffer& block) {
+  if (block.empty() || block.payload_bytes() != extent.payload_bytes) {
+    Corrupt("block of " + std::to_string(block.size()) + " bytes where " +
+            std::to_string(extent.payload_bytes + kBlockHeaderBytes) + " are due");
+  }
+  BlockHeader header;
+  std::memcpy(&header, block.data(), sizeof(header));
+  if (header.magic != kBlockMagic) Corrupt("not a block: its magic number is wrong");
+  // The version comes before the digest, since another version may place the digest elsewhere.
+  Expect("format version", kBlockFormatVersion, header.format_version);
+  if (!HoldsDigest(header.header_digest, HeaderDigest(header))) {
+    Corrupt("block header fails its checksum");
+  }
+  if (!HoldsDigest(header.state_key, state)) Corrupt("block belongs to another state");
+  Expect("dtype", static_cast<uint64_t>(shape.dtype), header.dtype);
+  Expect("first layer", static_cast<uint64_t>(extent.first_layer), header.first_layer);
+  Expect("layers", static_cast<uint64_t>(extent.layers), header.layers);
+  Expect("first token", static_cast<uint64_t>(extent.first_token), header.first_token);
+  Expect("tokens", static_cast<uint64_t>(extent.tokens), header.tokens);
+  Expect("KV heads", static_cast<uint64_t>(shape.kv_heads), header.kv_heads);
+  Expect("head size", static_cast<uint64_t>(shape.head_dim), header.head_dim);
+  Expect("payload bytes", static_cast<uint64_t>(extent.payload_bytes), header.payload_bytes);
+  if (std::any_of(std::begin(header.padding), std::end(header.padding),
+                  [](uint8_t byte) { return byte != 0; })) {
+    Corrupt("block header has bytes set in its padding");
+  }
+  if (!HoldsDigest(header.payload_digest, PayloadDigest(block))) {
+    Corrupt("block payload fails its checksum");
+  }
+}
+
+}  // namespace promptdb

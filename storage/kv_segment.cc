@@ -1,0 +1,166 @@
+#include "storage/kv_segment.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "base/error.h"
+
+namespace promptdb {
+
+KvSegment::KvSegment(const KvShape& shape, int start_position, int expected_tokens)
+    : shape_(shape), start_position_(start_position), expected_tokens_(expected_tokens) {
+  const BlockGrid grid(shape, expected_tokens);
+  expected_chunks_ = grid.chunks();
+  // Chunk sizes are powers of two, which makes a token's place two cheap operations.
+  chunk_shift_ = std::countr_zero(static_cast<unsigned>(grid.chunk_tokens()));
+  group_layers_ = grid.group_layers();
+  groups_ = grid.groups();
+}
+
+KvSegment::KvSegment(const KvShape& shape, int start_position, int tokens,
+                     std::vector<BlockPin> pins)
+    : KvSegment(shape, start_position, tokens) {
+  const BlockGrid grid(shape, tokens);
+  Check(static_cast<int>(pins.size()) == grid.blocks(), "a stored segment has all blocks pinned");
+  for (int i = 0; i < grid.blocks(); ++i) {
+    Check(pins[static_cast<size_t>(i)].block().payload_bytes() == grid.Extent(i).payload_bytes,
+          "a pinned block is as large as its extent");
+  }
+  pins_ = std::move(pins);
+  tokens_ = capacity_ = tokens;
+}
+
+KvSegment::KvSegment(const KvShape& shape, int start_position, int tokens,
+                     std::vector<BlockBuffer> blocks)
+    : KvSegment(shape, start_position, tokens) {
+  const BlockGrid grid(shape, tokens);
+  Check(static_cast<int>(blocks.size()) == grid.blocks(), "a full segment has all blocks");
+  owned_.reserve(blocks.size());
+  for (int chunk = 0; chunk < grid.chunks(); ++chunk) {
+    for (int group = 0; group < grid.groups(); ++group) {
+      const int index = grid.BlockIndex(group, chunk);
+      Check(blocks[static_cast<size_t>(index)].payload_bytes() == grid.Extent(index).payload_bytes,
+            "a block is as large as its extent");
+      owned_.push_back(std::move(blocks[static_cast<size_t>(index)]));
+    }
+  }
+  tokens_ = capacity_ = tokens;
+}
+
+int64_t KvSegment::bytes() const {
+  int64_t total = 0;
+  for (const BlockBuffer& block : owned_) total += block.size();
+  for (const BlockPin& pin : pins_) total += pin.block().size();
+  return total;
+}
+
+KvSegment::Place KvSegment::PlaceOf(int token) const {
+  // The last expected chunk may be smaller than the others, so what follows counts from its end.
+  const bool expected = token < expected_tokens_;
+  const int from = expected ? token : token - expected_tokens_;
+  const int mask = (1 << chunk_shift_) - 1;
+  return {(from >> chunk_shift_) + (expected ? 0 : expected_chunks_), from & mask};
+}
+
+int KvSegment::ChunkCapacity(int chunk) const {
+  const int whole = 1 << chunk_shift_;
+  return chunk == expected_chunks_ - 1 ? expected_tokens_ - chunk * whole : whole;
+}
+
+const std::byte* KvSegment::Payload(int chunk, int group) const {
+  return pins_.empty()
+             ? owned_[static_cast<size_t>(chunk * groups_ + group)].payload()
+             : pins_[static_cast<size_t>(group * expected_chunks_ + chunk)].block().payload();
+}
+
+int64_t KvSegment::PlaneOffset(int layer_in_group, int capacity, bool value) const {
+  return (int64_t{2} * layer_in_group + (value ? 1 : 0)) * shape_.kv_heads * capacity *
+         shape_.head_dim * KvDtypeBytes(shape_.dtype);
+}
+
+void KvSegment::AddChunk(int capacity) {
+  for (int group = 0; group < groups_; ++group) {
+    const int layers = std::min(group_layers_, shape_.layers - group * group_layers_);
+    owned_.emplace_back(shape_.BytesPerTokenLayer() * layers * capacity);
+  }
+  capacity_ += capacity;
+}
+
+void KvSegment::Grow(int count) {
+  Check(!is_pinned() && count >= 0, "only a segment with own memory grows");
+  while (capacity_ < tokens_ + count) {
+    AddChunk(ChunkCapacity(static_cast<int>(owned_.size()) / groups_));
+  }
+  tokens_ += count;
+}
+
+std::byte* KvSegment::MutableK(int layer, int kv_head, int token) {
+  return MutableAt(layer, kv_head, token, false);
+}
+
+std::byte* KvSegment::MutableV(int layer, int kv_head, int token) {
+  return MutableAt(layer, kv_head, token, true);
+}
+
+std::byte* KvSegment::MutableAt(int layer, int kv_head, int token, bool value) {
+  const Place place = PlaceOf(token);
+  const int capacity = ChunkCapacity(place.chunk);
+  const int group = layer / group_layers_;
+  std::byte* payload = owned_[static_cast<size_t>(place.chunk * groups_ + group)].payload();
+  const int64_t row = int64_t{kv_head} * capacity + place.token;
+  return payload + PlaneOffset(layer - group * group_layers_, capacity, value) +
+         row * shape_.head_dim * KvDtypeBytes(shape_.dtype);
+}
+
+void KvSegment::AppendSlices(int layer, int begin, int end, std::vector<KvSlice>& out) const {
+  const int group = layer / group_layers_;
+  const int row_bytes = shape_.head_dim * KvDtypeBytes(shape_.dtype);
+  while (begin < end) {
+    const Place place = PlaceOf(begin);
+    const int capacity = ChunkCapacity(place.chunk);
+    const std::byte* first = Payload(place.chunk, group) + int64_t{place.token} * row_bytes;
+    KvSlice slice;
+    slice.k = first + PlaneOffset(layer - group * group_layers_, capacity, false);
+    slice.v = first + PlaneOffset(layer - group * group_layers_, capacity, true);
+    slice.head_stride = int64_t{capacity} * shape_.head_dim;
+    slice.tokens = std::min(end - begin, capacity - place.token);
+    slice.start_position = start_position_ + begin;
+    out.push_back(slice);
+    begin += slice.tokens;
+  }
+}
+
+void KvSegment::AppendMutableSlices(int layer, int begin, int end,
+                                    std::vector<KvMutableSlice>& out) {
+  Check(!is_pinned(), "only a segment with own memory is written");
+  while (begin < end) {
+    const Place place = PlaceOf(begin);
+    const int capacity = ChunkCapacity(place.chunk);
+    KvMutableSlice slice;
+    slice.k = MutableAt(layer, 0, begin, false);
+    slice.v = MutableAt(layer, 0, begin, true);
+    slice.head_stride = int64_t{capacity} * shape_.head_dim;
+    slice.tokens = std::min(end - begin, capacity - place.token);
+    slice.first_token = begin;
+    out.push_back(slice);
+    begin += slice.tokens;
+  }
+}
+
+std::vector<BlockBuffer> KvSegment::TakeBlocks() {
+  Check(!is_pinned() && tokens_ == expected_tokens_ && capacity_ == tokens_,
+        "only a full segment with own memory gives its blocks away");
+  std::vector<BlockBuffer> blocks;
+  blocks.reserve(owned_.size());
+  for (int group = 0; group < groups_; ++group) {
+    for (int chunk = 0; chunk < expected_chunks_; ++chunk) {
+      blocks.push_back(std::move(owned_[static_cast<size_t>(chunk * groups_ + group)]));
+    }
+  }
+  owned_.clear();
+  tokens_ = capacity_ = 0;
+  return blocks;
+}
+
+}  // namespace promptdb
