@@ -1,6 +1,8 @@
 // The one RocksDB database under everything: its column families, options, and the turning of its
 // statuses into Error. Only storage/ includes RocksDB's headers.
 //
+// Any call may throw Error(kIo), or Error(kCorrupt) where RocksDB found stored bytes changed.
+//
 // Thread-safe.
 #ifndef PROMPTDB_STORAGE_ROCKS_H_
 #define PROMPTDB_STORAGE_ROCKS_H_
@@ -16,6 +18,9 @@
 
 namespace promptdb {
 
+// The version of the database as a whole, in Family::kMeta. A database of a newer one is refused.
+inline constexpr int kDatabaseFormatVersion = 1;
+
 // Column families; their names on disk never change.
 enum class Family {
   kMeta,     // "default": format version
@@ -27,14 +32,16 @@ enum class Family {
 
 class Rocks {
  public:
-  // Opens or creates. Throws Error(kBusy) when another process has it open, kIo, kCorrupt, or
-  // kUnsupported for a database of a newer format.
+  // Opens or creates. Throws Error(kBusy) when another process has it open, kInvalidArgument for a
+  // folder that holds something else, kIo, kCorrupt, or kUnsupported for a database of a newer
+  // format.
   explicit Rocks(const std::filesystem::path& folder);
   ~Rocks();
 
   std::optional<std::string> Get(Family family, std::string_view key) const;
 
   // Calls `use` with the stored bytes without copying them first; false when the key is absent.
+  // Bytes of kBlocks are not checked by RocksDB, since blocks carry a checksum of their own.
   bool View(Family family, std::string_view key,
             const std::function<void(std::string_view)>& use) const;
 
@@ -60,6 +67,13 @@ class Rocks {
   // SST file that is ingested.
   using KeyValue = std::pair<std::string, std::string_view>;
   void BulkLoad(Family family, const std::vector<KeyValue>& sorted);
+
+  // Deletes [begin, end) and gives back at once what disk space lies in files of its own, as what
+  // BulkLoad added does. Not atomic: for what nothing refers to any more.
+  void EraseRange(Family family, std::string_view begin, std::string_view end);
+
+  // The first key at or after `from`, without reading its value.
+  std::optional<std::string> FirstKeyFrom(Family family, std::string_view from) const;
 
   // Visits keys with `prefix` in order until `visit` returns false.
   void Scan(Family family, std::string_view prefix,

@@ -8,34 +8,25 @@
 #ifndef PROMPTDB_STORAGE_STATE_CACHE_H_
 #define PROMPTDB_STORAGE_STATE_CACHE_H_
 
+#include <condition_variable>
 #include <cstdint>
+#include <map>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "storage/buffer_pool.h"
 #include "storage/kv_segment.h"
 #include "storage/rocks.h"
+#include "storage/state_manifest.h"
 
 namespace promptdb {
 
 enum class Tier { kCpu, kDisk, kMiss };
 
 std::string_view TierName(Tier tier);  // "cpu", "disk", "miss"
-
-// What is stored beside the blocks of a state.
-struct StateManifest {
-  Digest key;
-  KvShape shape;
-  int tokens = 0;
-  int start_position = 0;
-  std::string label;  // "schema.module", for people
-  Digest model;       // digest of the model's weights and settings
-  Digest context;     // digest of what the tokens attend to before them
-  std::vector<int32_t> token_ids;
-  int64_t created_at = 0;  // seconds since 1970
-  double encode_ms = 0;    // what it took to compute
-};
 
 // What is known of a state without touching its blocks.
 struct StateInfo {
@@ -90,10 +81,34 @@ class StateCache {
   StateCacheStats stats() const;
 
  private:
+  // What finding a state takes, of every state, in memory: a hit asks RocksDB nothing.
+  struct IndexEntry {
+    KvShape shape;
+    int tokens = 0;
+    int start_position = 0;
+    int64_t bytes = 0;
+  };
+  class ChangeGuard;
+
+  void LoadIndex();
+  void RemoveOrphanBlocks();
+  std::optional<IndexEntry> Find(const Digest& key) const;
+  // Reads, checks and inserts one block; nullopt if the pool has no room. Throws Error(kCorrupt).
+  std::optional<BlockPin> ReadBlock(const Digest& key, const KvShape& shape, const BlockGrid& grid,
+                                    int index);
+  void WriteState(const StateManifest& manifest, const BlockGrid& grid,
+                  const std::vector<BlockBuffer>& blocks);
+  void DropCorrupt(const Digest& key);
+  bool EraseIfThere(const Digest& key);
+
   Rocks* rocks_;
   BufferPool* pool_;
   mutable std::mutex mutex_;
-  StateCacheStats stats_;  // guarded by mutex_
+  std::condition_variable change_ended_;
+  // Guarded by mutex_:
+  std::map<Digest, IndexEntry> index_;
+  std::set<Digest> changing_;  // published or erased right now; one thread at a time for each
+  StateCacheStats stats_;
 };
 
 }  // namespace promptdb

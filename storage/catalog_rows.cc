@@ -1,0 +1,214 @@
+#include "storage/catalog_rows.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+
+namespace promptdb {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int kRowVersion = 1;
+
+// By enumerator; the names on disk never change.
+constexpr std::array<std::string_view, 4> kKindNames = {"text", "module", "union", "role"};
+constexpr std::array<ChatRole, 4> kRoles = {ChatRole::kNone, ChatRole::kSystem, ChatRole::kUser,
+                                            ChatRole::kAssistant};
+
+[[noreturn]] void Corrupt(const std::string& cause) { throw Error(ErrorCode::kCorrupt, cause); }
+
+std::string Dump(const Json& json, const std::string& name) {
+  try {
+    return json.dump();
+  } catch (const Json::type_error&) {
+    throw Error(ErrorCode::kInvalidArgument, "text that is not UTF-8 in the definition of " + name,
+                "Convert the text or the file to UTF-8.");
+  }
+}
+
+Json Parse(std::string_view row) {
+  Json json = Json::parse(row);
+  const int version = json.at("version").get<int>();
+  if (version > kRowVersion) {
+    throw Error(ErrorCode::kUnsupported,
+                "written by a newer release: row version " + std::to_string(version));
+  }
+  return json;
+}
+
+template <typename T, typename Encode>
+Json EncodeAll(const std::vector<T>& values, Encode encode) {
+  Json array = Json::array();
+  for (const T& value : values) array.push_back(encode(value));
+  return array;
+}
+
+template <typename T, typename Decode>
+std::vector<T> DecodeAll(const Json& json, const char* field, Decode decode) {
+  std::vector<T> values;
+  const auto found = json.find(field);
+  if (found == json.end()) return values;
+  if (!found->is_array()) Corrupt(std::string(field) + " is no list");
+  for (const Json& value : *found) values.push_back(decode(value));
+  return values;
+}
+
+Json EncodeParameter(const ParameterDefinition& parameter) {
+  Json json = {{"name", parameter.name}, {"tokens", parameter.tokens}};
+  if (parameter.default_value) json["default"] = *parameter.default_value;
+  return json;
+}
+
+ParameterDefinition DecodeParameter(const Json& json) {
+  ParameterDefinition parameter;
+  parameter.name = json.at("name").get<std::string>();
+  parameter.tokens = json.at("tokens").get<int>();
+  if (const auto found = json.find("default"); found != json.end()) {
+    parameter.default_value = found->get<std::string>();
+  }
+  return parameter;
+}
+
+// Empty fields are left out: most parts have only a few.
+Json EncodePart(const PartDefinition& part, int depth) {
+  if (depth > kMaxPartDepth) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "parts are nested deeper than " + std::to_string(kMaxPartDepth) + " levels");
+  }
+  Json json = {{"kind", kKindNames[static_cast<size_t>(part.kind)]}};
+  if (!part.name.empty()) json["name"] = part.name;
+  if (part.role != ChatRole::kNone) json["role"] = ChatRoleName(part.role);
+  if (!part.text.empty()) json["text"] = part.text;
+  if (!part.source_file.empty()) json["source_file"] = part.source_file;
+  if (!part.parameters.empty()) json["parameters"] = EncodeAll(part.parameters, EncodeParameter);
+  if (!part.children.empty()) {
+    json["children"] = EncodeAll(part.children, [depth](const PartDefinition& child) {
+      return EncodePart(child, depth + 1);
+    });
+  }
+  return json;
+}
+
+PartDefinition DecodePart(const Json& json, int depth) {
+  if (depth > kMaxPartDepth) Corrupt("parts are nested too deeply");
+  PartDefinition part;
+  const auto kind = json.at("kind").get<std::string>();
+  const auto known = std::find(kKindNames.begin(), kKindNames.end(), kind);
+  if (known == kKindNames.end()) Corrupt("unknown kind of part: " + kind);
+  part.kind = static_cast<PartDefinition::Kind>(known - kKindNames.begin());
+  part.name = json.value("name", "");
+  const auto role = json.value("role", "");
+  const auto named = std::find_if(kRoles.begin(), kRoles.end(),
+                                  [&](ChatRole value) { return ChatRoleName(value) == role; });
+  if (named == kRoles.end()) Corrupt("unknown role: " + role);
+  part.role = *named;
+  part.text = json.value("text", "");
+  part.source_file = json.value("source_file", "");
+  part.parameters = DecodeAll<ParameterDefinition>(json, "parameters", DecodeParameter);
+  part.children = DecodeAll<PartDefinition>(
+      json, "children", [depth](const Json& child) { return DecodePart(child, depth + 1); });
+  return part;
+}
+
+Json EncodeScaffold(const ScaffoldDefinition& scaffold) {
+  return {{"name", scaffold.name}, {"members", scaffold.members}};
+}
+
+ScaffoldDefinition DecodeScaffold(const Json& json) {
+  return {json.at("name").get<std::string>(), json.value("members", std::vector<std::string>())};
+}
+
+ModelDefinition ModelFrom(const Json& json) {
+  ModelDefinition model;
+  model.name = json.at("name").get<std::string>();
+  model.path = json.at("path").get<std::string>();
+  model.dtype = json.value("dtype", "stored");
+  model.kv_dtype = json.value("kv_dtype", "bf16");
+  model.chat_template = json.value("chat_template", "auto");
+  model.architecture = json.value("architecture", "");
+  model.parameters = json.value("parameters", int64_t{0});
+  model.context_length = json.value("context_length", 0);
+  model.content_digest = json.value("content_digest", "");
+  model.fingerprint = json.value("fingerprint", "");
+  model.created_at = json.value("created_at", int64_t{0});
+  return model;
+}
+
+SchemaDefinition SchemaFrom(const Json& json) {
+  SchemaDefinition schema;
+  schema.name = json.at("name").get<std::string>();
+  schema.model = json.at("model").get<std::string>();
+  schema.separator = json.value("separator", "");
+  schema.parts = DecodeAll<PartDefinition>(json, "parts",
+                                           [](const Json& part) { return DecodePart(part, 1); });
+  schema.scaffolds = DecodeAll<ScaffoldDefinition>(json, "scaffolds", DecodeScaffold);
+  schema.created_at = json.value("created_at", int64_t{0});
+  return schema;
+}
+
+}  // namespace
+
+std::string_view ChatRoleName(ChatRole role) {
+  switch (role) {
+    case ChatRole::kNone:
+      return "";
+    case ChatRole::kSystem:
+      return "system";
+    case ChatRole::kUser:
+      return "user";
+    case ChatRole::kAssistant:
+      return "assistant";
+  }
+  return "";
+}
+
+std::string EncodeModel(const ModelDefinition& model) {
+  const Json json = {{"version", kRowVersion},
+                     {"name", model.name},
+                     {"path", model.path},
+                     {"dtype", model.dtype},
+                     {"kv_dtype", model.kv_dtype},
+                     {"chat_template", model.chat_template},
+                     {"architecture", model.architecture},
+                     {"parameters", model.parameters},
+                     {"context_length", model.context_length},
+                     {"content_digest", model.content_digest},
+                     {"fingerprint", model.fingerprint},
+                     {"created_at", model.created_at}};
+  return Dump(json, "model \"" + model.name + "\"");
+}
+
+std::string EncodeSchema(const SchemaDefinition& schema) {
+  const Json json = {
+      {"version", kRowVersion},
+      {"name", schema.name},
+      {"model", schema.model},
+      {"separator", schema.separator},
+      {"parts",
+       EncodeAll(schema.parts, [](const PartDefinition& part) { return EncodePart(part, 1); })},
+      {"scaffolds", EncodeAll(schema.scaffolds, EncodeScaffold)},
+      {"created_at", schema.created_at}};
+  return Dump(json, "schema \"" + schema.name + "\"");
+}
+
+ModelDefinition DecodeModel(std::string_view row) {
+  try {
+    return ModelFrom(Parse(row));
+  } catch (const Json::exception& failure) {
+    Corrupt(failure.what());
+  }
+}
+
+SchemaDefinition DecodeSchema(std::string_view row) {
+  try {
+    return SchemaFrom(Parse(row));
+  } catch (const Json::exception& failure) {
+    Corrupt(failure.what());
+  }
+}
+
+}  // namespace promptdb

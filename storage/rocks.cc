@@ -1,0 +1,426 @@
+#include "storage/rocks.h"
+
+#include <rocksdb/convenience.h>
+#include <rocksdb/db.h>
+#include <rocksdb/options.h>
+#include <rocksdb/sst_file_writer.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <charconv>
+#include <system_error>
+
+#include "base/error.h"
+
+namespace promptdb {
+
+namespace {
+
+constexpr int kFamilies = 5;
+// By Family; never to change.
+constexpr std::array<const char*, kFamilies> kFamilyNames = {"default", "catalog", "states",
+                                                             "blocks", "labels"};
+constexpr char kFormatVersionKey[] = "format_version";
+// Files on their way into the database; whatever is there at opening was left by a crash.
+constexpr char kIngestFolder[] = "ingest";
+
+rocksdb::Slice ToSlice(std::string_view text) { return {text.data(), text.size()}; }
+
+std::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+std::string Quoted(const std::filesystem::path& path) { return '"' + path.string() + '"'; }
+
+std::string StatusText(const rocksdb::Status& status) {
+  std::string text = status.ToString();
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+void ThrowUnlessOk(const rocksdb::Status& status, const char* doing) {
+  if (status.ok()) return;
+  const std::string message =
+      "the database failed while " + std::string(doing) + ": " + StatusText(status);
+  if (status.IsCorruption()) throw Error(ErrorCode::kCorrupt, message);
+  if (status.IsNotSupported()) throw Error(ErrorCode::kUnsupported, message);
+  if (status.IsNoSpace()) throw Error(ErrorCode::kIo, message, "Free some disk space.");
+  throw Error(ErrorCode::kIo, message);
+}
+
+rocksdb::DBOptions DatabaseOptions() {
+  rocksdb::DBOptions options;
+  options.create_if_missing = true;
+  options.create_missing_column_families = true;
+  // Blocks are read where the page cache holds them: without the mapping, the same read costs 2.5
+  // times as much.
+  options.allow_mmap_reads = true;
+  // Blocks are read whole and in order, so the kernel should read ahead.
+  options.advise_random_on_open = false;
+  options.max_background_jobs = 2;
+  options.max_file_opening_threads = 2;
+  options.bytes_per_sync = 8 << 20;
+  options.max_total_wal_size = 64 << 20;
+  // A record that was synced must not vanish silently; only a torn tail is expected after a crash.
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+  options.keep_log_file_num = 2;
+  options.max_log_file_size = 1 << 20;
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  return options;
+}
+
+rocksdb::ColumnFamilyOptions RowOptions() {
+  rocksdb::BlockBasedTableOptions table;
+  table.cache_index_and_filter_blocks = false;
+  rocksdb::ColumnFamilyOptions options;
+  options.write_buffer_size = 8 << 20;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
+rocksdb::ColumnFamilyOptions BlockOptions() {
+  rocksdb::BlockBasedTableOptions table;
+  // The buffer pool is the cache, and the mapping makes a copy in RocksDB's pointless. Values are
+  // larger than a table block, so each gets one of its own and can be read in place.
+  table.no_block_cache = true;
+  rocksdb::ColumnFamilyOptions options;
+  options.compression = rocksdb::kNoCompression;
+  options.write_buffer_size = 32 << 20;
+  // Ingested files land at the bottom. Only small states come from above; they should not have the
+  // large ones rewritten before there are very many of them.
+  options.max_bytes_for_level_base = uint64_t{1} << 30;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
+rocksdb::ColumnFamilyOptions FamilyOptions(int family) {
+  return family == static_cast<int>(Family::kBlocks) ? BlockOptions() : RowOptions();
+}
+
+rocksdb::ReadOptions ReadOptionsOf(Family family) {
+  rocksdb::ReadOptions options;
+  if (family == Family::kBlocks) {
+    options.verify_checksums = false;
+    options.fill_cache = false;
+  }
+  return options;
+}
+
+std::string DamagedHint(const std::filesystem::path& folder) {
+  return "Restore " + Quoted(folder) +
+         " from a copy, or delete it to start with an empty database.";
+}
+
+void PrepareFolder(const std::filesystem::path& folder) {
+  std::error_code failure;
+  const auto status = std::filesystem::status(folder, failure);
+  if (std::filesystem::exists(status) && !std::filesystem::is_directory(status)) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "the database must be a folder, and this is not one: " + Quoted(folder),
+                "Choose a new or an empty folder.");
+  }
+  std::filesystem::create_directories(folder, failure);
+  if (failure) {
+    throw Error(ErrorCode::kIo,
+                "can't create the database folder " + Quoted(folder) + ": " + failure.message());
+  }
+  const std::filesystem::directory_iterator entries(folder, failure);
+  if (failure) {
+    throw Error(ErrorCode::kIo,
+                "can't read the database folder " + Quoted(folder) + ": " + failure.message());
+  }
+  if (std::filesystem::exists(folder / "CURRENT", failure)) return;
+  // Without CURRENT RocksDB would start anew and delete the tables it finds. A crash in the middle
+  // of creating a database leaves none.
+  for (const auto& entry : entries) {
+    const std::string name = entry.path().filename().string();
+    if (entry.path().extension() == ".sst") {
+      throw Error(ErrorCode::kCorrupt,
+                  "database " + Quoted(folder) + " is damaged: its file CURRENT is missing",
+                  DamagedHint(folder));
+    }
+    const bool ours = name == "LOCK" || name == "IDENTITY" || name == kIngestFolder ||
+                      name.starts_with("LOG") || name.starts_with("MANIFEST-") ||
+                      name.starts_with("OPTIONS-") || name.ends_with(".log") ||
+                      name.ends_with(".dbtmp");
+    if (!ours) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  "the folder " + Quoted(folder) + " holds something else than a database: " + name,
+                  "Choose a new or an empty folder.");
+    }
+  }
+}
+
+[[noreturn]] void ThrowCantOpen(const std::filesystem::path& folder,
+                                const rocksdb::Status& status) {
+  const std::string text = StatusText(status);
+  if (status.IsIOError() && (text.find("While lock file") != std::string::npos ||
+                             text.find("lock hold by current process") != std::string::npos)) {
+    throw Error(ErrorCode::kBusy, "database " + Quoted(folder) + " is open in another process",
+                "Close the other program first, or name another database folder.");
+  }
+  if (status.IsCorruption() || status.IsInvalidArgument() || status.IsPathNotFound()) {
+    throw Error(ErrorCode::kCorrupt, "database " + Quoted(folder) + " is damaged: " + text,
+                DamagedHint(folder));
+  }
+  if (status.IsNotSupported()) {
+    throw Error(ErrorCode::kUnsupported,
+                "database " + Quoted(folder) + " uses what this RocksDB does not know: " + text);
+  }
+  throw Error(ErrorCode::kIo, "can't open database " + Quoted(folder) + ": " + text,
+              "Check that the folder and its files can be read and written.");
+}
+
+void CheckFormatVersion(const std::filesystem::path& folder, const std::string& stored) {
+  int version = 0;
+  const auto parsed = std::from_chars(stored.data(), stored.data() + stored.size(), version);
+  if (parsed.ec != std::errc() || parsed.ptr != stored.data() + stored.size() || version < 1) {
+    throw Error(
+        ErrorCode::kCorrupt,
+        "database " + Quoted(folder) + " is damaged: format version " + stored.substr(0, 20),
+        DamagedHint(folder));
+  }
+  if (version > kDatabaseFormatVersion) {
+    throw Error(ErrorCode::kUnsupported,
+                "database " + Quoted(folder) + " was written by a newer release: its format is " +
+                    std::to_string(version) + ", and this release knows up to " +
+                    std::to_string(kDatabaseFormatVersion),
+                "Use the newer release, or name another database folder.");
+  }
+}
+
+// Reads what another program, or a newer release of ours, may have written, before anything is
+// changed: opening for writing would create our column families in it.
+void CheckForeignDatabase(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  const rocksdb::DBOptions options = DatabaseOptions();
+  rocksdb::Status status = rocksdb::DB::ListColumnFamilies(options, folder.string(), &names);
+  if (!status.ok()) ThrowCantOpen(folder, status);
+  std::sort(names.begin(), names.end());
+  std::vector<std::string> expected(kFamilyNames.begin(), kFamilyNames.end());
+  std::sort(expected.begin(), expected.end());
+  if (names == expected) return;
+
+  rocksdb::Options read_options(options, RowOptions());
+  read_options.info_log_level = rocksdb::InfoLogLevel::FATAL_LEVEL;
+  rocksdb::DB* opened = nullptr;
+  status = rocksdb::DB::OpenForReadOnly(read_options, folder.string(), &opened);
+  if (!status.ok()) ThrowCantOpen(folder, status);
+  const std::unique_ptr<rocksdb::DB> database(opened);
+  std::string version;
+  status = database->Get(rocksdb::ReadOptions(), kFormatVersionKey, &version);
+  if (status.ok()) return CheckFormatVersion(folder, version);
+  const std::unique_ptr<rocksdb::Iterator> rows(database->NewIterator(rocksdb::ReadOptions()));
+  rows->SeekToFirst();
+  // Our own creation may have stopped after any family, with nothing in them.
+  const bool only_ours =
+      std::includes(expected.begin(), expected.end(), names.begin(), names.end());
+  if (rows->Valid() || !only_ours) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "the folder " + Quoted(folder) + " holds a RocksDB database of another program",
+                "Choose a new or an empty folder.");
+  }
+}
+
+}  // namespace
+
+struct Rocks::Rep {
+  std::unique_ptr<rocksdb::DB> db;
+  std::vector<rocksdb::ColumnFamilyHandle*> families;  // by Family
+  std::atomic<uint64_t> next_ingest{0};
+
+  ~Rep() {
+    if (db == nullptr) return;
+    for (rocksdb::ColumnFamilyHandle* family : families) db->DestroyColumnFamilyHandle(family);
+    db->Close().PermitUncheckedError();
+  }
+
+  rocksdb::ColumnFamilyHandle* Handle(Family family) const {
+    return families[static_cast<size_t>(family)];
+  }
+
+  std::unique_ptr<rocksdb::Iterator> NewIterator(Family family) const {
+    return std::unique_ptr<rocksdb::Iterator>(
+        db->NewIterator(ReadOptionsOf(family), Handle(family)));
+  }
+};
+
+// Changes wait for Write(), which knows the handles that RocksDB's own batch wants.
+struct Rocks::Batch::Rep {
+  enum class Kind { kPut, kDelete, kDeleteRange };
+  struct Change {
+    Kind kind;
+    Family family;
+    std::string key;
+    std::string value;  // or where a range ends
+  };
+  std::vector<Change> changes;
+};
+
+Rocks::Batch::Batch() : rep_(std::make_unique<Rep>()) {}
+Rocks::Batch::~Batch() = default;
+Rocks::Batch::Batch(Batch&&) noexcept = default;
+
+void Rocks::Batch::Put(Family family, std::string_view key, std::string_view value) {
+  rep_->changes.push_back({Rep::Kind::kPut, family, std::string(key), std::string(value)});
+}
+
+void Rocks::Batch::Delete(Family family, std::string_view key) {
+  rep_->changes.push_back({Rep::Kind::kDelete, family, std::string(key), ""});
+}
+
+void Rocks::Batch::DeleteRange(Family family, std::string_view begin, std::string_view end) {
+  rep_->changes.push_back({Rep::Kind::kDeleteRange, family, std::string(begin), std::string(end)});
+}
+
+Rocks::Rocks(const std::filesystem::path& folder) : folder_(folder) {
+  PrepareFolder(folder);
+  if (std::filesystem::exists(folder / "CURRENT")) CheckForeignDatabase(folder);
+
+  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  for (int i = 0; i < kFamilies; ++i) {
+    descriptors.emplace_back(kFamilyNames[static_cast<size_t>(i)], FamilyOptions(i));
+  }
+  rep_ = std::make_unique<Rep>();
+  rocksdb::DB* opened = nullptr;
+  const rocksdb::Status status =
+      rocksdb::DB::Open(DatabaseOptions(), folder.string(), descriptors, &rep_->families, &opened);
+  if (!status.ok()) ThrowCantOpen(folder, status);
+  rep_->db.reset(opened);
+
+  if (const auto version = Get(Family::kMeta, kFormatVersionKey)) {
+    CheckFormatVersion(folder, *version);
+  } else {
+    Batch batch;
+    batch.Put(Family::kMeta, kFormatVersionKey, std::to_string(kDatabaseFormatVersion));
+    Write(std::move(batch));
+  }
+  // Only now that the lock is ours.
+  std::error_code failure;
+  std::filesystem::remove_all(folder / kIngestFolder, failure);
+  std::filesystem::create_directory(folder / kIngestFolder, failure);
+  if (failure) {
+    throw Error(ErrorCode::kIo,
+                "can't create a folder in database " + Quoted(folder) + ": " + failure.message());
+  }
+}
+
+Rocks::~Rocks() = default;
+
+std::optional<std::string> Rocks::Get(Family family, std::string_view key) const {
+  std::string value;
+  const rocksdb::Status status =
+      rep_->db->Get(ReadOptionsOf(family), rep_->Handle(family), ToSlice(key), &value);
+  if (status.IsNotFound()) return std::nullopt;
+  ThrowUnlessOk(status, "reading");
+  return value;
+}
+
+bool Rocks::View(Family family, std::string_view key,
+                 const std::function<void(std::string_view)>& use) const {
+  // An iterator shows a value where it is mapped; a Get would first copy it into fresh memory, at
+  // the cost of a page fault for every page.
+  const auto rows = rep_->NewIterator(family);
+  rows->Seek(ToSlice(key));
+  ThrowUnlessOk(rows->status(), "reading");
+  if (!rows->Valid() || ToView(rows->key()) != key) return false;
+  use(ToView(rows->value()));
+  return true;
+}
+
+void Rocks::Write(Batch batch, bool sync) {
+  rocksdb::WriteBatch changes;
+  for (const Batch::Rep::Change& change : batch.rep_->changes) {
+    rocksdb::ColumnFamilyHandle* family = rep_->Handle(change.family);
+    rocksdb::Status added;
+    switch (change.kind) {
+      case Batch::Rep::Kind::kPut:
+        added = changes.Put(family, change.key, change.value);
+        break;
+      case Batch::Rep::Kind::kDelete:
+        added = changes.Delete(family, change.key);
+        break;
+      case Batch::Rep::Kind::kDeleteRange:
+        added = changes.DeleteRange(family, change.key, change.value);
+        break;
+    }
+    ThrowUnlessOk(added, "preparing a write");
+  }
+  rocksdb::WriteOptions options;
+  options.sync = sync;
+  ThrowUnlessOk(rep_->db->Write(options, &changes), "writing");
+}
+
+void Rocks::BulkLoad(Family family, const std::vector<KeyValue>& sorted) {
+  if (sorted.empty()) return;
+  const std::filesystem::path path =
+      folder_ / kIngestFolder / (std::to_string(rep_->next_ingest++) + ".sst");
+  const rocksdb::Options options(DatabaseOptions(), FamilyOptions(static_cast<int>(family)));
+  // The pages stay in the page cache, since what was just written is likely to be read soon.
+  rocksdb::SstFileWriter writer(rocksdb::EnvOptions(options), options, rep_->Handle(family),
+                                /*invalidate_page_cache=*/false);
+  rocksdb::Status status = writer.Open(path.string());
+  for (const auto& [key, value] : sorted) {
+    if (status.ok()) status = writer.Put(ToSlice(key), ToSlice(value));
+  }
+  if (status.ok()) status = writer.Finish();
+  if (status.ok()) {
+    rocksdb::IngestExternalFileOptions ingest;
+    ingest.move_files = true;
+    status = rep_->db->IngestExternalFile(rep_->Handle(family), {path.string()}, ingest);
+  }
+  // Ingestion has linked the file into the database; on a failure it is of no use.
+  std::error_code ignored;
+  std::filesystem::remove(path, ignored);
+  ThrowUnlessOk(status, "adding a file");
+}
+
+void Rocks::EraseRange(Family family, std::string_view begin, std::string_view end) {
+  const rocksdb::Slice first = ToSlice(begin), last = ToSlice(end);
+  ThrowUnlessOk(rocksdb::DeleteFilesInRange(rep_->db.get(), rep_->Handle(family), &first, &last,
+                                            /*include_end=*/false),
+                "deleting files");
+  // What is left lies in files with other keys. Single deletions are few, and unlike a range's they
+  // cost later reads nothing.
+  Batch batch;
+  const auto rows = rep_->NewIterator(family);
+  for (rows->Seek(first); rows->Valid() && ToView(rows->key()) < end; rows->Next()) {
+    batch.Delete(family, ToView(rows->key()));
+  }
+  ThrowUnlessOk(rows->status(), "reading");
+  if (!batch.rep_->changes.empty()) Write(std::move(batch), /*sync=*/false);
+}
+
+std::optional<std::string> Rocks::FirstKeyFrom(Family family, std::string_view from) const {
+  const auto rows = rep_->NewIterator(family);
+  rows->Seek(ToSlice(from));
+  ThrowUnlessOk(rows->status(), "reading");
+  if (!rows->Valid()) return std::nullopt;
+  return rows->key().ToString();
+}
+
+void Rocks::Scan(
+    Family family, std::string_view prefix,
+    const std::function<bool(std::string_view key, std::string_view value)>& visit) const {
+  const auto rows = rep_->NewIterator(family);
+  for (rows->Seek(ToSlice(prefix)); rows->Valid() && rows->key().starts_with(ToSlice(prefix));
+       rows->Next()) {
+    if (!visit(ToView(rows->key()), ToView(rows->value()))) break;
+  }
+  ThrowUnlessOk(rows->status(), "reading");
+}
+
+int64_t Rocks::DiskBytes(Family family) const {
+  uint64_t files = 0, memory = 0;
+  rep_->db->GetIntProperty(rep_->Handle(family), rocksdb::DB::Properties::kLiveSstFilesSize,
+                           &files);
+  // What is not in a table yet lies in the write-ahead log.
+  rep_->db->GetIntProperty(rep_->Handle(family), rocksdb::DB::Properties::kCurSizeAllMemTables,
+                           &memory);
+  return static_cast<int64_t>(files + memory);
+}
+
+}  // namespace promptdb

@@ -1,0 +1,309 @@
+#include "storage/state_cache.h"
+
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace promptdb {
+
+namespace {
+
+// Smaller states go through the write-ahead log: that costs them a second write, but no file and no
+// fsync of their own.
+constexpr int64_t kBulkLoadFromBytes = int64_t{1} << 20;
+
+constexpr size_t kDigestBytes = 16;
+
+std::string BlockKey(const Digest& state, int index) {
+  std::string key = state.ToBytes();
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    key += static_cast<char>(static_cast<uint32_t>(index) >> shift);
+  }
+  return key;
+}
+
+// The least key after all blocks of a state. A block index never reaches 2^32 - 1.
+std::string EndOfBlocks(const Digest& state) { return state.ToBytes() + "\xff\xff\xff\xff"; }
+
+}  // namespace
+
+std::string_view TierName(Tier tier) {
+  switch (tier) {
+    case Tier::kCpu:
+      return "cpu";
+    case Tier::kDisk:
+      return "disk";
+    case Tier::kMiss:
+      return "miss";
+  }
+  return "miss";
+}
+
+// Keeps other threads from changing the same state on disk.
+class StateCache::ChangeGuard {
+ public:
+  ChangeGuard(StateCache* cache, const Digest& key) : cache_(cache), key_(key) {
+    std::unique_lock lock(cache_->mutex_);
+    cache_->change_ended_.wait(lock, [&] { return !cache_->changing_.contains(key_); });
+    cache_->changing_.insert(key_);
+  }
+  ~ChangeGuard() {
+    {
+      const std::scoped_lock lock(cache_->mutex_);
+      cache_->changing_.erase(key_);
+    }
+    cache_->change_ended_.notify_all();
+  }
+  ChangeGuard(const ChangeGuard&) = delete;
+  ChangeGuard& operator=(const ChangeGuard&) = delete;
+
+ private:
+  StateCache* cache_;
+  Digest key_;
+};
+
+StateCache::StateCache(Rocks* rocks, BufferPool* pool) : rocks_(rocks), pool_(pool) {
+  LoadIndex();
+  RemoveOrphanBlocks();
+}
+
+void StateCache::LoadIndex() {
+  std::vector<std::string> unreadable;
+  rocks_->Scan(Family::kStates, "", [&](std::string_view key, std::string_view row) {
+    try {
+      const StateManifest manifest = DecodeManifest(row);
+      if (manifest.key.ToBytes() != key) {
+        throw Error(ErrorCode::kCorrupt, "manifest of another state");
+      }
+      const BlockGrid grid(manifest.shape, manifest.tokens);
+      index_[manifest.key] = {manifest.shape, manifest.tokens, manifest.start_position,
+                              grid.TotalBytes()};
+      stats_.disk_bytes += grid.TotalBytes();
+    } catch (const Error&) {
+      unreadable.emplace_back(key);
+    }
+    return true;
+  });
+  if (unreadable.empty()) return;
+  Rocks::Batch batch;
+  for (const std::string& key : unreadable) batch.Delete(Family::kStates, key);
+  rocks_->Write(std::move(batch));
+  stats_.corrupt += static_cast<int64_t>(unreadable.size());
+}
+
+void StateCache::RemoveOrphanBlocks() {
+  std::string from;
+  while (const auto key = rocks_->FirstKeyFrom(Family::kBlocks, from)) {
+    if (key->size() != kDigestBytes + sizeof(uint32_t)) {
+      // No key that this release writes; EndOfBlocks can't be trusted to lie behind it.
+      const std::string end = *key + '\0';
+      rocks_->EraseRange(Family::kBlocks, *key, end);
+      from = end;
+      continue;
+    }
+    const Digest state = Digest::FromBytes(std::string_view(*key).substr(0, kDigestBytes));
+    const std::string end = EndOfBlocks(state);
+    if (!index_.contains(state)) rocks_->EraseRange(Family::kBlocks, state.ToBytes(), end);
+    from = end;
+  }
+}
+
+std::optional<StateCache::IndexEntry> StateCache::Find(const Digest& key) const {
+  const std::scoped_lock lock(mutex_);
+  const auto found = index_.find(key);
+  if (found == index_.end()) return std::nullopt;
+  return found->second;
+}
+
+StateInfo StateCache::Probe(const Digest& key) const {
+  const std::optional<IndexEntry> entry = Find(key);
+  if (!entry) return {};
+  StateInfo info;
+  info.bytes = entry->bytes;
+  info.cpu_bytes = pool_->StateBytes(key);
+  info.tier = info.cpu_bytes == info.bytes ? Tier::kCpu : Tier::kDisk;
+  return info;
+}
+
+std::optional<StateCache::Acquired> StateCache::Acquire(const Digest& key, bool* no_room) {
+  *no_room = false;
+  const std::optional<IndexEntry> entry = Find(key);
+  if (!entry) {
+    const std::scoped_lock lock(mutex_);
+    ++stats_.misses;
+    return std::nullopt;
+  }
+  const BlockGrid grid(entry->shape, entry->tokens);
+  std::vector<std::optional<BlockPin>> found(static_cast<size_t>(grid.blocks()));
+  int64_t missing_bytes = 0;
+  for (int i = 0; i < grid.blocks(); ++i) {
+    found[static_cast<size_t>(i)] = pool_->Pin({key, i});
+    if (!found[static_cast<size_t>(i)]) {
+      missing_bytes += grid.Extent(i).payload_bytes + kBlockHeaderBytes;
+    }
+  }
+  // Reading what then can't be kept would evict other states for nothing.
+  if (missing_bytes > pool_->UnpinnedBudget()) {
+    *no_room = true;
+    return std::nullopt;
+  }
+  std::vector<BlockPin> pins;
+  pins.reserve(found.size());
+  try {
+    for (int i = 0; i < grid.blocks(); ++i) {
+      std::optional<BlockPin>& pin = found[static_cast<size_t>(i)];
+      if (!pin) pin = ReadBlock(key, entry->shape, grid, i);
+      if (!pin) {
+        *no_room = true;
+        return std::nullopt;
+      }
+      pins.push_back(std::move(*pin));
+    }
+  } catch (const Error& error) {
+    // A disk that can't be read is no better than one that returns something else.
+    if (error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kIo) throw;
+    pins.clear();
+    found.clear();
+    DropCorrupt(key);
+    return std::nullopt;
+  }
+  const std::scoped_lock lock(mutex_);
+  ++(missing_bytes > 0 ? stats_.disk_hits : stats_.cpu_hits);
+  stats_.read_bytes += missing_bytes;
+  return Acquired{KvSegment(entry->shape, entry->start_position, entry->tokens, std::move(pins)),
+                  missing_bytes > 0 ? Tier::kDisk : Tier::kCpu, missing_bytes};
+}
+
+std::optional<BlockPin> StateCache::ReadBlock(const Digest& key, const KvShape& shape,
+                                              const BlockGrid& grid, int index) {
+  const BlockExtent extent = grid.Extent(index);
+  BlockBuffer block(extent.payload_bytes);
+  const bool found =
+      rocks_->View(Family::kBlocks, BlockKey(key, index), [&](std::string_view bytes) {
+        if (static_cast<int64_t>(bytes.size()) != block.size()) {
+          throw Error(ErrorCode::kCorrupt,
+                      "stored block of another size: " + std::to_string(bytes.size()) + " bytes");
+        }
+        std::memcpy(block.data(), bytes.data(), bytes.size());
+      });
+  if (!found) throw Error(ErrorCode::kCorrupt, "a stored block is missing");
+  // What is checked is the copy, so that nothing can change it afterwards.
+  VerifyBlock(key, shape, extent, block);
+  return pool_->Insert({key, index}, std::move(block));
+}
+
+void StateCache::DropCorrupt(const Digest& key) {
+  // Where another thread erased the state meanwhile, that is why blocks were missing.
+  const bool was_there = EraseIfThere(key);
+  const std::scoped_lock lock(mutex_);
+  ++stats_.misses;
+  if (was_there) ++stats_.corrupt;
+}
+
+KvSegment StateCache::Publish(const StateManifest& manifest, KvSegment segment) {
+  Check(segment.shape() == manifest.shape && segment.tokens() == manifest.tokens &&
+            segment.start_position() == manifest.start_position,
+        "a manifest describes the segment that is published");
+  const BlockGrid grid(manifest.shape, manifest.tokens);
+  std::vector<BlockBuffer> blocks = segment.TakeBlocks();
+  for (int i = 0; i < grid.blocks(); ++i) {
+    SealBlock(manifest.key, manifest.shape, grid.Extent(i), blocks[static_cast<size_t>(i)]);
+  }
+  {
+    const ChangeGuard guard(this, manifest.key);
+    WriteState(manifest, grid, blocks);
+  }
+  if (auto pins = pool_->InsertState(manifest.key, blocks)) {
+    return KvSegment(manifest.shape, manifest.start_position, manifest.tokens, std::move(*pins));
+  }
+  return KvSegment(manifest.shape, manifest.start_position, manifest.tokens, std::move(blocks));
+}
+
+void StateCache::WriteState(const StateManifest& manifest, const BlockGrid& grid,
+                            const std::vector<BlockBuffer>& blocks) {
+  const bool exists = Find(manifest.key).has_value();
+  const std::string row = EncodeManifest(manifest);
+  Rocks::Batch batch;
+  batch.Put(Family::kLabels, manifest.label, row);
+  if (!exists) {
+    std::vector<Rocks::KeyValue> rows;
+    rows.reserve(blocks.size());
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      rows.emplace_back(BlockKey(manifest.key, static_cast<int>(i)),
+                        std::string_view(reinterpret_cast<const char*>(blocks[i].data()),
+                                         static_cast<size_t>(blocks[i].size())));
+    }
+    // The state exists once its manifest does, so the blocks must be durable before that.
+    if (grid.TotalBytes() >= kBulkLoadFromBytes) {
+      rocks_->BulkLoad(Family::kBlocks, rows);
+    } else {
+      for (const auto& [key, value] : rows) batch.Put(Family::kBlocks, key, value);
+    }
+    batch.Put(Family::kStates, manifest.key.ToBytes(), row);
+  }
+  rocks_->Write(std::move(batch));
+  if (exists) return;
+  const std::scoped_lock lock(mutex_);
+  index_[manifest.key] = {manifest.shape, manifest.tokens, manifest.start_position,
+                          grid.TotalBytes()};
+  stats_.disk_bytes += grid.TotalBytes();
+  stats_.written_bytes += grid.TotalBytes();
+  ++stats_.writes;
+}
+
+std::optional<StateManifest> StateCache::Manifest(const Digest& key) const {
+  if (!Find(key)) return std::nullopt;
+  const auto row = rocks_->Get(Family::kStates, key.ToBytes());
+  if (!row) return std::nullopt;
+  return DecodeManifest(*row);
+}
+
+std::vector<StateManifest> StateCache::List() const {
+  std::vector<StateManifest> manifests;
+  rocks_->Scan(Family::kStates, "", [&](std::string_view, std::string_view row) {
+    manifests.push_back(DecodeManifest(row));
+    return true;
+  });
+  return manifests;
+}
+
+std::optional<StateManifest> StateCache::LastUnderLabel(const std::string& label) const {
+  const auto row = rocks_->Get(Family::kLabels, label);
+  if (!row) return std::nullopt;
+  try {
+    return DecodeManifest(*row);
+  } catch (const Error&) {
+    // It only explains misses to people; without it they get a plainer explanation.
+    return std::nullopt;
+  }
+}
+
+void StateCache::Erase(const Digest& key) { EraseIfThere(key); }
+
+bool StateCache::EraseIfThere(const Digest& key) {
+  const ChangeGuard guard(this, key);
+  {
+    const std::scoped_lock lock(mutex_);
+    const auto found = index_.find(key);
+    if (found == index_.end()) return false;
+    stats_.disk_bytes -= found->second.bytes;
+    index_.erase(found);
+  }
+  // Whoever stops in between leaves blocks without a manifest, which the next opening removes.
+  Rocks::Batch batch;
+  batch.Delete(Family::kStates, key.ToBytes());
+  rocks_->Write(std::move(batch));
+  rocks_->EraseRange(Family::kBlocks, key.ToBytes(), EndOfBlocks(key));
+  pool_->EraseState(key);
+  return true;
+}
+
+StateCacheStats StateCache::stats() const {
+  const std::scoped_lock lock(mutex_);
+  StateCacheStats stats = stats_;
+  stats.states = static_cast<int64_t>(index_.size());
+  return stats;
+}
+
+}  // namespace promptdb
