@@ -1,0 +1,63 @@
+// Where every part of a schema lies: its tokens, its positions, and what its tokens attend to.
+//
+// A pure function of the schema's definition, the tokenizer and the chat template. Parts follow
+// each other; the members of a union share one start, and the union is as long as its longest
+// member. The leaves are *atoms*: runs of tokens that are encoded, cached and scanned as one.
+#ifndef PROMPTDB_PLANNER_LAYOUT_H_
+#define PROMPTDB_PLANNER_LAYOUT_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "planner/chat_template.h"
+#include "storage/schema_definition.h"
+#include "tokenizer/tokenizer.h"
+
+namespace promptdb {
+
+// A run of a schema's tokens with a fixed place.
+struct Atom {
+  std::string label;            // "paris", "europe.paris"; "(text 1)" for the first anonymous one,
+                                // "(bos)" for the beginning-of-sequence token
+  std::vector<TokenId> tokens;  // never empty
+  int start = 0;                // position of the first token
+  // Atoms that are certain to stand before this one in every prompt that has it: what its tokens
+  // attend to besides each other. Ascending.
+  std::vector<int> visible;
+
+  int end() const { return start + static_cast<int>(tokens.size()); }
+};
+
+struct LaidOutPart {
+  PartDefinition::Kind kind = PartDefinition::Kind::kText;
+  std::string name;  // kModule, kUnion
+  std::string path;  // "parent.child" through enclosing modules, for kModule
+  ChatRole role = ChatRole::kNone;
+  int start = 0;            // position
+  int reserved = 0;         // positions from start to the next part
+  bool is_certain = false;  // stands in every prompt that has the part around it
+  std::vector<int> atoms;   // of its own, in order of position: kText and kModule one (none
+                            // for an empty text), kRole the words before and after
+  std::vector<LaidOutPart> children;
+};
+
+struct SchemaLayout {
+  std::vector<Atom> atoms;  // in the order in which the schema writes them
+  std::vector<LaidOutPart> parts;
+  bool has_bos = false;  // atom 0 is the beginning-of-sequence token
+  int reserved = 0;      // positions the whole schema takes
+
+  // The module with this path, or nullptr.
+  const LaidOutPart* FindModule(std::string_view path) const;
+  // Paths of all modules, in order.
+  std::vector<std::string> ModulePaths() const;
+};
+
+// Throws Error(kInvalidArgument) for a schema of more than 2^30 positions.
+SchemaLayout LayOut(const SchemaDefinition& schema, const Tokenizer& tokenizer,
+                    const ChatTemplate& chat_template);
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_PLANNER_LAYOUT_H_

@@ -1,0 +1,196 @@
+#include "planner/options.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <cmath>
+
+#include "base/nearest_name.h"
+
+namespace promptdb {
+
+namespace {
+
+std::string Lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return out;
+}
+
+std::string Number(double value) {
+  char buffer[32];
+  const auto end = std::to_chars(buffer, buffer + sizeof(buffer), value).ptr;
+  return {buffer, end};
+}
+
+[[noreturn]] void FailType(const ast::Literal& literal, std::string_view name,
+                           std::string_view wanted) {
+  throw Error(ErrorCode::kInvalidArgument, std::string(name) + " must be " + std::string(wanted),
+              "", literal.range);
+}
+
+[[noreturn]] void FailRange(const ast::Literal& literal, std::string_view name,
+                            const std::string& least, const std::string& most,
+                            const std::string& found) {
+  throw Error(ErrorCode::kInvalidArgument,
+              std::string(name) + " must be from " + least + " to " + most + ", not " + found, "",
+              literal.range);
+}
+
+}  // namespace
+
+OptionReader::OptionReader(const std::vector<ast::Option>& options, std::string_view place,
+                           std::vector<std::string> known)
+    : options_(options) {
+  for (const ast::Option& option : options) {
+    if (std::find(known.begin(), known.end(), option.name.text) == known.end()) {
+      std::string hint = DidYouMean(option.name.text, known);
+      if (hint.empty() && !known.empty()) {
+        hint = "It takes ";
+        for (size_t i = 0; i < known.size(); ++i) {
+          if (i > 0) hint += i + 1 == known.size() ? " and " : ", ";
+          hint += known[i];
+        }
+        hint += ".";
+      }
+      throw Error(ErrorCode::kUnknownName,
+                  std::string(place) + " has no option \"" + option.name.text + "\"", hint,
+                  option.name.range);
+    }
+    if (Find(option.name.text) != &option) {
+      throw Error(ErrorCode::kInvalidArgument, "option \"" + option.name.text + "\" is given twice",
+                  "", option.name.range);
+    }
+  }
+}
+
+const ast::Option* OptionReader::Find(std::string_view name) const {
+  for (const ast::Option& option : options_) {
+    if (option.name.text == name) return &option;
+  }
+  return nullptr;
+}
+
+SourceRange OptionReader::RangeOf(std::string_view name) const {
+  const ast::Option* option = Find(name);
+  Check(option != nullptr, "RangeOf() is asked for options that are given");
+  return option->value.range;
+}
+
+std::optional<int64_t> OptionReader::Integer(std::string_view name, int64_t least,
+                                             int64_t most) const {
+  const ast::Option* option = Find(name);
+  if (option == nullptr) return std::nullopt;
+  return LiteralInteger(option->value, name, least, most);
+}
+
+std::optional<double> OptionReader::Real(std::string_view name, double least, double most) const {
+  const ast::Option* option = Find(name);
+  if (option == nullptr) return std::nullopt;
+  return LiteralReal(option->value, name, least, most);
+}
+
+std::optional<bool> OptionReader::Boolean(std::string_view name) const {
+  const ast::Option* option = Find(name);
+  if (option == nullptr) return std::nullopt;
+  return LiteralBoolean(option->value, name);
+}
+
+std::optional<std::string> OptionReader::TextValue(std::string_view name) const {
+  const ast::Option* option = Find(name);
+  if (option == nullptr) return std::nullopt;
+  const auto* text = std::get_if<std::string>(&option->value.value);
+  if (text == nullptr || option->value.is_word) FailType(option->value, name, "a text in quotes");
+  return *text;
+}
+
+std::optional<std::string> OptionReader::Choice(std::string_view name,
+                                                const std::vector<std::string>& choices) const {
+  const ast::Option* option = Find(name);
+  if (option == nullptr) return std::nullopt;
+  return LiteralChoice(option->value, name, choices);
+}
+
+int64_t LiteralInteger(const ast::Literal& literal, std::string_view name, int64_t least,
+                       int64_t most) {
+  const auto* value = std::get_if<int64_t>(&literal.value);
+  if (value == nullptr) FailType(literal, name, "a whole number");
+  if (*value < least || *value > most) {
+    FailRange(literal, name, std::to_string(least), std::to_string(most), std::to_string(*value));
+  }
+  return *value;
+}
+
+double LiteralReal(const ast::Literal& literal, std::string_view name, double least, double most) {
+  double value = 0;
+  if (const auto* whole = std::get_if<int64_t>(&literal.value)) {
+    value = static_cast<double>(*whole);
+  } else if (const auto* real = std::get_if<double>(&literal.value)) {
+    value = *real;
+  } else {
+    FailType(literal, name, "a number");
+  }
+  if (!(value >= least && value <= most)) {
+    FailRange(literal, name, Number(least), Number(most), Number(value));
+  }
+  return value;
+}
+
+bool LiteralBoolean(const ast::Literal& literal, std::string_view name) {
+  if (const auto* value = std::get_if<bool>(&literal.value)) return *value;
+  if (const auto* text = std::get_if<std::string>(&literal.value)) {
+    const std::string word = Lower(*text);
+    if (word == "on" || word == "true") return true;
+    if (word == "off" || word == "false") return false;
+  }
+  FailType(literal, name, "on or off");
+}
+
+std::string LiteralChoice(const ast::Literal& literal, std::string_view name,
+                          const std::vector<std::string>& choices) {
+  std::string wanted;
+  for (size_t i = 0; i < choices.size(); ++i) {
+    if (i > 0) wanted += i + 1 == choices.size() ? " or " : ", ";
+    wanted += "'" + choices[i] + "'";
+  }
+  const auto* text = std::get_if<std::string>(&literal.value);
+  if (text == nullptr) FailType(literal, name, wanted);
+  const std::string value = Lower(*text);
+  if (std::find(choices.begin(), choices.end(), value) == choices.end()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                std::string(name) + " must be " + wanted + ", not '" + *text + "'",
+                DidYouMean(value, choices), literal.range);
+  }
+  return value;
+}
+
+int64_t LiteralBytes(const ast::Literal& literal, std::string_view name) {
+  constexpr double kMostBytes = 1e15;
+  double bytes = -1;
+  if (const auto* whole = std::get_if<int64_t>(&literal.value)) {
+    bytes = static_cast<double>(*whole);
+  } else if (const auto* text = std::get_if<std::string>(&literal.value)) {
+    const char* end = text->data() + text->size();
+    const auto number = std::from_chars(text->data(), end, bytes);
+    std::string unit =
+        number.ec == std::errc() ? Lower({number.ptr, static_cast<size_t>(end - number.ptr)}) : "?";
+    std::erase(unit, ' ');
+    constexpr std::string_view kUnits = "kmgt";
+    if (unit.empty() || unit == "b" || unit == "bytes") {
+      // The number is in bytes as it stands.
+    } else if (const size_t power = kUnits.find(unit[0]);
+               power != std::string_view::npos &&
+               (unit.size() == 1 || unit.substr(1) == "b" || unit.substr(1) == "ib")) {
+      bytes *= std::pow(1024.0, static_cast<double>(power + 1));
+    } else {
+      bytes = -1;
+    }
+  }
+  if (!(bytes >= 0 && bytes <= kMostBytes)) {
+    throw Error(ErrorCode::kInvalidArgument, std::string(name) + " must be a number of bytes",
+                "Write a size like '512MB' or '4GB'.", literal.range);
+  }
+  return static_cast<int64_t>(bytes);
+}
+
+}  // namespace promptdb

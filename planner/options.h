@@ -1,0 +1,53 @@
+// Reads `(name = value, …)` lists: every option known, of the right type, in range, given once.
+#ifndef PROMPTDB_PLANNER_OPTIONS_H_
+#define PROMPTDB_PLANNER_OPTIONS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "parser/ast.h"
+
+namespace promptdb {
+
+// A view of one option list. Errors point at the option or value to blame.
+class OptionReader {
+ public:
+  // Throws for an option that is not among `known` (with the nearest name as a hint) and for one
+  // given twice. `place` names the list in messages: "GENERATE", "WITH", "CREATE MODEL".
+  OptionReader(const std::vector<ast::Option>& options, std::string_view place,
+               std::vector<std::string> known);
+
+  // Each returns nullopt when the option is not given.
+  std::optional<int64_t> Integer(std::string_view name, int64_t least, int64_t most) const;
+  std::optional<double> Real(std::string_view name, double least, double most) const;
+  std::optional<bool> Boolean(std::string_view name) const;
+  std::optional<std::string> TextValue(std::string_view name) const;
+  // Text or bare word, one of `choices`, in lower case.
+  std::optional<std::string> Choice(std::string_view name,
+                                    const std::vector<std::string>& choices) const;
+
+  // The option's place in the statement. REQUIRES: it is given.
+  SourceRange RangeOf(std::string_view name) const;
+
+ private:
+  const ast::Option* Find(std::string_view name) const;
+
+  const std::vector<ast::Option>& options_;
+};
+
+// The value converters behind OptionReader, for SET as well. `name` is for messages.
+int64_t LiteralInteger(const ast::Literal& literal, std::string_view name, int64_t least,
+                       int64_t most);
+double LiteralReal(const ast::Literal& literal, std::string_view name, double least, double most);
+bool LiteralBoolean(const ast::Literal& literal, std::string_view name);
+std::string LiteralChoice(const ast::Literal& literal, std::string_view name,
+                          const std::vector<std::string>& choices);
+// Bytes: a whole number, or text like '512MB', '4 GB', '1.5GiB' (powers of 1024 either way).
+int64_t LiteralBytes(const ast::Literal& literal, std::string_view name);
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_PLANNER_OPTIONS_H_

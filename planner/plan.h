@@ -1,0 +1,126 @@
+// A query's plan: an immutable tree of nodes. Whatever changes while it runs lives in the operators
+// (executor/), never here.
+//
+//   Generate
+//     Decode
+//       Prefill                 the new text, over the states below
+//         ModuleScan            a cached segment
+//         ModuleScan (miss)
+//           Encode              what the scan computes and stores
+//
+// With `cache = off` there are Encode nodes without scans; with `reuse = 'none'` the whole prompt
+// is in the Prefill.
+#ifndef PROMPTDB_PLANNER_PLAN_H_
+#define PROMPTDB_PLANNER_PLAN_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "planner/prompt_binder.h"
+#include "storage/state_cache.h"
+
+namespace promptdb {
+
+// A node's details, in the order in which EXPLAIN prints them.
+using PlanDetails = std::vector<std::pair<std::string, std::variant<int64_t, double, std::string>>>;
+
+class PlanNode {
+ public:
+  virtual ~PlanNode() = default;
+
+  virtual std::string_view name() const = 0;
+  virtual void Describe(PlanDetails& details) const = 0;
+
+  // Index of the node in its plan, in the order in which EXPLAIN prints them.
+  int id = 0;
+  double estimate_ms = 0;  // of the node without its children
+  std::vector<std::unique_ptr<PlanNode>> children;
+};
+
+// Computes the states of a schema's segment that are not cached.
+class EncodeNode : public PlanNode {
+ public:
+  std::string_view name() const override { return "Encode"; }
+  void Describe(PlanDetails& details) const override;
+
+  int segment = 0;  // index in the prompt
+  std::string module;
+  int tokens = 0;
+  int start = 0;
+  double flops = 0;
+  bool is_scanned = false;  // stands under a ModuleScan, which prints the place
+};
+
+// Reads the states of a segment from the cache.
+class ModuleScanNode : public PlanNode {
+ public:
+  std::string_view name() const override { return "ModuleScan"; }
+  void Describe(PlanDetails& details) const override;
+
+  int segment = 0;  // index in the prompt
+  std::string module;
+  int tokens = 0;
+  int start = 0;
+  Digest key;
+  Digest context;
+  Tier tier = Tier::kMiss;  // where the states were when the plan was made
+  int64_t bytes = 0;
+  std::string miss_reason;
+};
+
+// Computes the new text, all of its segments in one pass.
+class PrefillNode : public PlanNode {
+ public:
+  std::string_view name() const override { return "Prefill"; }
+  void Describe(PlanDetails& details) const override;
+
+  std::vector<int>
+      segments;  // indices in the prompt; empty when the prompt ends in a cached module,
+                 // of which only the last token is computed again, for its logits
+  int tokens = 0;
+  int first_position = 0;
+  int last_position = 0;
+  double flops = 0;
+};
+
+class DecodeNode : public PlanNode {
+ public:
+  std::string_view name() const override { return "Decode"; }
+  void Describe(PlanDetails& details) const override;
+
+  int max_tokens = 0;
+  double temperature = 0;
+};
+
+class GenerateNode : public PlanNode {
+ public:
+  std::string_view name() const override { return "Generate"; }
+  void Describe(PlanDetails& details) const override;
+
+  std::string schema;
+  std::string model;
+  ReuseMode reuse = ReuseMode::kModular;
+  bool cache = true;
+  int prompt_tokens = 0;
+  int cached_tokens = 0;
+};
+
+struct QueryPlan {
+  BoundPrompt prompt;
+  std::unique_ptr<GenerateNode> root;
+  // Borrowed from the tree:
+  const DecodeNode* decode = nullptr;
+  const PrefillNode* prefill = nullptr;
+  std::vector<const ModuleScanNode*> scans;  // by segment
+  std::vector<const EncodeNode*> encodes;    // by segment; those below scans too
+  int nodes = 0;
+};
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_PLANNER_PLAN_H_

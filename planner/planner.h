@@ -1,0 +1,44 @@
+// A bound prompt to a plan: which segments are scanned, which are computed.
+#ifndef PROMPTDB_PLANNER_PLANNER_H_
+#define PROMPTDB_PLANNER_PLANNER_H_
+
+#include <string>
+
+#include "planner/cost.h"
+#include "planner/plan.h"
+#include "storage/state_cache.h"
+
+namespace promptdb {
+
+// What plans depend on besides the prompt.
+struct PlanContext {
+  const StateCache& cache;
+  const ModelConfig& config;
+  Digest model_fingerprint;  // see state_key.h
+  KvShape kv_shape;
+  int64_t weight_bytes = 0;
+  CostModel cost;
+};
+
+QueryPlan PlanQuery(BoundPrompt prompt, const PlanContext& context);
+
+// The key and context of every segment, each over the keys of those it attends to.
+struct SegmentKeys {
+  Digest key;
+  Digest context;
+};
+std::vector<SegmentKeys> ComputeSegmentKeys(const std::vector<PromptSegment>& segments,
+                                            const Digest& model_fingerprint);
+
+// Why the state `key` is not in the cache, by what was last encoded under its label: "never
+// encoded", "evicted", "model changed", "moved from position 12", "text changed at token 7",
+// "context changed".
+std::string MissReason(const StateCache& cache, const std::string& label, const SegmentKeys& keys,
+                       const Digest& model_fingerprint, const PromptSegment& segment);
+
+// The label under which a schema's segment is stored: "cities.paris".
+std::string StateLabel(const std::string& schema, const std::string& segment);
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_PLANNER_PLANNER_H_

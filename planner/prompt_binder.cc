@@ -1,0 +1,350 @@
+#include "planner/prompt_binder.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/nearest_name.h"
+#include "planner/options.h"
+
+namespace promptdb {
+
+std::string_view ReuseModeName(ReuseMode mode) {
+  switch (mode) {
+    case ReuseMode::kModular:
+      return "modular";
+    case ReuseMode::kExact:
+      return "exact";
+    case ReuseMode::kNone:
+      return "none";
+  }
+  return "";
+}
+
+namespace {
+
+GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options,
+                                    const QueryDefaults& defaults) {
+  const OptionReader reader(options, "GENERATE",
+                            {"max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "stop",
+                             "repetition_penalty", "ignore_eos"});
+  GenerateOptions bound;
+  bound.max_tokens =
+      static_cast<int>(reader.Integer("max_tokens", 1, 1 << 24).value_or(defaults.max_tokens));
+  bound.temperature = reader.Real("temperature", 0, 100).value_or(0);
+  bound.top_k = static_cast<int>(reader.Integer("top_k", 0, 1 << 24).value_or(0));
+  bound.top_p = reader.Real("top_p", 0, 1).value_or(1);
+  bound.min_p = reader.Real("min_p", 0, 1).value_or(0);
+  bound.repetition_penalty = reader.Real("repetition_penalty", 0.01, 100).value_or(1);
+  if (const auto seed = reader.Integer("seed", 0, INT64_MAX))
+    bound.seed = static_cast<uint64_t>(*seed);
+  bound.stop = reader.TextValue("stop").value_or("");
+  bound.ignore_eos = reader.Boolean("ignore_eos").value_or(false);
+  return bound;
+}
+
+std::string Join(const std::vector<ast::Name>& path) {
+  std::string joined;
+  for (const ast::Name& name : path) joined += (joined.empty() ? "" : ".") + name.text;
+  return joined;
+}
+
+SourceRange RangeOf(const std::vector<ast::Name>& path) {
+  return {path.front().range.begin, path.back().range.end};
+}
+
+ChatRole ToChatRole(ast::Role role) {
+  switch (role) {
+    case ast::Role::kSystem:
+      return ChatRole::kSystem;
+    case ast::Role::kUser:
+      return ChatRole::kUser;
+    case ast::Role::kAssistant:
+      return ChatRole::kAssistant;
+    case ast::Role::kNone:
+      break;
+  }
+  return ChatRole::kNone;
+}
+
+class PromptBinder {
+ public:
+  PromptBinder(const ast::Select& query, const SchemaDefinition& schema, const SchemaLayout& layout,
+               const Tokenizer& tokenizer, const ChatTemplate& chat_template, int context_length)
+      : query_(query),
+        schema_(schema),
+        layout_(layout),
+        tokenizer_(tokenizer),
+        chat_template_(chat_template),
+        context_length_(context_length) {}
+
+  BoundPrompt Bind(const QueryDefaults& defaults) {
+    prompt_.schema = schema_.name;
+    prompt_.model = schema_.model;
+    prompt_.generate = BindGenerateOptions(query_.generate_options, defaults);
+    const OptionReader with(query_.with_options, "WITH", {"reuse", "cache"});
+    const auto reuse = with.Choice("reuse", {"modular", "exact", "none"});
+    prompt_.reuse = !reuse                ? defaults.reuse
+                    : *reuse == "modular" ? ReuseMode::kModular
+                    : *reuse == "exact"   ? ReuseMode::kExact
+                                          : ReuseMode::kNone;
+    prompt_.cache = with.Boolean("cache").value_or(defaults.cache);
+
+    ResolveUse();
+    CheckParts(layout_.parts, "");
+    if (layout_.has_bos) AddAtom(0);
+    AddParts(layout_.parts);
+    PlaceFreeTexts();
+    if (query_.prompt && !query_.prompt->text.empty()) {
+      AddNewText("(prompt)", query_.prompt->text, query_.prompt->range);
+    }
+    CheckLength();
+    SetAttention();
+    return std::move(prompt_);
+  }
+
+ private:
+  void ResolveUse() {
+    for (const ast::UseItem& item : query_.use) {
+      if (item.kind != ast::UseItem::Kind::kModule) continue;
+      const std::string path = ResolveModule(item.path, layout_, schema_.name);
+      if (!item.arguments.empty()) {
+        throw Error(
+            ErrorCode::kInvalidArgument,
+            "module \"" + path + "\" has no parameter \"" + item.arguments[0].name.text + "\"", "",
+            item.arguments[0].name.range);
+      }
+      if (!used_.emplace(path, item.range).second) {
+        throw Error(ErrorCode::kInvalidArgument, "module \"" + path + "\" is used twice", "",
+                    item.range);
+      }
+    }
+    for (const auto& [path, range] : used_) {
+      const size_t dot = path.rfind('.');
+      if (dot == std::string::npos) continue;
+      const std::string parent = path.substr(0, dot);
+      // A module's own name may hold a dot, so only a path that is a module's counts as a parent.
+      if (layout_.FindModule(parent) != nullptr && !used_.contains(parent)) {
+        throw Error(
+            ErrorCode::kInvalidArgument,
+            "module \"" + path + "\" stands in module \"" + parent + "\", which is not used",
+            "Write USE " + parent + ", " + path + ".", range);
+      }
+    }
+  }
+
+  bool IsUsed(const LaidOutPart& part) const {
+    if (part.kind == PartDefinition::Kind::kModule) return used_.contains(part.path);
+    return std::any_of(part.children.begin(), part.children.end(),
+                       [&](const LaidOutPart& child) { return IsUsed(child); });
+  }
+
+  // At most one member of each union.
+  void CheckParts(const std::vector<LaidOutPart>& parts, const std::string& union_name) {
+    const LaidOutPart* first = nullptr;
+    for (const LaidOutPart& part : parts) {
+      if (!union_name.empty() && IsUsed(part)) {
+        if (first != nullptr) {
+          throw Error(ErrorCode::kInvalidArgument,
+                      "modules \"" + first->path + "\" and \"" + part.path +
+                          "\" are both members of union \"" + union_name + "\"",
+                      "Use one of them.", used_.at(part.path));
+        }
+        first = &part;
+      }
+      CheckParts(part.children, part.kind == PartDefinition::Kind::kUnion ? part.name : "");
+    }
+  }
+
+  void AddParts(const std::vector<LaidOutPart>& parts) {
+    for (const LaidOutPart& part : parts) {
+      switch (part.kind) {
+        case PartDefinition::Kind::kText:
+          AddAtoms(part);
+          break;
+        case PartDefinition::Kind::kModule:
+          if (!used_.contains(part.path)) break;
+          segment_of_module_[part.path] = prompt_.segments.size();
+          AddAtoms(part);
+          AddParts(part.children);
+          break;
+        case PartDefinition::Kind::kUnion:
+          AddParts(part.children);
+          break;
+        case PartDefinition::Kind::kRole:
+          if (!part.is_certain && !IsUsed(part)) break;
+          if (!part.atoms.empty()) AddAtom(part.atoms.front());
+          AddParts(part.children);
+          if (part.atoms.size() > 1) AddAtom(part.atoms.back());
+          break;
+      }
+    }
+  }
+
+  void AddAtoms(const LaidOutPart& part) {
+    for (const int atom : part.atoms) AddAtom(atom);
+  }
+
+  void AddAtom(int index) {
+    const Atom& atom = layout_.atoms[static_cast<size_t>(index)];
+    PromptSegment segment;
+    segment.label = atom.label;
+    segment.tokens = atom.tokens;
+    segment.start = atom.start;
+    atom_of_segment_.push_back(index);
+    prompt_.segments.push_back(std::move(segment));
+  }
+
+  // A free text stands before the module that follows it in USE, or else at the end.
+  void PlaceFreeTexts() {
+    size_t inserted = 0;
+    for (size_t i = 0; i < query_.use.size(); ++i) {
+      const ast::UseItem& item = query_.use[i];
+      if (item.kind == ast::UseItem::Kind::kModule || item.text->text.empty()) continue;
+      const RoleWrapping words = chat_template_.Wrap(ToChatRole(item.role));
+      const std::string label = "(free text " + std::to_string(++free_texts_) + ")";
+      const std::string text =
+          std::string(words.before) + item.text->text + std::string(words.after);
+      const auto next = std::find_if(
+          query_.use.begin() + static_cast<long>(i), query_.use.end(),
+          [](const ast::UseItem& other) { return other.kind == ast::UseItem::Kind::kModule; });
+      if (next == query_.use.end()) {
+        AddNewText(label, text, item.range);
+        continue;
+      }
+      const std::string path = ResolveModule(next->path, layout_, schema_.name);
+      if (segment_of_module_.at(path) + inserted >= prompt_.segments.size()) {
+        AddNewText(label, text, item.range);  // the module has no text of its own, and none follows
+        continue;
+      }
+      InsertNewText(segment_of_module_.at(path) + inserted, path, label, text, item.range);
+      ++inserted;
+    }
+  }
+
+  PromptSegment NewText(const std::string& label, const std::string& text, int start) {
+    PromptSegment segment;
+    segment.label = label;
+    segment.is_new = true;
+    segment.tokens = tokenizer_.Encode(text);
+    segment.start = start;
+    return segment;
+  }
+
+  int EndBefore(size_t index) const { return index == 0 ? 0 : prompt_.segments[index - 1].end(); }
+
+  void AddNewText(const std::string& label, const std::string& text, SourceRange range) {
+    int end = 0;
+    for (const PromptSegment& segment : prompt_.segments) end = std::max(end, segment.end());
+    PromptSegment segment = NewText(label, text, end);
+    if (segment.tokens.empty()) return;
+    last_range_ = range;
+    atom_of_segment_.push_back(-1);
+    prompt_.segments.push_back(std::move(segment));
+  }
+
+  void InsertNewText(size_t at, const std::string& module, const std::string& label,
+                     const std::string& text, SourceRange range) {
+    PromptSegment segment = NewText(label, text, EndBefore(at));
+    if (segment.tokens.empty()) return;
+    const int gap = prompt_.segments[at].start - segment.start;
+    if (static_cast<int>(segment.tokens.size()) > gap) {
+      throw Error(ErrorCode::kTooLong,
+                  "a free text of " + std::to_string(segment.tokens.size()) +
+                      " tokens does not fit before module \"" + module + "\", where " +
+                      std::to_string(gap) + " positions are free",
+                  "Put it after the last module, or into PROMPT.", range);
+    }
+    prompt_.segments.insert(prompt_.segments.begin() + static_cast<long>(at), std::move(segment));
+    atom_of_segment_.insert(atom_of_segment_.begin() + static_cast<long>(at), -1);
+  }
+
+  void CheckLength() {
+    for (const PromptSegment& segment : prompt_.segments) {
+      prompt_.prompt_tokens += static_cast<int>(segment.tokens.size());
+      prompt_.end_position = std::max(prompt_.end_position, segment.end());
+    }
+    const bool is_bos_alone = prompt_.segments.size() == 1 && layout_.has_bos;
+    if (prompt_.segments.empty() || is_bos_alone) {
+      throw Error(ErrorCode::kInvalidArgument, "the prompt is empty",
+                  "Add PROMPT '…', or USE a module of the schema.", query_.range);
+    }
+    if (prompt_.end_position >= context_length_) {
+      throw Error(ErrorCode::kTooLong,
+                  "the prompt takes " + std::to_string(prompt_.end_position) +
+                      " positions, and the model has a context of " +
+                      std::to_string(context_length_) + ", of which at least one is for the answer",
+                  "Use fewer or shorter modules.", last_range_.value_or(query_.range));
+    }
+  }
+
+  void SetAttention() {
+    std::map<int, int> segment_of_atom;
+    for (size_t i = 0; i < prompt_.segments.size(); ++i) {
+      PromptSegment& segment = prompt_.segments[i];
+      const int atom = atom_of_segment_[i];
+      if (prompt_.reuse == ReuseMode::kModular && !segment.is_new) {
+        for (const int visible : layout_.atoms[static_cast<size_t>(atom)].visible) {
+          segment.attends.push_back(segment_of_atom.at(visible));
+        }
+      } else {
+        for (size_t earlier = 0; earlier < i; ++earlier)
+          segment.attends.push_back(static_cast<int>(earlier));
+      }
+      if (atom >= 0) segment_of_atom[atom] = static_cast<int>(i);
+    }
+  }
+
+  const ast::Select& query_;
+  const SchemaDefinition& schema_;
+  const SchemaLayout& layout_;
+  const Tokenizer& tokenizer_;
+  const ChatTemplate& chat_template_;
+  const int context_length_;
+
+  BoundPrompt prompt_;
+  std::map<std::string, SourceRange> used_;          // module path -> its USE item
+  std::map<std::string, size_t> segment_of_module_;  // path -> index of its first segment
+  std::vector<int> atom_of_segment_;                 // -1 for new text
+  std::optional<SourceRange> last_range_;            // of the last new text
+  int free_texts_ = 0;
+};
+
+}  // namespace
+
+std::string ResolveModule(const std::vector<ast::Name>& path, const SchemaLayout& layout,
+                          std::string_view schema) {
+  const std::string wanted = Join(path);
+  const std::vector<std::string> paths = layout.ModulePaths();
+  if (std::find(paths.begin(), paths.end(), wanted) != paths.end()) return wanted;
+  std::vector<std::string> matches;
+  for (const std::string& candidate : paths) {
+    if (candidate.ends_with("." + wanted)) matches.push_back(candidate);
+  }
+  if (matches.size() == 1) return matches.front();
+  if (matches.size() > 1) {
+    throw Error(
+        ErrorCode::kInvalidArgument,
+        "module \"" + wanted + "\" could be \"" + matches[0] + "\" or \"" + matches[1] + "\"",
+        "Write the whole path.", RangeOf(path));
+  }
+  std::string hint = DidYouMean(wanted, paths);
+  if (hint.empty() && !paths.empty() && paths.size() <= 8) {
+    hint = "It has ";
+    for (size_t i = 0; i < paths.size(); ++i) hint += (i > 0 ? ", " : "") + paths[i];
+    hint += ".";
+  }
+  throw Error(ErrorCode::kUnknownName,
+              "schema \"" + std::string(schema) + "\" has no module \"" + wanted + "\"", hint,
+              RangeOf(path));
+}
+
+BoundPrompt BindPrompt(const ast::Select& query, const SchemaDefinition& schema,
+                       const SchemaLayout& layout, const Tokenizer& tokenizer,
+                       const ChatTemplate& chat_template, int context_length,
+                       const QueryDefaults& defaults) {
+  return PromptBinder(query, schema, layout, tokenizer, chat_template, context_length)
+      .Bind(defaults);
+}
+
+}  // namespace promptdb

@@ -1,0 +1,76 @@
+// SELECT's syntax tree, over a schema's layout, to the prompt: segments of tokens at their
+// positions, and who attends to whom.
+#ifndef PROMPTDB_PLANNER_PROMPT_BINDER_H_
+#define PROMPTDB_PLANNER_PROMPT_BINDER_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "parser/ast.h"
+#include "planner/layout.h"
+
+namespace promptdb {
+
+enum class ReuseMode { kModular, kExact, kNone };
+
+std::string_view ReuseModeName(ReuseMode mode);  // "modular", "exact", "none"
+
+// What SELECT GENERATE (…) says about the continuation.
+struct GenerateOptions {
+  int max_tokens = 64;
+  double temperature = 0;
+  int top_k = 0;  // 0: off
+  double top_p = 1;
+  double min_p = 0;
+  double repetition_penalty = 1;
+  std::optional<uint64_t> seed;  // nullopt: another one each time
+  std::string stop;              // "": none
+  bool ignore_eos = false;
+};
+
+struct PromptSegment {
+  std::string label;            // "paris", "(text 1)"; "(free text 1)" and "(prompt)" are new text
+  std::vector<TokenId> tokens;  // never empty
+  int start = 0;                // position of the first token
+  bool is_new = false;          // the query's own words: not a part of the schema
+  std::vector<int> attends;     // indices of the earlier segments that its tokens see, ascending
+
+  int end() const { return start + static_cast<int>(tokens.size()); }
+};
+
+struct BoundPrompt {
+  std::string schema;
+  std::string model;
+  ReuseMode reuse = ReuseMode::kModular;
+  bool cache = true;
+  GenerateOptions generate;
+  std::vector<PromptSegment> segments;  // by position; never empty
+  int prompt_tokens = 0;
+  int end_position = 0;  // of the first generated token
+};
+
+// What a query that names none of them gets.
+struct QueryDefaults {
+  ReuseMode reuse = ReuseMode::kModular;
+  bool cache = true;
+  int max_tokens = 64;
+};
+
+// Throws Error with the place to blame: an unknown module (with the nearest name), two members of
+// one union, a module twice or without the module around it, an option unknown or out of range, an
+// empty prompt, one that is longer than the model's context.
+BoundPrompt BindPrompt(const ast::Select& query, const SchemaDefinition& schema,
+                       const SchemaLayout& layout, const Tokenizer& tokenizer,
+                       const ChatTemplate& chat_template, int context_length,
+                       const QueryDefaults& defaults);
+
+// The path of the module that `path` names in a layout: its full path, or the last name of one when
+// that is unambiguous. Throws Error(kUnknownName) with the nearest name.
+std::string ResolveModule(const std::vector<ast::Name>& path, const SchemaLayout& layout,
+                          std::string_view schema);
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_PLANNER_PROMPT_BINDER_H_
