@@ -29,10 +29,14 @@ enum class TensorDtype { kF32, kF16, kBf16, kQ8_0 };
 
 std::string_view TensorDtypeName(TensorDtype dtype);  // "f32", "f16", "bf16", "q8_0"
 
-// A tensor in a mapped file. Valid as long as its Checkpoint.
+// Bytes that `elements` values take in a file. REQUIRES: whole blocks of 32 for kQ8_0.
+int64_t TensorBytes(TensorDtype dtype, int64_t elements);
+
+// A tensor in a mapped file. Valid as long as its Checkpoint. `data` may be unaligned: read it
+// through the functions below, or check before reading it in place.
 struct TensorView {
-  std::string name;            // canonical, see Checkpoint
-  std::string file_name;       // as the file calls it, for messages
+  std::string name;       // canonical, see Checkpoint
+  std::string file_name;  // as the file calls it, for messages
   TensorDtype dtype = TensorDtype::kF32;
   std::vector<int64_t> shape;  // row-major, outermost first: a weight is [out, in]
   std::span<const std::byte> data;
@@ -50,12 +54,14 @@ void CopyAsBf16(const TensorView& tensor, std::span<uint16_t> out);
 
 // The vocabulary that a GGUF file carries inside, as its metadata says it.
 struct GgufVocabulary {
-  std::string model;  // tokenizer.ggml.model: "llama" (SentencePiece-style) or "gpt2" (byte-level BPE)
-  std::string pre;    // tokenizer.ggml.pre: "default", "llama-bpe", "qwen2", "gpt-2", …; may be empty
+  std::string
+      model;  // tokenizer.ggml.model: "llama" (SentencePiece-style) or "gpt2" (byte-level BPE)
+  std::string pre;  // tokenizer.ggml.pre: "default", "llama-bpe", "qwen2", "gpt-2", …; may be empty
   std::vector<std::string> tokens;
-  std::vector<float> scores;         // empty for byte-level BPE
-  std::vector<int32_t> token_types;  // 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte
-  std::vector<std::string> merges;   // "left right"; empty for SentencePiece-style
+  std::vector<float> scores;  // empty for byte-level BPE
+  std::vector<int32_t>
+      token_types;  // 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte
+  std::vector<std::string> merges;  // "left right"; empty for SentencePiece-style
   std::optional<int32_t> bos_id, eos_id, unk_id, pad_id, eot_id;
   std::optional<bool> add_bos, add_eos, add_space_prefix, remove_extra_whitespaces;
   std::string chat_template;  // empty where the file has none

@@ -40,8 +40,8 @@ struct ModelConfig {
   RopePairing rope_pairing = RopePairing::kHalves;
   RopeScaling rope_scaling;
   bool tied_embeddings = false;  // the output head is the embedding table
-  // Bias on Q, K, V (Qwen2) and RMSNorm over each head of Q and K (Qwen3) are seen from the presence
-  // of their tensors; these say what the checkpoint has.
+  // Bias on Q, K, V (Qwen2) and RMSNorm over each head of Q and K (Qwen3) are seen from the
+  // presence of their tensors; these say what the checkpoint has.
   bool qkv_bias = false;
   bool output_bias = false;  // bias on the attention output projection (attention_bias in HF Llama)
   bool qk_norm = false;

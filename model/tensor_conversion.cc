@@ -1,0 +1,137 @@
+// The values of a stored tensor as f32 or bf16.
+//
+// Stored data may be unaligned (safetensors promises nothing), so every load is a memcpy.
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+
+#include "base/bfloat16.h"
+#include "base/error.h"
+#include "model/checkpoint.h"
+
+namespace promptdb {
+namespace {
+
+// Q8_0: a block is one f16 scale and 32 signed bytes. The layout is the format's: never to change.
+constexpr int64_t kBlockElements = 32;
+constexpr int64_t kBlockBytes = 34;
+
+template <typename T>
+T Load(const std::byte* at) {
+  T value;
+  std::memcpy(&value, at, sizeof(T));
+  return value;
+}
+
+// Without F16C in the build's target, the compiler's own conversion is a call for each value.
+// Moving the exponent by a multiplication is exact, subnormals included; infinity and NaN, whose
+// exponent is all ones, are put right by hand.
+float FastFloatFromF16(uint16_t half) {
+  const uint32_t magnitude = static_cast<uint32_t>(half & 0x7fffu) << 13;
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
+  const float scaled = std::bit_cast<float>(magnitude) * 0x1.0p112f;
+  const uint32_t special = (half & 0x7c00u) == 0x7c00u ? 0x7f800000u : 0u;
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(scaled) | special | sign);
+}
+
+// Elements [first, first + out.size()) of the tensor. For kQ8_0 both lie on block boundaries.
+void ConvertRange(const TensorView& tensor, int64_t first, std::span<float> out) {
+  const int64_t count = static_cast<int64_t>(out.size());
+  const std::byte* data = tensor.data.data();
+  switch (tensor.dtype) {
+    case TensorDtype::kF32:
+      std::memcpy(out.data(), data + first * 4, out.size_bytes());
+      break;
+    case TensorDtype::kF16:
+      for (int64_t i = 0; i < count; ++i) {
+        out[i] = FastFloatFromF16(Load<uint16_t>(data + (first + i) * 2));
+      }
+      break;
+    case TensorDtype::kBf16:
+      for (int64_t i = 0; i < count; ++i) {
+        out[i] = FloatFromBf16(Load<uint16_t>(data + (first + i) * 2));
+      }
+      break;
+    case TensorDtype::kQ8_0:
+      Check(first % kBlockElements == 0 && count % kBlockElements == 0,
+            "Q8_0 is read in whole blocks");
+      for (int64_t i = 0; i < count; i += kBlockElements) {
+        const std::byte* block = data + (first + i) / kBlockElements * kBlockBytes;
+        const float scale = FloatFromF16(Load<uint16_t>(block));
+        for (int64_t j = 0; j < kBlockElements; ++j) {
+          out[i + j] = scale * static_cast<float>(Load<int8_t>(block + 2 + j));
+        }
+      }
+      break;
+  }
+}
+
+}  // namespace
+
+std::string_view TensorDtypeName(TensorDtype dtype) {
+  switch (dtype) {
+    case TensorDtype::kF32:
+      return "f32";
+    case TensorDtype::kF16:
+      return "f16";
+    case TensorDtype::kBf16:
+      return "bf16";
+    case TensorDtype::kQ8_0:
+      return "q8_0";
+  }
+  Check(false, "a dtype without a name");
+  return "";
+}
+
+int64_t TensorBytes(TensorDtype dtype, int64_t elements) {
+  switch (dtype) {
+    case TensorDtype::kF32:
+      return elements * 4;
+    case TensorDtype::kF16:
+    case TensorDtype::kBf16:
+      return elements * 2;
+    case TensorDtype::kQ8_0:
+      Check(elements % kBlockElements == 0, "Q8_0 is stored in whole blocks");
+      return elements / kBlockElements * kBlockBytes;
+  }
+  Check(false, "a dtype without a size");
+  return 0;
+}
+
+int64_t TensorView::elements() const {
+  int64_t count = 1;
+  for (const int64_t extent : shape) count *= extent;
+  return count;
+}
+
+void CopyAsFloat(const TensorView& tensor, std::span<float> out) {
+  Check(static_cast<int64_t>(out.size()) == tensor.elements(), "the output has the tensor's size");
+  ConvertRange(tensor, 0, out);
+}
+
+void CopyRowsAsFloat(const TensorView& tensor, int64_t first_row, int64_t rows,
+                     std::span<float> out) {
+  Check(tensor.shape.size() == 2, "rows are those of a 2-d tensor");
+  Check(first_row >= 0 && rows >= 0 && first_row <= tensor.shape[0] - rows,
+        "the rows lie inside the tensor");
+  const int64_t columns = tensor.shape[1];
+  Check(static_cast<int64_t>(out.size()) == rows * columns, "the output has the rows' size");
+  ConvertRange(tensor, first_row * columns, out);
+}
+
+void CopyAsBf16(const TensorView& tensor, std::span<uint16_t> out) {
+  Check(static_cast<int64_t>(out.size()) == tensor.elements(), "the output has the tensor's size");
+  if (tensor.dtype == TensorDtype::kBf16) {
+    std::memcpy(out.data(), tensor.data.data(), out.size_bytes());
+    return;
+  }
+  std::array<float, 1024> chunk;  // whole Q8_0 blocks
+  for (size_t first = 0; first < out.size(); first += chunk.size()) {
+    const size_t count = std::min(chunk.size(), out.size() - first);
+    ConvertRange(tensor, static_cast<int64_t>(first), std::span(chunk).first(count));
+    for (size_t i = 0; i < count; ++i) out[first + i] = Bf16FromFloat(chunk[i]);
+  }
+}
+
+}  // namespace promptdb
