@@ -129,15 +129,15 @@ scaffold
 query
     : SELECT GENERATE optionList? FROM querySource useClause? promptClause? withOptions?
                                                             # generateQuery
-    | SELECT (TOKENS | LOGPROBS | EMBEDDING) optionList? FROM querySource useClause? promptClause?
-        withOptions?                                        # inspectQuery
     | SELECT selectItem (',' selectItem)* FROM systemTable whereClause? groupClause? orderClause?
         limitClause?                                        # systemQuery
+    | SELECT (TOKENS | LOGPROBS | EMBEDDING) optionList? FROM querySource useClause? promptClause?
+        withOptions?                                        # inspectQuery
     ;
 
 querySource
-    : PML text (USING modelName)?
-    | schemaName
+    : schemaName
+    | PML text (USING modelName)?
     ;
 
 useClause
@@ -145,9 +145,9 @@ useClause
     ;
 
 useItem
-    : (USER | ASSISTANT) textValue                          # useRoleText
-    | textValue                                             # useText
-    | modulePath ('(' (useArgument (',' useArgument)*)? ')')?   # useModule
+    : modulePath ('(' (useArgument (',' useArgument)*)? ')')?   # useModule
+    | textValue                                                 # useText
+    | (USER | ASSISTANT) textValue                              # useRoleText
     ;
 
 useArgument

@@ -128,7 +128,7 @@ class StatementParse {
   }
 
   std::string MisspelledQuery(const Token& token) const {
-    const std::vector<std::string> kinds = {"GENERATE", "LOGPROBS", "EMBEDDING"};
+    const std::vector<std::string> kinds = {"GENERATE", "TOKENS", "LOGPROBS", "EMBEDDING"};
     return NearestName(text_.substr(static_cast<size_t>(token.range.begin),
                                     static_cast<size_t>(token.range.end - token.range.begin)),
                        kinds);

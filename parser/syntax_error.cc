@@ -147,18 +147,6 @@ std::string WordsOfToken(const Token& token, std::string_view source) {
   }
 }
 
-bool StartsStatement(size_t type) {
-  for (const size_t start :
-       {Grammar::CREATE, Grammar::DROP,     Grammar::ALTER, Grammar::SELECT,   Grammar::EXPLAIN,
-        Grammar::SHOW,   Grammar::DESCRIBE, Grammar::SET,   Grammar::RESET,    Grammar::WARM,
-        Grammar::PIN,    Grammar::UNPIN,    Grammar::EVICT, Grammar::PREPARE,  Grammar::EXECUTE,
-        Grammar::IMPORT, Grammar::EXPORT,   Grammar::BEGIN, Grammar::CONTINUE, Grammar::VACUUM,
-        Grammar::CHECK}) {
-    if (type == start) return true;
-  }
-  return false;
-}
-
 std::string NearMiss(const Token& token, std::string_view source, const Expectation& expectation) {
   const bool is_word =
       token.type == Grammar::IDENTIFIER || GrammarVocabulary().IsKeyword(token.type);
@@ -185,6 +173,11 @@ std::string HintFor(std::string_view source, std::span<const Token> tokens, size
     return "Texts are written in 'single quotes'.";
   }
   if (std::string hint = NearMiss(token, source, expectation); !hint.empty()) return hint;
+  const bool touches_text = offending > 0 && tokens[offending - 1].type == Grammar::TEXT_LITERAL &&
+                            tokens[offending - 1].range.end == token.range.begin;
+  if (touches_text && token.type == Grammar::IDENTIFIER) {
+    return "Inside a text, write a quote twice: 'it''s'.";
+  }
   const bool after_comma = offending > 0 && tokens[offending - 1].type == Grammar::COMMA;
   if (after_comma && (token.type == Grammar::RIGHT_PARENTHESIS || token.type == Grammar::PROMPT ||
                       token.type == Grammar::WITH || token.type == antlr4::Token::EOF)) {
@@ -197,7 +190,8 @@ std::string HintFor(std::string_view source, std::span<const Token> tokens, size
   if (token.type == Grammar::IDENTIFIER && text_fits && !name_fits) {
     return "Texts are written in 'single quotes'.";
   }
-  if (offending > 0 && IsPlaceForEnd(expectation) && StartsStatement(token.type)) {
+  if (offending > 0 && IsPlaceForEnd(expectation) &&
+      GrammarVocabulary().StartsStatement(token.type)) {
     return "Put a semicolon between two statements.";
   }
   return "";

@@ -1,6 +1,8 @@
 #include "parser/vocabulary.h"
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "PromptQLParser.h"
 #include "parser/parser.h"
@@ -15,7 +17,9 @@ bool IsUpper(char c) { return c >= 'A' && c <= 'Z'; }
 
 Vocabulary::Vocabulary() {
   // The tables belong to the generated class and can only be asked for through an object of it.
-  antlr4::ListTokenSource source(std::vector<std::unique_ptr<antlr4::Token>>{});
+  std::vector<std::unique_ptr<antlr4::Token>> tokens;
+  tokens.push_back(std::make_unique<antlr4::CommonToken>(antlr4::Token::EOF));
+  antlr4::ListTokenSource source(std::move(tokens));
   antlr4::CommonTokenStream stream(&source);
   grammar::PromptQLParser parser(&stream);
   const antlr4::dfa::Vocabulary& vocabulary = parser.getVocabulary();
@@ -33,7 +37,10 @@ Vocabulary::Vocabulary() {
   const antlr4::atn::ATN& atn = parser.getATN();
   const antlr4::misc::IntervalSet names =
       atn.nextTokens(atn.ruleToStartState[grammar::PromptQLParser::RuleNonReserved]);
+  const antlr4::misc::IntervalSet starts =
+      atn.nextTokens(atn.ruleToStartState[grammar::PromptQLParser::RuleStatement]);
   for (const size_t type : keyword_types_) {
+    if (starts.contains(type)) statement_starts_.insert(type);
     if (!names.contains(type)) reserved_.insert(type);
   }
 }

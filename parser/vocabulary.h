@@ -26,6 +26,8 @@ class Vocabulary {
   // A keyword that is no name unless it is quoted.
   bool IsReserved(std::string_view word) const { return reserved_.contains(TypeOf(word)); }
   bool IsReserved(size_t type) const { return reserved_.contains(type); }
+  // A keyword that a statement can begin with.
+  bool StartsStatement(size_t type) const { return statement_starts_.contains(type); }
   const std::vector<std::string>& keywords() const { return keywords_; }
 
  private:
@@ -34,6 +36,7 @@ class Vocabulary {
   std::map<std::string, size_t, std::less<>> types_;
   std::set<size_t> keyword_types_;
   std::set<size_t> reserved_;
+  std::set<size_t> statement_starts_;
 };
 
 const Vocabulary& GrammarVocabulary();
