@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 #include <string_view>
+#include <unordered_map>
 
 #include "base/error.h"
 
@@ -60,47 +61,58 @@ std::vector<std::pair<int, std::string>> ByteCharacters() {
 // Learns up to `limit` merges by counting pairs; `marker` starts every word. Ties go to the pair
 // that sorts first, so the result is the same everywhere.
 std::vector<std::pair<std::string, std::string>> LearnMerges(const std::string& marker, int limit) {
-  std::map<std::vector<std::string>, int> words;
+  std::vector<std::string> pieces = {marker};
+  std::map<std::string, int> piece_ids = {{marker, 0}};
+  const auto piece_id = [&](const std::string& piece) {
+    const auto [it, added] = piece_ids.emplace(piece, static_cast<int>(pieces.size()));
+    if (added) pieces.push_back(piece);
+    return it->second;
+  };
+  std::map<std::vector<int>, int> counted_words;
   for (size_t begin = 0; begin < kTrainingText.size();) {
     const size_t end = std::min(kTrainingText.find(' ', begin), kTrainingText.size());
-    std::vector<std::string> word = {marker};
-    for (char c : kTrainingText.substr(begin, end - begin)) word.emplace_back(1, c);
-    ++words[word];
+    std::vector<int> word = {0};
+    for (char c : kTrainingText.substr(begin, end - begin)) {
+      word.push_back(piece_id(std::string(1, c)));
+    }
+    ++counted_words[word];
     begin = end + 1;
   }
+  std::vector<std::pair<std::vector<int>, int>> words(counted_words.begin(), counted_words.end());
+
   std::vector<std::pair<std::string, std::string>> merges;
-  std::set<std::string> known;
   while (static_cast<int>(merges.size()) < limit) {
-    std::map<std::pair<std::string, std::string>, int> counts;
+    std::unordered_map<uint64_t, int> counts;
     for (const auto& [word, count] : words) {
-      for (size_t i = 0; i + 1 < word.size(); ++i) counts[{word[i], word[i + 1]}] += count;
+      for (size_t i = 0; i + 1 < word.size(); ++i) {
+        counts[static_cast<uint64_t>(word[i]) << 32 | static_cast<uint64_t>(word[i + 1])] += count;
+      }
     }
     std::pair<std::string, std::string> best;
     int best_count = 0;
-    for (const auto& [pair, count] : counts) {
+    for (const auto& [key, count] : counts) {
+      if (count < best_count) continue;
+      std::pair<std::string, std::string> pair(pieces[key >> 32], pieces[key & 0xffffffffu]);
+      if (count == best_count && best < pair) continue;
       // Two pairs may spell one piece; the vocabulary holds each piece once.
-      if (count > best_count && !known.contains(pair.first + pair.second)) {
-        best = pair;
-        best_count = count;
-      }
+      if (piece_ids.contains(pair.first + pair.second)) continue;
+      best = std::move(pair);
+      best_count = count;
     }
     if (best_count == 0) break;
-    merges.push_back(best);
-    known.insert(best.first + best.second);
-    std::map<std::vector<std::string>, int> merged_words;
-    for (const auto& [word, count] : words) {
-      std::vector<std::string> merged;
+    const int left = piece_ids.at(best.first);
+    const int right = piece_ids.at(best.second);
+    const int merged = piece_id(best.first + best.second);
+    merges.push_back(std::move(best));
+    for (auto& [word, count] : words) {
+      size_t kept = 0;
       for (size_t i = 0; i < word.size(); ++i) {
-        if (i + 1 < word.size() && word[i] == best.first && word[i + 1] == best.second) {
-          merged.push_back(word[i] + word[i + 1]);
-          ++i;
-        } else {
-          merged.push_back(word[i]);
-        }
+        const bool match = i + 1 < word.size() && word[i] == left && word[i + 1] == right;
+        word[kept++] = match ? merged : word[i];
+        if (match) ++i;
       }
-      merged_words[merged] += count;
+      word.resize(kept);
     }
-    words = std::move(merged_words);
   }
   return merges;
 }
