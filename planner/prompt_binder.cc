@@ -173,11 +173,23 @@ class PromptBinder {
           break;
         case PartDefinition::Kind::kRole:
           if (!part.is_certain && !IsUsed(part)) break;
-          if (!part.atoms.empty()) AddAtom(part.atoms.front());
-          AddParts(part.children);
-          if (part.atoms.size() > 1) AddAtom(part.atoms.back());
+          AddRole(part);
           break;
       }
+    }
+  }
+
+  // The role's first words, the parts in it, its last words.
+  void AddRole(const LaidOutPart& part) {
+    const auto is_before = [&](int atom) {
+      return layout_.atoms[static_cast<size_t>(atom)].start == part.start;
+    };
+    for (const int atom : part.atoms) {
+      if (is_before(atom)) AddAtom(atom);
+    }
+    AddParts(part.children);
+    for (const int atom : part.atoms) {
+      if (!is_before(atom)) AddAtom(atom);
     }
   }
 

@@ -1,0 +1,164 @@
+// Time to first token, end to end through the session: computed from nothing, from states in
+// memory, and from states on disk. Prints one JSON object to stdout; bench/compare.mjs sets it
+// beside a peer.
+//
+//   ttft MODEL CACHED_TOKENS NEW_TOKENS DECODE_TOKENS [RUNS]
+//
+// The module is a text that the model's tokenizer cuts into about CACHED_TOKENS tokens; the exact
+// count is printed. The database is a temporary folder beside the model, removed at the end. The
+// page cache is warm for "disk": the states were written by this very process; what is cold is the
+// buffer pool.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "executor/session.h"
+#include "parser/parser.h"
+
+namespace promptdb {
+namespace {
+
+// Keeps the last row by column name.
+class LastRow : public ResultSink {
+ public:
+  void OnColumns(const std::vector<Column>& columns) override { columns_ = columns; }
+  void OnRow(const std::vector<Value>& row) override { row_ = row; }
+  void OnTextPiece(std::string_view) override {}
+  void OnNotice(std::string_view notice) override {
+    std::fprintf(stderr, "notice: %.*s\n", static_cast<int>(notice.size()), notice.data());
+  }
+  void OnDone(std::string_view) override {}
+  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
+  bool IsCanceled() const override { return false; }
+
+  double Number(std::string_view name) const {
+    for (size_t i = 0; i < columns_.size(); ++i) {
+      if (columns_[i].name != name) continue;
+      if (const auto* whole = std::get_if<int64_t>(&row_[i])) return static_cast<double>(*whole);
+      return std::get<double>(row_[i]);
+    }
+    throw Error(ErrorCode::kInternal, "the result has no column \"" + std::string(name) + "\"");
+  }
+
+ private:
+  std::vector<Column> columns_;
+  std::vector<Value> row_;
+};
+
+// Words without spaces between them, from a fixed sequence: every run measures the same tokens.
+std::string Letters(int count, uint32_t seed) {
+  std::string text;
+  for (int i = 0; i < count; ++i) {
+    seed = seed * 1664525u + 1013904223u;
+    text += static_cast<char>('a' + (seed >> 24) % 26);
+  }
+  return text;
+}
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+struct Measurement {
+  std::vector<double> ttft_ms;
+  double cached_tokens = 0;
+  double prompt_tokens = 0;
+};
+
+int Main(int argc, char** argv) {
+  if (argc < 5) {
+    std::fprintf(stderr, "usage: ttft MODEL CACHED_TOKENS NEW_TOKENS DECODE_TOKENS [RUNS]\n");
+    return 2;
+  }
+  const std::filesystem::path model = argv[1];
+  const int cached = std::atoi(argv[2]), fresh = std::atoi(argv[3]), decode = std::atoi(argv[4]);
+  const int runs = argc > 5 ? std::atoi(argv[5]) : 5;
+
+  std::string pattern = (model.parent_path() / "ttft-XXXXXX").string();
+  if (mkdtemp(pattern.data()) == nullptr) {
+    std::fprintf(stderr, "ttft: cannot make a folder beside %s\n", model.c_str());
+    return 1;
+  }
+  const std::filesystem::path folder = pattern;
+  const auto remove_folder = [](const std::filesystem::path* path) {
+    std::filesystem::remove_all(*path);
+  };
+  const std::unique_ptr<const std::filesystem::path, decltype(remove_folder)> cleanup(
+      &folder, remove_folder);
+
+  // Three tokens of the text's own go to the space that SentencePiece puts first, spelled in bytes.
+  const std::string document = Letters(cached - 4, 1), question = Letters(fresh - 3, 2);
+  const std::string ask = " FROM s USE doc PROMPT " + QuoteText(question);
+  LastRow sink;
+  auto database = std::make_unique<Database>(folder);
+  auto session = std::make_unique<Session>(database.get());
+  session->Execute("CREATE MODEL m FROM " + QuoteText(model.string()) +
+                       "; CREATE SCHEMA s USING m (MODULE doc AS " + QuoteText(document) + ");",
+                   sink);
+  const auto measure = [&](const std::string& options, int max_tokens) {
+    session->Execute("SELECT GENERATE (max_tokens => " + std::to_string(max_tokens) +
+                         ", ignore_eos => true)" + ask + options,
+                     sink);
+    return sink.Number("ttft_ms");
+  };
+
+  // The first, short query loads the weights.
+  session->Execute("SELECT GENERATE (max_tokens => 1) FROM s PROMPT 'warm up' WITH (cache = off)",
+                   sink);
+  Measurement cold, memory, disk;
+  const int cold_runs = std::min(runs, 2);  // it takes long, and varies little
+  for (int i = 0; i < cold_runs; ++i) cold.ttft_ms.push_back(measure(" WITH (cache = off)", 1));
+  session->Execute("WARM s", sink);
+  measure("", 1);
+  for (int i = 0; i < runs; ++i) memory.ttft_ms.push_back(measure("", 1));
+  memory.cached_tokens = sink.Number("cached_tokens");
+  memory.prompt_tokens = sink.Number("prompt_tokens");
+  measure("", decode + 1);
+  const double decode_tps = decode / (sink.Number("total_ms") - sink.Number("ttft_ms")) * 1e3;
+  for (int i = 0; i < runs; ++i) {
+    session.reset();
+    database.reset();
+    database = std::make_unique<Database>(folder);
+    session = std::make_unique<Session>(database.get());
+    session->Execute("SELECT GENERATE (max_tokens => 1) FROM s PROMPT 'warm up' WITH (cache = off)",
+                     sink);
+    disk.ttft_ms.push_back(measure("", 1));
+  }
+  session->Execute("SHOW STATS", sink);
+
+  nlohmann::ordered_json out;
+  out["model"] = model.filename().string();
+  out["cached_tokens"] = memory.cached_tokens;
+  out["prompt_tokens"] = memory.prompt_tokens;
+  out["cold_ttft_ms"] = cold.ttft_ms;
+  out["memory_ttft_ms"] = memory.ttft_ms;
+  out["disk_ttft_ms"] = disk.ttft_ms;
+  out["decode_tokens_per_s"] = decode_tps;
+  out["median"] = {{"cold_ttft_ms", Median(cold.ttft_ms)},
+                   {"memory_ttft_ms", Median(memory.ttft_ms)},
+                   {"disk_ttft_ms", Median(disk.ttft_ms)},
+                   {"speedup_memory", Median(cold.ttft_ms) / Median(memory.ttft_ms)},
+                   {"speedup_disk", Median(cold.ttft_ms) / Median(disk.ttft_ms)}};
+  std::printf("%s\n", out.dump(2).c_str());
+  return 0;
+}
+
+}  // namespace
+}  // namespace promptdb
+
+int main(int argc, char** argv) {
+  try {
+    return promptdb::Main(argc, argv);
+  } catch (const promptdb::Error& error) {
+    std::fputs(promptdb::FormatError(error, "").c_str(), stderr);
+    return 1;
+  }
+}

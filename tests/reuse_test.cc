@@ -1,0 +1,289 @@
+// The central promise: whatever comes from the cache gives the answer of one slow, uncached pass
+// with the block mask and position ids of the contract.
+//
+// Random schemas (texts, modules, unions, modules in modules, roles) and random prompts over them
+// run through planner and operators four ways (computed and stored, from memory, from disk after a
+// restart, and with cache = off), and each time the logits after the prompt are compared with
+// ReferenceForward. PROMPTDB_SEED and PROMPTDB_CASES (a number of schemas an architecture) change
+// what is run; the seed is printed.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <random>
+
+#include "executor/database.h"
+#include "executor/prefill.h"
+#include "executor/query_state.h"
+#include "executor/reference.h"
+#include "executor/result.h"
+#include "parser/parser.h"
+#include "planner/planner.h"
+#include "tests/support/tiny_checkpoint.h"
+
+namespace promptdb {
+namespace {
+
+class QuietSink : public ResultSink {
+ public:
+  void OnColumns(const std::vector<Column>&) override {}
+  void OnRow(const std::vector<Value>&) override {}
+  void OnTextPiece(std::string_view) override {}
+  void OnNotice(std::string_view notice) override { notices.emplace_back(notice); }
+  void OnDone(std::string_view) override {}
+  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
+  bool IsCanceled() const override { return false; }
+
+  std::vector<std::string> notices;
+};
+
+int FromEnvironment(const char* name, int otherwise) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? std::atoi(value) : otherwise;
+}
+
+// Writes random schemas and queries as PromptQL, so that the parser and binder take part.
+class RandomSchema {
+ public:
+  explicit RandomSchema(uint32_t seed) : random_(seed) {}
+
+  std::string Create() {
+    const int parts = 2 + Draw(4);
+    std::string body;
+    for (int i = 0; i < parts; ++i) body += (i > 0 ? ", " : "") + Part("", 0, false);
+    return "CREATE OR REPLACE SCHEMA s USING m (" + body + ");";
+  }
+
+  // A valid selection with words of its own, or without when it ends in a module.
+  std::string Query(const std::string& with) {
+    std::string use;
+    used_.clear();
+    for (const Module& module : modules_) {
+      if (Draw(3) == 0) continue;
+      if (!module.parent.empty() && !used_.contains(module.parent)) continue;
+      if (!module.union_name.empty() && !used_.insert("union " + module.union_name).second)
+        continue;
+      used_.insert(module.path);
+      use += (use.empty() ? "" : ", ") + module.path;
+    }
+    if (Draw(3) == 0) use += (use.empty() ? "" : ", ") + QuoteText(Words());
+    std::string query = "SELECT GENERATE FROM s";
+    if (!use.empty()) query += " USE " + use;
+    if (use.empty() || Draw(4) != 0) query += " PROMPT " + QuoteText(Words());
+    return query + with;
+  }
+
+  int Draw(int below) { return static_cast<int>(random_() % static_cast<uint32_t>(below)); }
+
+ private:
+  struct Module {
+    std::string path, parent, union_name;
+  };
+
+  std::string Words() {
+    static const char* kWords[] = {"the", "city", "a",      "river", "of",   "is", "and", "green",
+                                   "in",  "old",  "Zürich", "42",    "said", "7",  "hot", "x"};
+    std::string text;
+    const int count = 1 + Draw(6);
+    for (int i = 0; i < count; ++i) text += (i > 0 ? " " : "") + std::string(kWords[Draw(16)]);
+    return text;
+  }
+
+  std::string Part(const std::string& parent, int depth, bool in_role) {
+    const int kind = Draw(depth >= 2 ? 3 : in_role ? 5 : 6);
+    switch (kind) {
+      case 0:
+        return "TEXT " + QuoteText(Words());
+      case 1:
+      case 2:
+        return ModulePart(parent, "", depth, in_role);
+      case 3: {
+        const std::string name = "u" + std::to_string(next_name_++);
+        std::string members;
+        const int count = 2 + Draw(2);
+        for (int i = 0; i < count; ++i) {
+          members += (i > 0 ? ", " : "") + ModulePart(parent, name, depth + 1, in_role);
+        }
+        return "UNION " + name + " (" + members + ")";
+      }
+      case 4:
+        return ModulePart(parent, "", depth, in_role);
+      default: {
+        static const char* kRoles[] = {"SYSTEM", "USER", "ASSISTANT"};
+        const std::string role = kRoles[Draw(3)];
+        if (Draw(2) == 0) return role + " " + QuoteText(Words());
+        return role + " (" + Part(parent, depth + 1, true) + ", " + Part(parent, depth + 1, true) +
+               ")";
+      }
+    }
+  }
+
+  std::string ModulePart(const std::string& parent, const std::string& union_name, int depth,
+                         bool in_role) {
+    const std::string name = "m" + std::to_string(next_name_++);
+    const std::string path = parent.empty() ? name : parent + "." + name;
+    modules_.push_back({path, parent, union_name});
+    if (depth >= 2 || Draw(3) != 0) return "MODULE " + name + " AS " + QuoteText(Words());
+    return "MODULE " + name + " AS (TEXT " + QuoteText(Words()) + ", " +
+           Part(path, depth + 1, in_role) + ")";
+  }
+
+  std::mt19937 random_;
+  std::vector<Module> modules_;
+  std::set<std::string> used_;
+  int next_name_ = 0;
+};
+
+struct Answer {
+  std::vector<float> logits;
+  BoundPrompt prompt;
+  int cached_tokens = 0;
+};
+
+Answer Ask(Database& database, const std::string& text) {
+  QuietSink sink;
+  const std::vector<ast::Statement> statements = Parse(text);
+  const auto& select = std::get<ast::Select>(statements[0].node);
+  const auto schema = database.rep().Open(select.schema, sink);
+  const OpenModel& model = *schema->model;
+  BoundPrompt prompt =
+      BindPrompt(select, schema->definition, schema->layout, model.tokenizer(),
+                 model.chat_template(), model.config().context_length, QueryDefaults());
+  Answer answer;
+  answer.prompt = prompt;
+  const PlanContext context{database.rep().cache, model.config(),       model.fingerprint(),
+                            model.kv_shape(),     model.weight_bytes(), CostModel()};
+  const QueryPlan plan = PlanQuery(std::move(prompt), context);
+  QueryState query(plan, model.Weights(&sink), model, database.rep().cache, sink);
+  answer.logits = RunPrompt(query);
+  answer.cached_tokens = query.cached_tokens;
+  return answer;
+}
+
+// The last row of one uncached f32 pass over the prompt's tokens.
+std::vector<float> Truth(const Checkpoint& checkpoint, const BoundPrompt& prompt) {
+  std::vector<int32_t> tokens, positions;
+  std::vector<size_t> first_row;
+  for (const PromptSegment& segment : prompt.segments) {
+    first_row.push_back(tokens.size());
+    for (size_t i = 0; i < segment.tokens.size(); ++i) {
+      tokens.push_back(segment.tokens[i]);
+      positions.push_back(segment.start + static_cast<int>(i));
+    }
+  }
+  AttentionMask mask(tokens.size(), std::vector<bool>(tokens.size(), false));
+  for (size_t s = 0; s < prompt.segments.size(); ++s) {
+    const PromptSegment& segment = prompt.segments[s];
+    for (size_t i = 0; i < segment.tokens.size(); ++i) {
+      const size_t row = first_row[s] + i;
+      for (size_t j = first_row[s]; j <= row; ++j) mask[row][j] = true;
+      for (const int seen : segment.attends) {
+        const auto index = static_cast<size_t>(seen);
+        for (size_t j = 0; j < prompt.segments[index].tokens.size(); ++j) {
+          mask[row][first_row[index] + j] = true;
+        }
+      }
+    }
+  }
+  const std::vector<float> logits = ReferenceForward(checkpoint, tokens, positions, mask);
+  return {logits.end() - checkpoint.config().vocab, logits.end()};
+}
+
+double WorstDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double worst = 0;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    worst = std::max(worst, static_cast<double>(std::fabs(a[i] - b[i])));
+  }
+  return worst;
+}
+
+struct Case {
+  std::string architecture;
+  bool is_gguf;
+  KvDtype kv_dtype;
+  double tolerance;  // against the f32 reference
+};
+
+class ReuseTest : public testing::TestWithParam<Case> {};
+
+TEST_P(ReuseTest, EveryWayToReuseEqualsTheSlowPass) {
+  const Case& param = GetParam();
+  const auto seed = static_cast<uint32_t>(FromEnvironment("PROMPTDB_SEED", 20261124));
+  const int cases = FromEnvironment("PROMPTDB_CASES", 25);
+  std::printf("seed %u, %d schemas (PROMPTDB_SEED, PROMPTDB_CASES)\n", seed, cases);
+
+  const TemporaryFolder folder("reuse");
+  TinyModel tiny = TinyModel::Of(param.architecture);
+  tiny.context = 1024;
+  const std::string path = (folder / (param.is_gguf ? "m.gguf" : "m")).string();
+  if (param.is_gguf) {
+    WriteGguf(tiny, path, TensorDtype::kF32);
+  } else {
+    WriteHuggingFace(tiny, path, TensorDtype::kF32);
+  }
+  const auto checkpoint = Checkpoint::Open(path);
+  auto database = std::make_unique<Database>(folder / "db");
+  QuietSink sink;
+  Session(database.get())
+      .Execute("CREATE MODEL m FROM " + QuoteText(path) + " WITH (kv_dtype = '" +
+                   std::string(KvDtypeName(param.kv_dtype)) + "')",
+               sink);
+
+  double worst_truth = 0, worst_reuse = 0;
+  int prompts = 0, prompts_from_cache = 0;
+  const char* kModes[] = {"modular", "exact", "none"};
+  for (int i = 0; i < cases; ++i) {
+    RandomSchema random(seed + static_cast<uint32_t>(i));
+    const std::string create = random.Create();
+    SCOPED_TRACE(create);
+    Session(database.get()).Execute(create, sink);
+    for (int q = 0; q < 3; ++q) {
+      const std::string mode = kModes[q == 0 ? 0 : random.Draw(3)];
+      const std::string query = random.Query(" WITH (reuse = '" + mode + "'");
+      SCOPED_TRACE(query);
+      const Answer stored = Ask(*database, query + ")");
+      const Answer from_memory = Ask(*database, query + ")");
+      const Answer off = Ask(*database, query + ", cache = off)");
+      const std::vector<float> truth = Truth(*checkpoint, stored.prompt);
+      ASSERT_LT(WorstDifference(stored.logits, truth), param.tolerance);
+      ASSERT_LT(WorstDifference(from_memory.logits, truth), param.tolerance);
+      ASSERT_LT(WorstDifference(off.logits, truth), param.tolerance);
+      worst_truth = std::max(worst_truth, WorstDifference(from_memory.logits, truth));
+      worst_reuse = std::max(worst_reuse, WorstDifference(from_memory.logits, off.logits));
+      EXPECT_EQ(off.cached_tokens, 0);
+      if (mode == "none") EXPECT_EQ(from_memory.cached_tokens, 0);
+      ++prompts;
+      if (from_memory.cached_tokens > 0) ++prompts_from_cache;
+      if (q == 0 && i % 5 == 0) {
+        database.reset();
+        database = std::make_unique<Database>(folder / "db");
+        const Answer from_disk = Ask(*database, query + ")");
+        ASSERT_LT(WorstDifference(from_disk.logits, truth), param.tolerance);
+        EXPECT_EQ(from_disk.cached_tokens, from_memory.cached_tokens);
+      }
+    }
+  }
+  EXPECT_GT(prompts_from_cache, prompts / 2);
+  std::printf(
+      "%d prompts, %d with tokens from the cache; worst difference of logits: %.2g to the "
+      "reference, %.2g to cache = off\n",
+      prompts, prompts_from_cache, worst_truth, worst_reuse);
+}
+
+// bf16 keeps 8 bits of K and V: logits of these models, which are of the order of 1, move by less
+// than the tolerance stated here.
+INSTANTIATE_TEST_SUITE_P(Architectures, ReuseTest,
+                         testing::Values(Case{"llama", true, KvDtype::kF32, 1e-4},
+                                         Case{"llama", false, KvDtype::kF32, 1e-4},
+                                         Case{"qwen2", true, KvDtype::kF32, 1e-4},
+                                         Case{"qwen3", false, KvDtype::kF32, 1e-4},
+                                         Case{"llama", true, KvDtype::kBf16, 0.05}),
+                         [](const testing::TestParamInfo<Case>& info) {
+                           return info.param.architecture +
+                                  (info.param.is_gguf ? "_gguf_" : "_hf_") +
+                                  std::string(KvDtypeName(info.param.kv_dtype));
+                         });
+
+}  // namespace
+}  // namespace promptdb
