@@ -1,0 +1,110 @@
+#include "shell/statement_help.h"
+
+#include <algorithm>
+#include <array>
+
+namespace promptdb {
+
+namespace {
+
+constexpr std::array<StatementHelp, 11> kTopics = {{
+    {"CREATE MODEL", "gives a name to a model's weights on disk",
+     R"(CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name FROM 'path'
+    [WITH (option = value, ...)];
+  path: a GGUF file, or a Hugging Face folder (config.json, *.safetensors,
+        tokenizer.json)
+  options: dtype ('bf16' | 'f32'), kv_dtype ('bf16' | 'f32'), chat_template)",
+     "CREATE MODEL stories FROM 'stories260K.gguf';"},
+    {"DROP MODEL", "forgets a model; CASCADE drops its schemas as well",
+     "DROP MODEL [IF EXISTS] name [CASCADE];", "DROP MODEL IF EXISTS stories CASCADE;"},
+    {"CREATE SCHEMA", "declares the parts that prompts are made of",
+     R"(CREATE [OR REPLACE] SCHEMA [IF NOT EXISTS] name USING model
+    [WITH (option = value, ...)] (part, ...);
+  part: TEXT 'text'                  always in the prompt
+      | SYSTEM 'text'                always in the prompt, with a chat role
+      | MODULE m AS 'text'           in the prompt when a query uses it
+      | MODULE m AS FILE 'path'
+      | MODULE m AS (part, ...)      a module made of parts
+      | UNION u (MODULE ..., ...)    at most one of its members in a prompt
+      | USER (part, ...)             a role around parts; also SYSTEM, ASSISTANT)",
+     R"(CREATE SCHEMA trips USING stories (
+    TEXT 'You plan trips.',
+    UNION place (MODULE beach AS 'To the beach.', MODULE city AS 'To the city.'),
+    MODULE lily AS 'For a girl named Lily.'
+);)"},
+    {"DROP SCHEMA", "drops a schema and its cached states", "DROP SCHEMA [IF EXISTS] name;",
+     "DROP SCHEMA IF EXISTS trips;"},
+    {"SELECT GENERATE", "builds a prompt from cached modules and generates text",
+     R"(SELECT GENERATE [(option => value, ...)] FROM schema
+    [USE item, ...] [PROMPT 'text'] [WITH (option = value, ...)];
+  options: max_tokens, temperature, top_k, top_p, min_p, seed, stop,
+           repetition_penalty, ignore_eos
+  item: module | parent.child | 'free text' | USER 'text' | ASSISTANT 'text'
+  WITH: reuse = 'modular' | 'exact' | 'none', cache = on | off)",
+     "SELECT GENERATE (max_tokens => 40) FROM trips USE beach, lily PROMPT 'One day, ';"},
+    {"EXPLAIN", "shows a query's plan; ANALYZE runs it and shows what happened",
+     "EXPLAIN [(FORMAT TEXT | JSON)] [ANALYZE] query;",
+     "EXPLAIN ANALYZE SELECT GENERATE FROM trips USE beach PROMPT 'One day, ';"},
+    {"WARM", "encodes modules now, so that the first query finds them cached",
+     "WARM schema [MODULE m, ...];", "WARM trips MODULE beach, city;"},
+    {"SHOW", "lists what the database holds, and how the cache does",
+     "SHOW MODELS | SCHEMAS | MODULES [FROM schema] | CACHE | STATS | SETTINGS;",
+     "SHOW MODULES FROM trips;"},
+    {"DESCRIBE", "shows one model, schema or module in detail",
+     "DESCRIBE MODEL m | SCHEMA s | MODULE s.m;", "DESCRIBE SCHEMA trips;"},
+    {"SET", "changes a setting of this session", "SET name = value;", "SET threads = 2;"},
+    {"RESET", "gives a setting its default again", "RESET name;", "RESET threads;"},
+}};
+
+char Upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
+
+// Upper case, one blank between words, no semicolon.
+std::string Normalize(std::string_view topic) {
+  std::string out;
+  for (const char c : topic) {
+    if (c == ';') continue;
+    if (c == ' ' || c == '\t') {
+      if (!out.empty() && out.back() != ' ') out += ' ';
+    } else {
+      out += Upper(c);
+    }
+  }
+  while (out.ends_with(' ')) out.pop_back();
+  return out;
+}
+
+std::string Indented(std::string_view text) {
+  std::string out = "  ";
+  for (const char c : text) {
+    out += c;
+    if (c == '\n') out += "  ";
+  }
+  return out + '\n';
+}
+
+}  // namespace
+
+std::span<const StatementHelp> StatementHelpTopics() { return kTopics; }
+
+std::string StatementHelpText(std::string_view topic) {
+  const std::string wanted = Normalize(topic);
+  std::string out;
+  if (wanted.empty()) {
+    out = "Statements (\\h and a name shows one with an example):\n";
+    for (const StatementHelp& help : kTopics) {
+      std::string name(help.name);
+      name.resize(std::max<size_t>(name.size(), 18), ' ');
+      out += "  " + name + std::string(help.purpose) + "\n";
+    }
+    return out;
+  }
+  for (const StatementHelp& help : kTopics) {
+    if (!help.name.starts_with(wanted)) continue;
+    if (!out.empty()) out += "\n";
+    out += std::string(help.name) + " " + std::string(help.purpose) + "\n\n" +
+           Indented(help.synopsis) + "\n  For example:\n" + Indented(help.example);
+  }
+  return out;
+}
+
+}  // namespace promptdb
