@@ -14,7 +14,9 @@ namespace promptdb {
 
 // Parses every statement of `text` (UTF-8). Ranges in the result are byte offsets into `text`.
 // Throws Error(kSyntax) with a range and, for a near-miss keyword, a hint; expected things are named
-// in words of the language ("a schema name", "PROMPT"), never by token names.
+// in words of the language ("a schema name", "PROMPT"), never by token names. Throws Error(kTooLong)
+// for a name of more than 128 bytes, a statement of more than a million words, and a text of more
+// than 64 MiB; nesting is bound to 64 parentheses. A parameter ($1) is refused outside a PREPARE.
 std::vector<ast::Statement> Parse(std::string_view text);
 
 // Cuts a script into statements without parsing them, so that a shell can send one at a time.

@@ -190,6 +190,9 @@ std::string HintFor(std::string_view source, std::span<const Token> tokens, size
   if (token.type == Grammar::IDENTIFIER && text_fits && !name_fits) {
     return "Texts are written in 'single quotes'.";
   }
+  if (expectation.items == std::vector<Expectation::Item>{{false, Grammar::DOT}}) {
+    return "A module is named together with its schema: schema.module.";
+  }
   if (offending > 0 && IsPlaceForEnd(expectation) &&
       GrammarVocabulary().StartsStatement(token.type)) {
     return "Put a semicolon between two statements.";
