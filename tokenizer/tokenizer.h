@@ -38,13 +38,19 @@ class Tokenizer {
   // Invalid UTF-8 is handled as the reference does (replaced by U+FFFD).
   virtual std::vector<TokenId> Encode(std::string_view text, bool parse_special = true) const = 0;
 
-  // The text of a whole sequence; special tokens are left out if `skip_special`. The result is valid
-  // UTF-8: bytes that form no character become U+FFFD.
+  // The text of a whole sequence; special tokens are left out if `skip_special`. The result is
+  // valid UTF-8: bytes that form no character become U+FFFD.
   virtual std::string Decode(std::span<const TokenId> ids, bool skip_special = true) const = 0;
 
   // The raw bytes that one token adds in the middle of a text (may be part of a character; "" for a
   // special token).
   virtual std::string TokenBytes(TokenId id) const = 0;
+
+  // Whether the text that this token adds depends on the token after it, so that a stream must wait
+  // for that one. True only for the byte tokens of a tokenizer.json (a run of them that isn't valid
+  // UTF-8 as a whole becomes U+FFFD throughout) and for decoders that treat the last token
+  // differently.
+  virtual bool DecodesWithNext(TokenId) const { return false; }
 
   // How the vocabulary spells a token ("▁the", "<s>"), for people. "" for an id out of range.
   virtual std::string TokenSpelling(TokenId id) const = 0;
@@ -73,8 +79,8 @@ class Tokenizer {
   Digest digest_;
 };
 
-// Decodes a growing sequence piece by piece: the pieces joined are Decode() of the whole. Bytes of an
-// unfinished character are held back. One per generation; not thread-safe.
+// Decodes a growing sequence piece by piece: the pieces joined are Decode() of the whole. Bytes of
+// an unfinished character are held back. One per generation; not thread-safe.
 class StreamDecoder {
  public:
   // `tokenizer` is borrowed.
