@@ -43,10 +43,15 @@ void ThrowUnlessOk(const rocksdb::Status& status, const char* doing) {
   if (status.ok()) return;
   const std::string message =
       "the database failed while " + std::string(doing) + ": " + StatusText(status);
-  if (status.IsCorruption()) throw Error(ErrorCode::kCorrupt, message);
+  if (status.IsCorruption()) {
+    throw Error(
+        ErrorCode::kCorrupt, message,
+        "Restore the database folder from a copy, or delete it to start with an empty one.");
+  }
   if (status.IsNotSupported()) throw Error(ErrorCode::kUnsupported, message);
-  if (status.IsNoSpace()) throw Error(ErrorCode::kIo, message, "Free some disk space.");
-  throw Error(ErrorCode::kIo, message);
+  throw Error(ErrorCode::kIo, message,
+              status.IsNoSpace() ? "Free some disk space."
+                                 : "Check the disk, and that the database folder is still there.");
 }
 
 rocksdb::DBOptions DatabaseOptions() {

@@ -1,0 +1,288 @@
+#include "storage/catalog.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/error.h"
+#include "storage/catalog_rows.h"
+#include "tests/support/test_folder.h"
+
+namespace promptdb {
+namespace {
+
+using Json = nlohmann::json;
+
+ModelDefinition Model(const std::string& name) {
+  ModelDefinition model;
+  model.name = name;
+  model.path = "/models/it's \"here\"/m.gguf";
+  model.dtype = "bf16";
+  model.kv_dtype = "f32";
+  model.chat_template = "chatml";
+  model.architecture = "llama";
+  model.parameters = 134'515'008'000;
+  model.context_length = 8192;
+  model.content_digest = "00112233445566778899aabbccddeeff";
+  model.fingerprint = "m.gguf 17 1700000000";
+  model.created_at = 1'700'000'001;
+  return model;
+}
+
+PartDefinition Part(PartDefinition::Kind kind, const std::string& name, const std::string& text) {
+  PartDefinition part;
+  part.kind = kind;
+  part.name = name;
+  part.text = text;
+  return part;
+}
+
+// Every kind of part, every field, with text in several scripts.
+SchemaDefinition Schema(const std::string& name) {
+  using Kind = PartDefinition::Kind;
+  PartDefinition system = Part(Kind::kRole, "", "");
+  system.role = ChatRole::kSystem;
+  system.children = {Part(Kind::kText, "", "Du hilfst.\n\t\"Gut\" \\ \x01 日本語 🗺️")};
+
+  PartDefinition plan = Part(Kind::kModule, "plan", "A trip of {duration} on a {budget} budget.");
+  plan.parameters = {{"duration", 5, std::nullopt}, {"budget", 8, "modest"}, {"none", 1, ""}};
+
+  PartDefinition doc = Part(Kind::kModule, "doc", std::string("zero \0 inside", 13));
+  doc.source_file = "docs/a b.txt";
+
+  PartDefinition place = Part(Kind::kUnion, "place", "");
+  place.children = {Part(Kind::kModule, "amazon", "…"), Part(Kind::kModule, "sahara", "")};
+  PartDefinition overseas = Part(Kind::kModule, "overseas", "");
+  overseas.children = {Part(Kind::kText, "", "Abroad."), place};
+  PartDefinition destination = Part(Kind::kUnion, "destination", "");
+  destination.children = {Part(Kind::kModule, "maldives", "Islands."), overseas};
+
+  PartDefinition user = Part(Kind::kRole, "", "");
+  user.role = ChatRole::kUser;
+  PartDefinition assistant = user;
+  assistant.role = ChatRole::kAssistant;
+
+  SchemaDefinition schema;
+  schema.name = name;
+  schema.model = "smol";
+  schema.separator = "\n\n";
+  schema.parts = {system, plan, doc, destination, user, assistant};
+  schema.scaffolds = {{"s1", {"doc", "overseas.amazon"}}, {"s2", {}}};
+  schema.created_at = 1'700'000'002;
+  return schema;
+}
+
+void ExpectEqual(const ModelDefinition& a, const ModelDefinition& b) {
+  EXPECT_EQ(a.name, b.name);
+  EXPECT_EQ(a.path, b.path);
+  EXPECT_EQ(a.dtype, b.dtype);
+  EXPECT_EQ(a.kv_dtype, b.kv_dtype);
+  EXPECT_EQ(a.chat_template, b.chat_template);
+  EXPECT_EQ(a.architecture, b.architecture);
+  EXPECT_EQ(a.parameters, b.parameters);
+  EXPECT_EQ(a.context_length, b.context_length);
+  EXPECT_EQ(a.content_digest, b.content_digest);
+  EXPECT_EQ(a.fingerprint, b.fingerprint);
+  EXPECT_EQ(a.created_at, b.created_at);
+}
+
+void ExpectEqual(const std::vector<PartDefinition>& a, const std::vector<PartDefinition>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(a[i].kind, b[i].kind);
+    EXPECT_EQ(a[i].name, b[i].name);
+    EXPECT_EQ(a[i].role, b[i].role);
+    EXPECT_EQ(a[i].text, b[i].text);
+    EXPECT_EQ(a[i].source_file, b[i].source_file);
+    ASSERT_EQ(a[i].parameters.size(), b[i].parameters.size());
+    for (size_t j = 0; j < a[i].parameters.size(); ++j) {
+      EXPECT_EQ(a[i].parameters[j].name, b[i].parameters[j].name);
+      EXPECT_EQ(a[i].parameters[j].tokens, b[i].parameters[j].tokens);
+      EXPECT_EQ(a[i].parameters[j].default_value, b[i].parameters[j].default_value);
+    }
+    ExpectEqual(a[i].children, b[i].children);
+  }
+}
+
+void ExpectEqual(const SchemaDefinition& a, const SchemaDefinition& b) {
+  EXPECT_EQ(a.name, b.name);
+  EXPECT_EQ(a.model, b.model);
+  EXPECT_EQ(a.separator, b.separator);
+  EXPECT_EQ(a.created_at, b.created_at);
+  ExpectEqual(a.parts, b.parts);
+  ASSERT_EQ(a.scaffolds.size(), b.scaffolds.size());
+  for (size_t i = 0; i < a.scaffolds.size(); ++i) {
+    EXPECT_EQ(a.scaffolds[i].name, b.scaffolds[i].name);
+    EXPECT_EQ(a.scaffolds[i].members, b.scaffolds[i].members);
+  }
+}
+
+TEST(CatalogTest, EveryFieldSurvivesReopening) {
+  const TemporaryFolder folder("catalog");
+  {
+    Rocks rocks(folder.path());
+    Catalog catalog(&rocks);
+    EXPECT_FALSE(catalog.FindModel("smol"));
+    catalog.PutModel(Model("smol"));
+    catalog.PutModel(Model("Über \"m\""));
+    catalog.PutSchema(Schema("travel"));
+    ExpectEqual(*catalog.FindSchema("travel"), Schema("travel"));
+  }
+  Rocks rocks(folder.path());
+  const Catalog catalog(&rocks);
+  ASSERT_TRUE(catalog.FindModel("smol") && catalog.FindSchema("travel"));
+  ExpectEqual(*catalog.FindModel("smol"), Model("smol"));
+  ExpectEqual(*catalog.FindModel("Über \"m\""), Model("Über \"m\""));
+  ExpectEqual(*catalog.FindSchema("travel"), Schema("travel"));
+  EXPECT_FALSE(catalog.FindModel("travel"));
+}
+
+TEST(CatalogTest, ListsByNameReplacesAndDrops) {
+  const TemporaryFolder folder("catalog");
+  Rocks rocks(folder.path());
+  Catalog catalog(&rocks);
+  for (const char* name : {"b", "a", "c"}) {
+    catalog.PutModel(Model(name));
+    catalog.PutSchema(Schema(name));
+  }
+  ModelDefinition replaced = Model("b");
+  replaced.context_length = 7;
+  catalog.PutModel(replaced);
+  catalog.DropSchema("b");
+  catalog.DropSchema("never was");
+  catalog.DropModel("a", {"a", "c"});
+
+  const auto expect = [](const Catalog& seen) {
+    const auto models = seen.Models();
+    ASSERT_EQ(models.size(), 2u);
+    EXPECT_EQ(models[0].name, "b");
+    EXPECT_EQ(models[0].context_length, 7);
+    EXPECT_EQ(models[1].name, "c");
+    EXPECT_TRUE(seen.Schemas().empty());
+  };
+  expect(catalog);
+  expect(Catalog(&rocks));
+}
+
+TEST(CatalogTest, DeepNestingIsKeptAndAbsurdNestingRefused) {
+  const auto nested = [](int depth) {
+    SchemaDefinition schema;
+    schema.name = "deep";
+    schema.model = "m";
+    PartDefinition part = Part(PartDefinition::Kind::kModule, "leaf", "text");
+    for (int level = 1; level < depth; ++level) {
+      PartDefinition outer =
+          Part(level % 2 == 0 ? PartDefinition::Kind::kModule : PartDefinition::Kind::kUnion,
+               "level" + std::to_string(level), "");
+      outer.children.push_back(std::move(part));
+      part = std::move(outer);
+    }
+    schema.parts.push_back(std::move(part));
+    return schema;
+  };
+  ExpectEqual(DecodeSchema(EncodeSchema(nested(kMaxPartDepth))), nested(kMaxPartDepth));
+  try {
+    EncodeSchema(nested(kMaxPartDepth + 1));
+    ADD_FAILURE() << "it was encoded";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+  }
+}
+
+TEST(CatalogTest, TextThatIsNotUtf8IsRefusedAndChangesNothing) {
+  const TemporaryFolder folder("catalog");
+  Rocks rocks(folder.path());
+  Catalog catalog(&rocks);
+  catalog.PutSchema(Schema("travel"));
+  SchemaDefinition broken = Schema("travel");
+  broken.parts[0].children[0].text = "broken \xc3( text";
+  try {
+    catalog.PutSchema(broken);
+    ADD_FAILURE() << "it was put";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+    EXPECT_NE(error.message().find("travel"), std::string::npos);
+  }
+  ExpectEqual(*catalog.FindSchema("travel"), Schema("travel"));
+  ExpectEqual(*Catalog(&rocks).FindSchema("travel"), Schema("travel"));
+}
+
+TEST(CatalogTest, RowsOfOtherReleasesAreReadWherePossible) {
+  Json model = {{"version", 1}, {"name", "m"}, {"path", "/p"}, {"from_the_future", {1, 2}}};
+  const ModelDefinition read = DecodeModel(model.dump());
+  EXPECT_EQ(read.path, "/p");
+  EXPECT_EQ(read.dtype, "stored");
+  EXPECT_EQ(read.kv_dtype, "bf16");
+  EXPECT_EQ(read.chat_template, "auto");
+  const SchemaDefinition schema =
+      DecodeSchema(R"({"version":1,"name":"s","model":"m","parts":[{"kind":"text","new":1}]})");
+  EXPECT_EQ(schema.separator, "");
+  EXPECT_EQ(schema.parts.size(), 1u);
+
+  model["version"] = 2;
+  try {
+    DecodeModel(model.dump());
+    ADD_FAILURE() << "it was read";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+  }
+}
+
+TEST(CatalogTest, DamagedRowsNameThemselves) {
+  for (const char* row : {
+           "",
+           "{",
+           "[]",
+           "null",
+           R"({"version":1})",
+           R"({"version":"1","name":"s","model":"m"})",
+           R"({"version":1,"name":"other","model":"m"})",
+           R"({"version":1,"name":"s","model":7})",
+           R"({"version":1,"name":"s","model":"m","parts":{}})",
+           R"({"version":1,"name":"s","model":"m","parts":[{"kind":"poem"}]})",
+           R"({"version":1,"name":"s","model":"m","parts":[{"kind":"role","role":"king"}]})",
+           R"({"version":1,"name":"s","model":"m","parts":[7]})",
+           "{\"version\":1,\"name\":\"s\",\"model\":\"\xff\"}",
+       }) {
+    const TemporaryFolder folder("catalog");
+    Rocks rocks(folder.path());
+    Rocks::Batch batch;
+    batch.Put(Family::kCatalog, "schema/s", row);
+    rocks.Write(std::move(batch));
+    try {
+      const Catalog catalog(&rocks);
+      ADD_FAILURE() << "it was read: " << row;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kCorrupt) << row;
+      EXPECT_NE(error.message().find("schema/s"), std::string::npos) << error.message();
+      EXPECT_NE(error.hint(), "");
+    }
+  }
+}
+
+TEST(CatalogTest, ManyThreadsSeeWholeDefinitions) {
+  const TemporaryFolder folder("catalog");
+  Rocks rocks(folder.path());
+  Catalog catalog(&rocks);
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([&, thread] {
+      for (int step = 0; step < 20; ++step) {
+        SchemaDefinition schema = Schema("shared");
+        schema.model = schema.separator = std::to_string(thread * 100 + step);
+        catalog.PutSchema(schema);
+        const auto seen = catalog.FindSchema("shared");
+        if (!seen || seen->model != seen->separator) ADD_FAILURE() << "a torn definition";
+        catalog.PutModel(Model("m" + std::to_string(thread)));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(catalog.Models().size(), 4u);
+  // What is remembered is what is stored.
+  ExpectEqual(*Catalog(&rocks).FindSchema("shared"), *catalog.FindSchema("shared"));
+}
+
+}  // namespace
+}  // namespace promptdb
