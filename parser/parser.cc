@@ -2,6 +2,7 @@
 
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -110,6 +111,10 @@ class StatementParse {
   }
 
   Grammar::SingleStatementContext* Attempt(PredictionMode mode) {
+    // All parsers of a process learn into one prediction table, which ANTLR's runtime reads without
+    // a lock in places. A statement takes microseconds, so one at a time is no loss.
+    static std::mutex prediction_table;
+    const std::lock_guard<std::mutex> lock(prediction_table);
     parser_.getInterpreter<antlr4::atn::ParserATNSimulator>()->setPredictionMode(mode);
     return parser_.singleStatement();
   }

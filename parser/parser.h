@@ -1,6 +1,7 @@
 // Text to syntax tree.
 //
-// Thread-safe: no shared state; every call builds its own lexer and parser.
+// Thread-safe: every call builds its own scanner and parser; what ANTLR shares between parsers is
+// behind a lock.
 #ifndef PROMPTDB_PARSER_PARSER_H_
 #define PROMPTDB_PARSER_PARSER_H_
 
@@ -13,18 +14,19 @@
 namespace promptdb {
 
 // Parses every statement of `text` (UTF-8). Ranges in the result are byte offsets into `text`.
-// Throws Error(kSyntax) with a range and, for a near-miss keyword, a hint; expected things are named
-// in words of the language ("a schema name", "PROMPT"), never by token names. Throws Error(kTooLong)
-// for a name of more than 128 bytes, a statement of more than a million words, and a text of more
-// than 64 MiB; nesting is bound to 64 parentheses. A parameter ($1) is refused outside a PREPARE.
+// Throws Error(kSyntax) with a range and, for a near-miss keyword, a hint; expected things are
+// named in words of the language ("a schema name", "PROMPT"), never by token names. Throws
+// Error(kTooLong) for a name of more than 128 bytes, a statement of more than a million words, and
+// a text of more than 64 MiB; nesting is bound to 64 parentheses. A parameter ($1) is refused
+// outside a PREPARE.
 std::vector<ast::Statement> Parse(std::string_view text);
 
 // Cuts a script into statements without parsing them, so that a shell can send one at a time.
 // Quotes, dollar quotes and comments are respected.
 struct ScriptSplit {
   std::vector<SourceRange> statements;  // complete ones, each with its semicolon
-  SourceRange rest;                     // what follows the last semicolon, trimmed; empty if nothing
-  bool rest_is_open_quote = false;      // the rest ends inside a quote or a comment
+  SourceRange rest;                 // what follows the last semicolon, trimmed; empty if nothing
+  bool rest_is_open_quote = false;  // the rest ends inside a quote or a comment
 };
 ScriptSplit SplitScript(std::string_view text);
 
