@@ -1,0 +1,87 @@
+#include "executor/database.h"
+
+#include <unistd.h>
+
+#include "base/nearest_name.h"
+
+namespace promptdb {
+
+namespace {
+
+// A quarter of the machine's memory.
+int64_t DefaultCpuCacheBytes() {
+  return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE) / 4;
+}
+
+}  // namespace
+
+Database::Rep::Rep(const std::filesystem::path& folder)
+    : rocks(folder),
+      pool(DefaultCpuCacheBytes(), MakeLruPolicy()),
+      cache(&rocks, &pool),
+      catalog(&rocks),
+      models(&catalog) {}
+
+std::shared_ptr<const OpenSchema> Database::Rep::Open(const ast::Name& name, ResultSink& sink) {
+  const auto definition = catalog.FindSchema(name.text);
+  if (!definition) {
+    std::string hint = DidYouMean(name.text, SchemaNames());
+    if (hint.empty()) hint = "SHOW SCHEMAS lists what there is.";
+    throw Error(ErrorCode::kUnknownName, "schema \"" + name.text + "\" does not exist", hint,
+                name.range);
+  }
+  const auto model_definition = catalog.FindModel(definition->model);
+  if (!model_definition) {
+    throw Error(ErrorCode::kUnknownName,
+                "schema \"" + name.text + "\" uses model \"" + definition->model +
+                    "\", which does not exist",
+                "CREATE MODEL " + definition->model + " FROM '…';", name.range);
+  }
+  bool changed = false;
+  std::shared_ptr<const OpenModel> model;
+  try {
+    model = models.Open(*model_definition, &sink, &changed);
+  } catch (const Error& error) {
+    throw error.At(name.range);
+  }
+  if (changed) {
+    sink.OnNotice("the files of model \"" + model_definition->name +
+                  "\" have changed; its cached states are computed again");
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = schemas_.find(name.text);
+    if (found != schemas_.end() && found->second->model == model) return found->second;
+  }
+  auto open = std::make_shared<OpenSchema>();
+  open->layout = LayOut(*definition, model->tokenizer(), model->chat_template());
+  open->definition = *definition;
+  open->model = std::move(model);
+  const std::lock_guard lock(mutex_);
+  schemas_[name.text] = open;
+  return open;
+}
+
+std::vector<std::string> Database::Rep::ModelNames() const {
+  std::vector<std::string> names;
+  for (const ModelDefinition& model : catalog.Models()) names.push_back(model.name);
+  return names;
+}
+
+std::vector<std::string> Database::Rep::SchemaNames() const {
+  std::vector<std::string> names;
+  for (const SchemaDefinition& schema : catalog.Schemas()) names.push_back(schema.name);
+  return names;
+}
+
+void Database::Rep::ForgetLayouts() {
+  const std::lock_guard lock(mutex_);
+  schemas_.clear();
+}
+
+Database::Database(const std::filesystem::path& folder) : rep_(std::make_unique<Rep>(folder)) {}
+Database::~Database() = default;
+
+const std::filesystem::path& Database::folder() const { return rep_->rocks.folder(); }
+
+}  // namespace promptdb

@@ -1,0 +1,53 @@
+// What a Database holds. Only executor/ includes this.
+#ifndef PROMPTDB_EXECUTOR_DATABASE_H_
+#define PROMPTDB_EXECUTOR_DATABASE_H_
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "executor/model_registry.h"
+#include "executor/session.h"
+#include "planner/layout.h"
+#include "storage/state_cache.h"
+
+namespace promptdb {
+
+// A schema's layout, and what it was computed from.
+struct OpenSchema {
+  SchemaDefinition definition;
+  std::shared_ptr<const OpenModel> model;
+  SchemaLayout layout;
+};
+
+struct Database::Rep {
+  explicit Rep(const std::filesystem::path& folder);
+
+  // The schema laid out for its model. Throws Error(kUnknownName) at `name`. Tells `sink` when the
+  // model's files have changed.
+  std::shared_ptr<const OpenSchema> Open(const ast::Name& name, ResultSink& sink);
+
+  // Names for "did you mean".
+  std::vector<std::string> ModelNames() const;
+  std::vector<std::string> SchemaNames() const;
+
+  // After a change to a model or schema of this name.
+  void ForgetLayouts();
+
+  Rocks rocks;
+  BufferPool pool;
+  StateCache cache;
+  Catalog catalog;
+  ModelRegistry models;
+
+ private:
+  std::mutex mutex_;
+  // By schema name. Shared with the queries that run on them. Guarded by mutex_.
+  std::map<std::string, std::shared_ptr<const OpenSchema>> schemas_;
+};
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_EXECUTOR_DATABASE_H_

@@ -1,0 +1,129 @@
+#include "executor/decode.h"
+
+#include <algorithm>
+#include <random>
+
+#include "executor/sampler.h"
+
+namespace promptdb {
+
+namespace {
+
+// Passes text on, but never a part of the stop text nor anything after it.
+class StopFilter {
+ public:
+  explicit StopFilter(std::string stop) : stop_(std::move(stop)) {}
+
+  // Returns what is safe to show of all text so far.
+  std::string Push(std::string_view piece) {
+    held_ += piece;
+    if (stop_.empty()) return Release(held_.size());
+    if (const size_t found = held_.find(stop_); found != std::string::npos) {
+      stopped_ = true;
+      return Release(found);
+    }
+    // The longest end of the text that could be the beginning of the stop text.
+    size_t keep = std::min(held_.size(), stop_.size() - 1);
+    while (keep > 0 && held_.compare(held_.size() - keep, keep, stop_, 0, keep) != 0) --keep;
+    return Release(held_.size() - keep);
+  }
+
+  // At the end: what was held back, unless the stop text came.
+  std::string Finish() { return stopped_ ? "" : Release(held_.size()); }
+
+  bool stopped() const { return stopped_; }
+
+ private:
+  std::string Release(size_t bytes) {
+    std::string out = held_.substr(0, bytes);
+    held_.erase(0, bytes);
+    return out;
+  }
+
+  std::string stop_;
+  std::string held_;
+  bool stopped_ = false;
+};
+
+SamplingOptions ToSamplingOptions(const GenerateOptions& generate) {
+  SamplingOptions options;
+  options.temperature = generate.temperature;
+  options.top_k = generate.top_k;
+  options.top_p = generate.top_p;
+  options.min_p = generate.min_p;
+  options.repetition_penalty = generate.repetition_penalty;
+  options.seed = generate.seed ? *generate.seed : std::random_device{}();
+  return options;
+}
+
+// The segment that generated tokens extend: the last new text, or else one of their own.
+KvSegment& Tail(QueryState& query) {
+  const BoundPrompt& prompt = query.plan.prompt;
+  if (prompt.segments.back().is_new) return *query.segments.back();
+  query.segments.push_back(
+      std::make_unique<KvSegment>(query.model.kv_shape(), prompt.end_position, 0));
+  return *query.segments.back();
+}
+
+}  // namespace
+
+Generation RunDecode(const DecodeNode& decode, std::vector<float> logits, const Stopwatch& since,
+                     bool stream, QueryState& query) {
+  const Stopwatch watch;
+  const BoundPrompt& prompt = query.plan.prompt;
+  const Tokenizer& tokenizer = query.model.tokenizer();
+  Sampler sampler(ToSamplingOptions(prompt.generate));
+  StreamDecoder decoder(tokenizer);
+  StopFilter filter(prompt.generate.stop);
+
+  KvSegment& tail = Tail(query);
+  std::vector<KvSpan> context;
+  for (const auto& segment : query.segments) {
+    if (segment.get() != &tail) context.push_back({segment.get(), 0, segment->tokens()});
+  }
+  std::vector<TokenId> history;
+  for (const PromptSegment& segment : prompt.segments) {
+    history.insert(history.end(), segment.tokens.begin(), segment.tokens.end());
+  }
+
+  Generation generation;
+  const auto show = [&](const std::string& piece) {
+    if (piece.empty()) return;
+    generation.text += piece;
+    if (stream) query.sink.OnTextPiece(piece);
+  };
+  const int room = query.model.config().context_length - prompt.end_position;
+  const int most = std::min(decode.max_tokens, room);
+  generation.finish_reason = "length";
+  while (static_cast<int>(generation.tokens.size()) < most) {
+    const TokenId token = sampler.Sample(logits, history);
+    if (generation.tokens.empty()) generation.first_token_ms = since.Milliseconds();
+    if (tokenizer.IsEnd(token) && !prompt.generate.ignore_eos) {
+      generation.finish_reason = "stop";
+      break;
+    }
+    generation.tokens.push_back(token);
+    history.push_back(token);
+    show(filter.Push(decoder.Push(token)));
+    if (filter.stopped()) {
+      generation.finish_reason = "stop";
+      break;
+    }
+    if (query.sink.IsCanceled()) throw Error(ErrorCode::kCanceled, "the generation was stopped");
+    if (static_cast<int>(generation.tokens.size()) == most) break;
+    ForwardBatch batch;
+    batch.tokens = {token};
+    batch.positions = {prompt.end_position + static_cast<int>(generation.tokens.size()) - 1};
+    batch.groups.push_back({1, context, &tail});
+    batch.logits_of = {0};
+    logits = query.weights.Forward(batch);
+  }
+  if (!filter.stopped()) show(filter.Push(decoder.Finish()) + filter.Finish());
+
+  NodeActuals& actual = query.actuals[static_cast<size_t>(decode.id)];
+  actual.ms = watch.Milliseconds();
+  actual.rows = static_cast<int64_t>(generation.tokens.size());
+  return generation;
+}
+
+}  // namespace promptdb

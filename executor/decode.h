@@ -1,0 +1,27 @@
+// Decode: picks tokens one by one until the answer ends.
+#ifndef PROMPTDB_EXECUTOR_DECODE_H_
+#define PROMPTDB_EXECUTOR_DECODE_H_
+
+#include <string>
+#include <vector>
+
+#include "executor/query_state.h"
+
+namespace promptdb {
+
+struct Generation {
+  std::string text;
+  std::vector<TokenId> tokens;  // without the one that ended it
+  std::string
+      finish_reason;  // "stop": an end token or the stop text; "length": max_tokens or context
+  double first_token_ms = 0;  // since `since` was started
+};
+
+// Generates from the logits after the prompt; every segment must be ready. Tells the sink of each
+// piece of text, if `stream`. Throws Error(kCanceled) within a token when the sink says so.
+Generation RunDecode(const DecodeNode& decode, std::vector<float> logits, const Stopwatch& since,
+                     bool stream, QueryState& query);
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_EXECUTOR_DECODE_H_

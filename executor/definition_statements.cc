@@ -1,0 +1,152 @@
+#include <algorithm>
+#include <ctime>
+#include <filesystem>
+
+#include "base/nearest_name.h"
+#include "executor/statements.h"
+#include "planner/options.h"
+#include "planner/schema_binder.h"
+
+namespace promptdb {
+
+namespace {
+
+ModelDefinition BindModel(const ast::CreateModel& statement) {
+  std::vector<std::string> templates = ChatTemplate::Names();
+  templates.insert(templates.begin(), "auto");
+  const OptionReader options(statement.options, "CREATE MODEL",
+                             {"dtype", "kv_dtype", "device", "chat_template"});
+  ModelDefinition model;
+  model.name = statement.name.text;
+  model.path = std::filesystem::absolute(statement.path.text).lexically_normal().string();
+  model.dtype = options.Choice("dtype", {"stored", "f32", "bf16"}).value_or("stored");
+  model.kv_dtype = options.Choice("kv_dtype", {"auto", "f32", "bf16", "int8"}).value_or("auto");
+  if (model.kv_dtype == "int8") {
+    throw Error(ErrorCode::kUnsupported, "kv_dtype 'int8' is not in this release yet",
+                "Use 'bf16', which is half of 'f32'.", options.RangeOf("kv_dtype"));
+  }
+  const std::string device = options.TextValue("device").value_or("cpu");
+  if (device != "cpu") {
+    throw Error(ErrorCode::kUnsupported, "device '" + device + "' is not in this release yet",
+                "Use 'cpu'.", options.RangeOf("device"));
+  }
+  model.chat_template = options.Choice("chat_template", templates).value_or("auto");
+  model.created_at = std::time(nullptr);
+  return model;
+}
+
+[[noreturn]] void FailExists(std::string_view kind, const ast::Name& name) {
+  throw Error(ErrorCode::kDuplicateName,
+              std::string(kind) + " \"" + name.text + "\" exists already",
+              "Write CREATE OR REPLACE, or IF NOT EXISTS to keep it.", name.range);
+}
+
+}  // namespace
+
+std::string RunCreateModel(const ast::CreateModel& statement, Database::Rep& database,
+                           ResultSink& sink) {
+  if (database.catalog.FindModel(statement.name.text)) {
+    if (statement.if_not_exists) {
+      sink.OnNotice("model \"" + statement.name.text + "\" exists already and is kept");
+      return "CREATE MODEL";
+    }
+    if (!statement.or_replace) FailExists("model", statement.name);
+  }
+  try {
+    auto model = std::make_shared<const OpenModel>(BindModel(statement), &sink);
+    database.catalog.PutModel(model->definition());
+    database.models.Put(std::move(model));
+  } catch (const Error& error) {
+    throw error.At(statement.path.range);
+  }
+  database.ForgetLayouts();
+  return "CREATE MODEL";
+}
+
+std::string RunDropModel(const ast::DropModel& statement, Database::Rep& database,
+                         ResultSink& sink) {
+  const std::string& name = statement.name.text;
+  if (!database.catalog.FindModel(name)) {
+    if (statement.if_exists) {
+      sink.OnNotice("model \"" + name + "\" does not exist");
+      return "DROP MODEL";
+    }
+    throw Error(ErrorCode::kUnknownName, "model \"" + name + "\" does not exist",
+                DidYouMean(name, database.ModelNames()), statement.name.range);
+  }
+  std::vector<std::string> users;
+  for (const SchemaDefinition& schema : database.catalog.Schemas()) {
+    if (schema.model == name) users.push_back(schema.name);
+  }
+  if (!users.empty() && !statement.cascade) {
+    throw Error(
+        ErrorCode::kInvalidArgument,
+        "schema \"" + users.front() + "\" " +
+            (users.size() > 1 ? "and " + std::to_string(users.size() - 1) + " more use model \""
+                              : "uses model \"") +
+            name + "\"",
+        "DROP MODEL " + name + " CASCADE drops them too.", statement.name.range);
+  }
+  database.catalog.DropModel(name, users);
+  database.models.Forget(name);
+  database.ForgetLayouts();
+  for (const std::string& user : users) sink.OnNotice("schema \"" + user + "\" is dropped too");
+  return "DROP MODEL";
+}
+
+std::string RunCreateSchema(const ast::CreateSchema& statement, Database::Rep& database,
+                            ResultSink& sink) {
+  if (database.catalog.FindSchema(statement.name.text)) {
+    if (statement.if_not_exists) {
+      sink.OnNotice("schema \"" + statement.name.text + "\" exists already and is kept");
+      return "CREATE SCHEMA";
+    }
+    if (!statement.or_replace) FailExists("schema", statement.name);
+  }
+  const SchemaDefinition schema = BindSchema(statement);
+  const auto model_definition = database.catalog.FindModel(schema.model);
+  if (!model_definition) {
+    std::string hint = DidYouMean(schema.model, database.ModelNames());
+    if (hint.empty()) hint = "CREATE MODEL " + schema.model + " FROM 'file.gguf'; comes first.";
+    throw Error(ErrorCode::kUnknownName, "model \"" + schema.model + "\" does not exist", hint,
+                statement.model.range);
+  }
+  bool changed = false;
+  std::shared_ptr<const OpenModel> model;
+  try {
+    model = database.models.Open(*model_definition, &sink, &changed);
+  } catch (const Error& error) {
+    throw error.At(statement.model.range);
+  }
+  // Laid out now, so that a schema that can never be used is refused here and not at its first
+  // query.
+  const SchemaLayout layout = LayOut(schema, model->tokenizer(), model->chat_template());
+  if (layout.reserved >= model->config().context_length) {
+    throw Error(
+        ErrorCode::kTooLong,
+        "the schema takes " + std::to_string(layout.reserved) + " positions, and model \"" +
+            schema.model + "\" has a context of " + std::to_string(model->config().context_length),
+        "Put modules of which a prompt uses one at a time into a UNION.", statement.name.range);
+  }
+  database.catalog.PutSchema(schema);
+  database.ForgetLayouts();
+  return "CREATE SCHEMA";
+}
+
+std::string RunDropSchema(const ast::DropSchema& statement, Database::Rep& database,
+                          ResultSink& sink) {
+  const std::string& name = statement.name.text;
+  if (!database.catalog.FindSchema(name)) {
+    if (statement.if_exists) {
+      sink.OnNotice("schema \"" + name + "\" does not exist");
+      return "DROP SCHEMA";
+    }
+    throw Error(ErrorCode::kUnknownName, "schema \"" + name + "\" does not exist",
+                DidYouMean(name, database.SchemaNames()), statement.name.range);
+  }
+  database.catalog.DropSchema(name);
+  database.ForgetLayouts();
+  return "DROP SCHEMA";
+}
+
+}  // namespace promptdb

@@ -1,0 +1,51 @@
+#include "executor/encode.h"
+
+#include <ctime>
+
+namespace promptdb {
+
+void EncodeSegments(const std::vector<int>& segments, QueryState& query) {
+  if (segments.empty()) return;
+  const Stopwatch watch;
+  ForwardBatch batch;
+  for (const int index : segments) query.AddSegment(index, batch);
+  query.weights.Forward(batch, &query.sink);
+  const double forward_ms = watch.Milliseconds();
+
+  double total_flops = 0;
+  for (const int index : segments) {
+    const EncodeNode* node = query.plan.encodes[static_cast<size_t>(index)];
+    if (node != nullptr) total_flops += node->flops;
+  }
+  for (const int index : segments) {
+    const EncodeNode* node = query.plan.encodes[static_cast<size_t>(index)];
+    const double share_ms =
+        node != nullptr && total_flops > 0 ? forward_ms * node->flops / total_flops : 0;
+    const Stopwatch publish_watch;
+    const ModuleScanNode* scan = query.plan.scans[static_cast<size_t>(index)];
+    if (scan != nullptr) {
+      const PromptSegment& segment = query.Segment(index);
+      StateManifest manifest;
+      manifest.key = scan->key;
+      manifest.shape = query.model.kv_shape();
+      manifest.tokens = scan->tokens;
+      manifest.start_position = scan->start;
+      manifest.label = scan->module;
+      manifest.model = query.model.fingerprint();
+      manifest.context = scan->context;
+      manifest.token_ids = segment.tokens;
+      manifest.created_at = std::time(nullptr);
+      manifest.encode_ms = share_ms;
+      // The address of the segment stays, since later groups point at it.
+      KvSegment& states = *query.segments[static_cast<size_t>(index)];
+      states = query.cache.Publish(manifest, std::move(states));
+    }
+    if (node != nullptr) {
+      NodeActuals& actual = query.actuals[static_cast<size_t>(node->id)];
+      actual.ms = share_ms + publish_watch.Milliseconds();
+      actual.rows = node->tokens;
+    }
+  }
+}
+
+}  // namespace promptdb

@@ -1,0 +1,119 @@
+#include "executor/model_registry.h"
+
+#include "base/error.h"
+#include "planner/cost.h"
+#include "planner/state_key.h"
+
+namespace promptdb {
+
+namespace {
+
+std::unique_ptr<Tokenizer> OpenTokenizer(const Checkpoint& checkpoint) {
+  if (const GgufVocabulary* vocabulary = checkpoint.gguf_vocabulary()) {
+    return Tokenizer::FromGguf(*vocabulary);
+  }
+  return Tokenizer::FromHuggingFace(checkpoint.path());
+}
+
+ChatTemplate ChooseTemplate(const std::string& name, const Tokenizer& tokenizer) {
+  if (name == "auto") return ChatTemplate::Recognise(tokenizer.chat_template());
+  return ChatTemplate::Named(name);
+}
+
+std::string_view WeightDtypeName(WeightDtype dtype) {
+  return dtype == WeightDtype::kBf16 ? "bf16" : "f32";
+}
+
+}  // namespace
+
+OpenModel::OpenModel(ModelDefinition definition, ProgressListener* progress)
+    : definition_(std::move(definition)),
+      checkpoint_(Checkpoint::Open(definition_.path)),
+      tokenizer_(OpenTokenizer(*checkpoint_)),
+      chat_template_(ChooseTemplate(definition_.chat_template, *tokenizer_)) {
+  const ModelConfig& config = checkpoint_->config();
+  if (tokenizer_->vocab_size() > config.vocab) {
+    throw Error(ErrorCode::kCorrupt,
+                "the tokenizer has " + std::to_string(tokenizer_->vocab_size()) +
+                    " tokens, the model's embedding table " + std::to_string(config.vocab));
+  }
+  weight_dtype_ = definition_.dtype == "bf16" || (definition_.dtype == "stored" &&
+                                                  checkpoint_->weight_dtype() == TensorDtype::kBf16)
+                      ? WeightDtype::kBf16
+                      : WeightDtype::kF32;
+  // States as exact as the weights, unless told otherwise: f32 weights are a user's wish for
+  // exactness.
+  if (definition_.kv_dtype == "auto") {
+    definition_.kv_dtype = checkpoint_->weight_dtype() == TensorDtype::kF32 ? "f32" : "bf16";
+  }
+  kv_shape_ = {config.layers, config.kv_heads, config.head_dim,
+               definition_.kv_dtype == "f32" ? KvDtype::kF32 : KvDtype::kBf16};
+
+  definition_.architecture = config.architecture;
+  definition_.context_length = config.context_length;
+  definition_.parameters = 0;
+  for (const auto& [name, tensor] : checkpoint_->tensors())
+    definition_.parameters += tensor.elements();
+
+  const std::string fingerprint = CheckpointFingerprint(definition_.path);
+  if (fingerprint != definition_.fingerprint || definition_.content_digest.empty()) {
+    if (progress != nullptr) progress->OnProgress("reading " + definition_.name, 0, 1, "files");
+    definition_.content_digest = checkpoint_->ContentDigest().ToHex();
+    definition_.fingerprint = fingerprint;
+    if (progress != nullptr) progress->OnProgress("reading " + definition_.name, 1, 1, "files");
+  }
+  fingerprint_ =
+      ModelFingerprint(Digest::FromHex(definition_.content_digest), config, tokenizer_->digest(),
+                       chat_template_.name(), WeightDtypeName(weight_dtype_), kv_shape_);
+}
+
+int64_t OpenModel::weight_bytes() const {
+  return ActiveParameters(config()) * (weight_dtype_ == WeightDtype::kBf16 ? 2 : 4);
+}
+
+const Transformer& OpenModel::Weights(ProgressListener* progress) const {
+  const std::lock_guard lock(mutex_);
+  if (weights_ == nullptr) {
+    Transformer::Options options;
+    options.dtype = weight_dtype_;
+    options.kv_dtype = kv_shape_.dtype;
+    weights_ = Transformer::Load(checkpoint_, options, progress);
+  }
+  return *weights_;
+}
+
+bool OpenModel::has_weights() const {
+  const std::lock_guard lock(mutex_);
+  return weights_ != nullptr;
+}
+
+std::shared_ptr<const OpenModel> ModelRegistry::Open(const ModelDefinition& definition,
+                                                     ProgressListener* progress, bool* changed) {
+  const std::lock_guard lock(mutex_);
+  *changed = false;
+  const auto found = models_.find(definition.name);
+  const std::string fingerprint = CheckpointFingerprint(definition.path);
+  if (found != models_.end() && found->second->definition().fingerprint == fingerprint) {
+    return found->second;
+  }
+  auto model = std::make_shared<const OpenModel>(definition, progress);
+  if (model->definition().content_digest != definition.content_digest) *changed = true;
+  if (model->definition().fingerprint != definition.fingerprint) {
+    catalog_->PutModel(model->definition());
+  }
+  models_[definition.name] = model;
+  return model;
+}
+
+void ModelRegistry::Put(std::shared_ptr<const OpenModel> model) {
+  const std::lock_guard lock(mutex_);
+  const std::string name = model->definition().name;
+  models_[name] = std::move(model);
+}
+
+void ModelRegistry::Forget(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  models_.erase(name);
+}
+
+}  // namespace promptdb

@@ -1,0 +1,80 @@
+// Models that are open in this process: their files mapped, tokenizers built, weights loaded when a
+// query first needs them.
+//
+// Thread-safe. An open model is immutable and shared: a query keeps the one it began with, even if
+// the model is dropped or its file replaced meanwhile.
+#ifndef PROMPTDB_EXECUTOR_MODEL_REGISTRY_H_
+#define PROMPTDB_EXECUTOR_MODEL_REGISTRY_H_
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/progress.h"
+#include "executor/transformer.h"
+#include "model/checkpoint.h"
+#include "planner/chat_template.h"
+#include "storage/catalog.h"
+#include "tokenizer/tokenizer.h"
+
+namespace promptdb {
+
+class OpenModel {
+ public:
+  // Opens the files that `definition` names; fills in what the definition tells of them
+  // (architecture, parameters, context, digest). Reads the whole files if their fingerprint differs
+  // from the definition's. Throws Error.
+  OpenModel(ModelDefinition definition, ProgressListener* progress);
+
+  const ModelDefinition& definition() const { return definition_; }
+  const ModelConfig& config() const { return checkpoint_->config(); }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const ChatTemplate& chat_template() const { return chat_template_; }
+  WeightDtype weight_dtype() const { return weight_dtype_; }
+  const KvShape& kv_shape() const { return kv_shape_; }
+  // Bytes of weights that one token reads.
+  int64_t weight_bytes() const;
+  // See planner/state_key.h.
+  const Digest& fingerprint() const { return fingerprint_; }
+
+  // Loads the weights on the first call.
+  const Transformer& Weights(ProgressListener* progress) const;
+  bool has_weights() const;
+
+ private:
+  ModelDefinition definition_;
+  std::shared_ptr<const Checkpoint>
+      checkpoint_;  // shared with the Transformer, which may read from it
+  std::unique_ptr<Tokenizer> tokenizer_;
+  ChatTemplate chat_template_;
+  WeightDtype weight_dtype_ = WeightDtype::kF32;
+  KvShape kv_shape_;
+  Digest fingerprint_;
+
+  mutable std::mutex mutex_;
+  mutable std::unique_ptr<Transformer> weights_;  // guarded by mutex_
+};
+
+class ModelRegistry {
+ public:
+  // `catalog` is borrowed.
+  explicit ModelRegistry(Catalog* catalog) : catalog_(catalog) {}
+
+  // The model of that name, opened again if its files have changed since; the catalog's row then
+  // learns their new digest, and `*changed` is set.
+  std::shared_ptr<const OpenModel> Open(const ModelDefinition& definition,
+                                        ProgressListener* progress, bool* changed);
+  // Puts a model that has just been created in place.
+  void Put(std::shared_ptr<const OpenModel> model);
+  void Forget(const std::string& name);
+
+ private:
+  Catalog* catalog_;
+  std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<const OpenModel>> models_;  // guarded by mutex_
+};
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_EXECUTOR_MODEL_REGISTRY_H_

@@ -1,0 +1,71 @@
+// What a query holds while it runs: the states of its segments as they become ready, and what each
+// plan node took. The plan itself never changes.
+//
+// Not thread-safe: belongs to one query.
+#ifndef PROMPTDB_EXECUTOR_QUERY_STATE_H_
+#define PROMPTDB_EXECUTOR_QUERY_STATE_H_
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "executor/model_registry.h"
+#include "executor/result.h"
+#include "executor/transformer.h"
+#include "planner/explain.h"
+#include "planner/plan.h"
+#include "storage/state_cache.h"
+
+namespace promptdb {
+
+class Stopwatch {
+ public:
+  Stopwatch() : start_(std::chrono::steady_clock::now()) {}
+  double Milliseconds() const {
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start_)
+        .count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_;
+};
+
+struct QueryState {
+  QueryState(const QueryPlan& plan, const Transformer& weights, const OpenModel& model,
+             StateCache& cache, ResultSink& sink)
+      : plan(plan),
+        weights(weights),
+        model(model),
+        cache(cache),
+        sink(sink),
+        segments(plan.prompt.segments.size()),
+        actuals(static_cast<size_t>(plan.nodes)) {}
+
+  // Borrowed:
+  const QueryPlan& plan;
+  const Transformer& weights;
+  const OpenModel& model;
+  StateCache& cache;
+  ResultSink& sink;
+
+  // The states of each segment of the prompt; null until they are ready. On the heap, since batches
+  // and spans point at them.
+  std::vector<std::unique_ptr<KvSegment>> segments;
+  int cached_tokens = 0;             // that came from the cache
+  std::vector<NodeActuals> actuals;  // by node id
+
+  const PromptSegment& Segment(int index) const {
+    return plan.prompt.segments[static_cast<size_t>(index)];
+  }
+
+  // The rows of segment `index`, which see what it attends to, as one group of `batch`. Its states
+  // are written to segments[index], which is made here.
+  void AddSegment(int index, ForwardBatch& batch);
+
+  // The whole states of the segments that `index` attends to.
+  std::vector<KvSpan> Context(int index) const;
+};
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_EXECUTOR_QUERY_STATE_H_

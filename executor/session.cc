@@ -1,0 +1,138 @@
+#include "executor/session.h"
+
+#include "executor/database.h"
+#include "executor/settings.h"
+#include "executor/statements.h"
+#include "executor/threads.h"
+#include "parser/parser.h"
+
+namespace promptdb {
+
+namespace {
+
+// Passes everything on to the user's sink, and adds the session's own wish to stop.
+class CancelableSink : public ResultSink {
+ public:
+  CancelableSink(ResultSink& sink, const std::atomic<bool>& canceled)
+      : sink_(sink), canceled_(canceled) {}
+
+  void OnColumns(const std::vector<Column>& columns) override { sink_.OnColumns(columns); }
+  void OnRow(const std::vector<Value>& row) override { sink_.OnRow(row); }
+  void OnTextPiece(std::string_view piece) override { sink_.OnTextPiece(piece); }
+  void OnNotice(std::string_view notice) override { sink_.OnNotice(notice); }
+  void OnDone(std::string_view tag) override { sink_.OnDone(tag); }
+  void OnProgress(std::string_view stage, int64_t done, int64_t total,
+                  std::string_view unit) override {
+    sink_.OnProgress(stage, done, total, unit);
+  }
+  bool IsCanceled() const override { return canceled_.load() || sink_.IsCanceled(); }
+
+ private:
+  ResultSink& sink_;
+  const std::atomic<bool>& canceled_;
+};
+
+}  // namespace
+
+struct Session::Rep {
+  explicit Rep(Database* database) : database(database->rep()), settings(&this->database.pool) {}
+
+  std::string Run(const ast::Statement& statement, ResultSink& sink);
+
+  Database::Rep& database;
+  Settings settings;
+  std::atomic<bool> canceled = false;
+};
+
+std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink) {
+  struct Visitor {
+    Rep& session;
+    ResultSink& sink;
+
+    std::string operator()(const ast::CreateModel& node) {
+      return RunCreateModel(node, session.database, sink);
+    }
+    std::string operator()(const ast::DropModel& node) {
+      return RunDropModel(node, session.database, sink);
+    }
+    std::string operator()(const ast::CreateSchema& node) {
+      return RunCreateSchema(node, session.database, sink);
+    }
+    std::string operator()(const ast::DropSchema& node) {
+      return RunDropSchema(node, session.database, sink);
+    }
+    std::string operator()(const ast::Select& node) {
+      return RunSelect(node, session.database, session.settings, sink);
+    }
+    std::string operator()(const ast::Explain& node) {
+      return RunExplain(node, session.database, session.settings, sink);
+    }
+    std::string operator()(const ast::Warm& node) { return RunWarm(node, session.database, sink); }
+    std::string operator()(const ast::Show& node) {
+      return RunShow(node, session.database, session.settings, sink);
+    }
+    std::string operator()(const ast::Describe& node) {
+      return RunDescribe(node, session.database, sink);
+    }
+    std::string operator()(const ast::Set& node) {
+      session.settings.Set(node.name, node.value);
+      return "SET";
+    }
+    std::string operator()(const ast::Reset& node) {
+      session.settings.Reset(node.name);
+      return "RESET";
+    }
+    std::string operator()(const ast::Unsupported& node) {
+      throw Error(ErrorCode::kUnsupported,
+                  node.statement + " is PromptQL, but has no meaning in this release yet", "",
+                  node.range);
+    }
+  };
+  return std::visit(Visitor{*this, sink}, statement.node);
+}
+
+Session::Session(Database* database) : rep_(std::make_unique<Rep>(database)) {}
+Session::~Session() = default;
+
+void Session::Execute(std::string_view text, ResultSink& sink) {
+  CancelableSink cancelable(sink, rep_->canceled);
+  for (const ast::Statement& statement : Parse(text)) {
+    rep_->canceled.store(false);
+    try {
+      cancelable.OnDone(rep_->Run(statement, cancelable));
+    } catch (const Error& error) {
+      throw error.At(statement.range);
+    } catch (const std::bad_alloc&) {
+      throw Error(ErrorCode::kResource, "out of memory",
+                  "SET cpu_cache to less, or use a smaller model.", statement.range);
+    } catch (const std::exception& error) {
+      throw Error(ErrorCode::kInternal, error.what(), "Please report this.", statement.range);
+    }
+  }
+}
+
+void Session::Cancel() { rep_->canceled.store(true); }
+
+Session::Names Session::CatalogNames() const {
+  Names names;
+  names.models = rep_->database.ModelNames();
+  for (const SchemaDefinition& schema : rep_->database.catalog.Schemas()) {
+    names.schemas.push_back(schema.name);
+    std::vector<std::pair<std::string, const std::vector<PartDefinition>*>> open = {
+        {schema.name, &schema.parts}};
+    while (!open.empty()) {
+      const auto [around, parts] = open.back();
+      open.pop_back();
+      for (const PartDefinition& part : *parts) {
+        const bool is_module = part.kind == PartDefinition::Kind::kModule;
+        const std::string path = is_module ? around + "." + part.name : around;
+        if (is_module) names.modules.push_back(path);
+        open.emplace_back(path, &part.children);
+      }
+    }
+  }
+  names.settings = Settings::Names();
+  return names;
+}
+
+}  // namespace promptdb

@@ -1,0 +1,89 @@
+#include "executor/settings.h"
+
+#include "base/nearest_name.h"
+#include "executor/threads.h"
+#include "planner/options.h"
+
+namespace promptdb {
+
+namespace {
+
+ReuseMode ReuseModeNamed(const std::string& name) {
+  if (name == "exact") return ReuseMode::kExact;
+  if (name == "none") return ReuseMode::kNone;
+  return ReuseMode::kModular;
+}
+
+// Bytes in the largest unit that loses nothing: "4GB", "1536MB".
+std::string FormatBytes(int64_t bytes) {
+  static constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB"};
+  int unit = 0;
+  while (unit < 4 && bytes != 0 && bytes % 1024 == 0) {
+    bytes /= 1024;
+    ++unit;
+  }
+  return std::to_string(bytes) + kUnits[unit];
+}
+
+constexpr int kMostThreads = 1024;
+constexpr int kMostTokens = 1 << 24;
+
+}  // namespace
+
+Settings::Settings(BufferPool* pool)
+    : pool_(pool), default_cpu_cache_(pool->stats().budget_bytes) {}
+
+std::vector<std::string> Settings::Names() {
+  return {"cache", "cpu_cache", "max_tokens", "reuse", "threads"};
+}
+
+void Settings::Set(const ast::Name& name, const ast::Literal& value) {
+  if (name.text == "cache") {
+    query_.cache = LiteralBoolean(value, name.text);
+  } else if (name.text == "cpu_cache") {
+    pool_->SetBudget(LiteralBytes(value, name.text));
+  } else if (name.text == "max_tokens") {
+    query_.max_tokens = static_cast<int>(LiteralInteger(value, name.text, 1, kMostTokens));
+  } else if (name.text == "reuse") {
+    query_.reuse = ReuseModeNamed(LiteralChoice(value, name.text, {"modular", "exact", "none"}));
+  } else if (name.text == "threads") {
+    SetThreads(static_cast<int>(LiteralInteger(value, name.text, 0, kMostThreads)));
+  } else {
+    std::string hint = DidYouMean(name.text, Names());
+    if (hint.empty()) hint = "SHOW SETTINGS lists them.";
+    throw Error(ErrorCode::kUnknownName, "there is no setting \"" + name.text + "\"", hint,
+                name.range);
+  }
+}
+
+void Settings::Reset(const ast::Name& name) {
+  const QueryDefaults defaults;
+  if (name.text == "cache") {
+    query_.cache = defaults.cache;
+  } else if (name.text == "cpu_cache") {
+    pool_->SetBudget(default_cpu_cache_);
+  } else if (name.text == "max_tokens") {
+    query_.max_tokens = defaults.max_tokens;
+  } else if (name.text == "reuse") {
+    query_.reuse = defaults.reuse;
+  } else if (name.text == "threads") {
+    SetThreads(0);
+  } else {
+    throw Error(ErrorCode::kUnknownName, "there is no setting \"" + name.text + "\"",
+                DidYouMean(name.text, Names()), name.range);
+  }
+}
+
+std::vector<Settings::Row> Settings::Rows() const {
+  return {
+      {"cache", query_.cache ? "on" : "off", "whether queries use and fill the cache"},
+      {"cpu_cache", FormatBytes(pool_->stats().budget_bytes),
+       "most memory for attention states (whole database)"},
+      {"max_tokens", std::to_string(query_.max_tokens), "most tokens to generate"},
+      {"reuse", std::string(ReuseModeName(query_.reuse)), "modular, exact or none"},
+      {"threads", std::to_string(Threads()),
+       "threads of the forward pass (whole process; 0: cores)"},
+  };
+}
+
+}  // namespace promptdb

@@ -1,0 +1,43 @@
+// SET and RESET: what a session, and the database behind it, can be told.
+//
+// Not thread-safe: belongs to a session.
+#ifndef PROMPTDB_EXECUTOR_SETTINGS_H_
+#define PROMPTDB_EXECUTOR_SETTINGS_H_
+
+#include <string>
+#include <vector>
+
+#include "parser/ast.h"
+#include "planner/prompt_binder.h"
+#include "storage/buffer_pool.h"
+
+namespace promptdb {
+
+class Settings {
+ public:
+  // `pool` is borrowed: its budget is the setting cpu_cache.
+  explicit Settings(BufferPool* pool);
+
+  // Throws Error at the name or value to blame.
+  void Set(const ast::Name& name, const ast::Literal& value);
+  void Reset(const ast::Name& name);
+
+  const QueryDefaults& query_defaults() const { return query_; }
+
+  struct Row {
+    std::string name;
+    std::string value;
+    std::string meaning;
+  };
+  std::vector<Row> Rows() const;
+  static std::vector<std::string> Names();
+
+ private:
+  BufferPool* pool_;
+  int64_t default_cpu_cache_;
+  QueryDefaults query_;
+};
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_EXECUTOR_SETTINGS_H_

@@ -1,0 +1,43 @@
+// What each kind of statement does. The session parses, and calls these one by one.
+//
+// Each tells the sink its rows and notices, and returns the tag for OnDone. Each throws Error, and
+// then has changed nothing.
+#ifndef PROMPTDB_EXECUTOR_STATEMENTS_H_
+#define PROMPTDB_EXECUTOR_STATEMENTS_H_
+
+#include <string>
+
+#include "executor/database.h"
+#include "executor/result.h"
+#include "executor/settings.h"
+#include "parser/ast.h"
+
+namespace promptdb {
+
+// definition_statements.cc
+std::string RunCreateModel(const ast::CreateModel& statement, Database::Rep& database,
+                           ResultSink& sink);
+std::string RunDropModel(const ast::DropModel& statement, Database::Rep& database,
+                         ResultSink& sink);
+std::string RunCreateSchema(const ast::CreateSchema& statement, Database::Rep& database,
+                            ResultSink& sink);
+std::string RunDropSchema(const ast::DropSchema& statement, Database::Rep& database,
+                          ResultSink& sink);
+
+// query_statements.cc
+std::string RunSelect(const ast::Select& statement, Database::Rep& database,
+                      const Settings& settings, ResultSink& sink);
+std::string RunExplain(const ast::Explain& statement, Database::Rep& database,
+                       const Settings& settings, ResultSink& sink);
+
+// warm_statement.cc
+std::string RunWarm(const ast::Warm& statement, Database::Rep& database, ResultSink& sink);
+
+// show_statements.cc
+std::string RunShow(const ast::Show& statement, Database::Rep& database, const Settings& settings,
+                    ResultSink& sink);
+std::string RunDescribe(const ast::Describe& statement, Database::Rep& database, ResultSink& sink);
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_EXECUTOR_STATEMENTS_H_
