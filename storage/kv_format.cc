@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <span>
 #include <string>
 #include <utility>
 
 #include "base/error.h"
+#include "storage/block_memory.h"
 
 namespace promptdb {
 
@@ -58,11 +57,8 @@ int64_t BlockGrid::TotalBytes() const {
 }
 
 BlockBuffer::BlockBuffer(int64_t payload_bytes) : size_(payload_bytes + kBlockHeaderBytes) {
-  // std::aligned_alloc wants a multiple of the alignment.
-  const size_t rounded = (static_cast<size_t>(size_) + kBlockAlignment - 1) / kBlockAlignment *
-                         static_cast<size_t>(kBlockAlignment);
-  data_.reset(static_cast<std::byte*>(std::aligned_alloc(kBlockAlignment, rounded)));
-  if (data_ == nullptr) throw std::bad_alloc();
+  const auto bytes = static_cast<size_t>(size_);
+  data_ = {AllocateBlockMemory(bytes), Free{bytes}};
 }
 
 BlockBuffer::BlockBuffer(BlockBuffer&& other) noexcept
@@ -74,7 +70,7 @@ BlockBuffer& BlockBuffer::operator=(BlockBuffer&& other) noexcept {
   return *this;
 }
 
-void BlockBuffer::Free::operator()(std::byte* data) const { std::free(data); }
+void BlockBuffer::Free::operator()(std::byte* data) const { FreeBlockMemory(data, bytes); }
 
 namespace {
 

@@ -131,6 +131,7 @@ class BlockBuffer {
 
  private:
   struct Free {
+    size_t bytes;  // zero by value-initialisation
     void operator()(std::byte* data) const;
   };
   std::unique_ptr<std::byte[], Free> data_;

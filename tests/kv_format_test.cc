@@ -175,6 +175,33 @@ TEST(BlockTest, AnIntactBlockOfAnotherPlaceIsRefused) {
   ExpectCorrupt(state, shape, grid.Extent(0), BlockBuffer(64), "a short block");
 }
 
+// Live blocks never share memory, whatever was freed before; each keeps what was written to it.
+TEST(BlockTest, MemoryIsAlignedAndNeverShared) {
+  const uint32_t seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  std::vector<std::pair<BlockBuffer, std::byte>> live;
+  const auto holds = [](const std::pair<BlockBuffer, std::byte>& block) {
+    const auto* data = block.first.data();
+    return std::all_of(data, data + block.first.size(),
+                       [&](std::byte byte) { return byte == block.second; });
+  };
+  for (int step = 0; step < 600; ++step) {
+    if (live.size() > 60 || (!live.empty() && random() % 3 == 0)) {
+      std::swap(live[random() % live.size()], live.back());
+      ASSERT_TRUE(holds(live.back()));
+      live.pop_back();
+    } else {
+      const int64_t bytes = random() % 8 == 0 ? 20'000'000 : 1 + random() % 4'000'000;
+      live.emplace_back(BlockBuffer(bytes), static_cast<std::byte>(random()));
+      auto& [block, byte] = live.back();
+      ASSERT_EQ(reinterpret_cast<uintptr_t>(block.data()) % kBlockAlignment, 0u);
+      std::memset(block.data(), static_cast<int>(byte), static_cast<size_t>(block.size()));
+    }
+  }
+  ASSERT_TRUE(std::all_of(live.begin(), live.end(), holds));
+}
+
 TEST(KvSegmentTest, GrowsInAnyStepsAndReadsBackEveryRange) {
   const uint32_t seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));

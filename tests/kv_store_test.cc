@@ -514,7 +514,24 @@ TEST(StateCacheTest, AProcessKilledInMidPublishLeavesWholeStatesOrNone) {
   std::cout << published << " states were told of, " << found << " were found\n";
 }
 
-// Not a test: prints what this machine reads and writes.
+// Not tests: print what this machine reads and writes. The second reads, in a fresh process, what
+// the first leaves in PROMPTDB_TEST_FOLDER.
+TEST(StateCacheTest, DISABLED_FirstHitOfAProcess) {
+  const char* folder = std::getenv("PROMPTDB_TEST_FOLDER");
+  ASSERT_NE(folder, nullptr);
+  const KvShape shape{30, 3, 64, KvDtype::kBf16};
+  const bool create = !std::filesystem::exists(folder);
+  Store store(folder);
+  if (create) store.Publish(1, shape, 4096);
+  store.pool.Clear();
+  const auto from = std::chrono::steady_clock::now();
+  ASSERT_TRUE(store.Acquire(1));
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
+  std::cout << (create ? "warm memory: " : "fresh process: ") << seconds * 1e3 << " ms for "
+            << BlockGrid(shape, 4096).TotalBytes() << " bytes\n";
+}
+
 TEST(StateCacheTest, DISABLED_Rates) {
   using Clock = std::chrono::steady_clock;
   const auto seconds = [](Clock::time_point from) {

@@ -1,0 +1,142 @@
+#include "storage/block_memory.h"
+
+#include <sys/mman.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <iterator>
+#include <map>
+#include <mutex>
+#include <new>
+
+#include "storage/kv_format.h"
+
+namespace promptdb {
+
+namespace {
+
+constexpr size_t kHugePageBytes = size_t{2} << 20;
+constexpr size_t kRegionBytes = size_t{64} << 20;
+// Smaller blocks gain nothing, and larger ones would leave too much of a region unused.
+constexpr size_t kLeastBytes = size_t{256} << 10;
+constexpr size_t kMostBytes = size_t{16} << 20;
+
+size_t RoundUp(size_t bytes) {
+  constexpr size_t kAlignment = kBlockAlignment;
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+// Of address space; pages come when they are touched. nullptr if the kernel has none.
+std::byte* MapRegion() {
+  const size_t bytes = kRegionBytes + kHugePageBytes;
+  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  const auto address = reinterpret_cast<uintptr_t>(mapped);
+  const size_t before = (kHugePageBytes - address % kHugePageBytes) % kHugePageBytes;
+  auto* begin = static_cast<std::byte*>(mapped) + before;
+  if (before > 0) munmap(mapped, before);
+  munmap(begin + kRegionBytes, kHugePageBytes - before);
+  // Where the kernel has no huge pages, small ones do as well.
+  madvise(begin, kRegionBytes, MADV_HUGEPAGE);
+  return begin;
+}
+
+class RegionHeap {
+ public:
+  std::byte* Allocate(size_t bytes) {
+    const std::scoped_lock lock(mutex_);
+    for (auto& [begin, holes] : regions_) {
+      if (std::byte* memory = TakeFrom(begin, holes, bytes)) return memory;
+    }
+    std::byte* begin = MapRegion();
+    if (begin == nullptr) throw std::bad_alloc();
+    Holes& holes = regions_[begin];
+    holes[0] = kRegionBytes;
+    return TakeFrom(begin, holes, bytes);
+  }
+
+  void Free(std::byte* memory, size_t bytes) {
+    const std::scoped_lock lock(mutex_);
+    const auto region = std::prev(regions_.upper_bound(memory));
+    Holes& holes = region->second;
+    auto hole = holes.emplace(static_cast<size_t>(memory - region->first), bytes).first;
+    if (const auto next = std::next(hole);
+        next != holes.end() && hole->first + hole->second == next->first) {
+      hole->second += next->second;
+      holes.erase(next);
+    }
+    if (hole != holes.begin()) {
+      const auto previous = std::prev(hole);
+      if (previous->first + previous->second == hole->first) {
+        previous->second += hole->second;
+        holes.erase(hole);
+        hole = previous;
+      }
+    }
+    if (hole->second < kRegionBytes) return;
+    for (auto other = regions_.begin(); other != regions_.end(); ++other) {
+      if (other == region || !IsFree(other->second)) continue;
+      munmap(region->first, kRegionBytes);
+      regions_.erase(region);
+      return;
+    }
+  }
+
+ private:
+  using Holes = std::map<size_t, size_t>;  // offset in the region -> bytes; never adjacent
+
+  static bool IsFree(const Holes& holes) {
+    return !holes.empty() && holes.begin()->second == kRegionBytes;
+  }
+
+  // First fit: it keeps the later regions free, so that they can go.
+  static std::byte* TakeFrom(std::byte* begin, Holes& holes, size_t bytes) {
+    for (auto hole = holes.begin(); hole != holes.end(); ++hole) {
+      if (hole->second < bytes) continue;
+      const auto [offset, size] = *hole;
+      const auto next = holes.erase(hole);
+      if (size > bytes) holes.emplace_hint(next, offset + bytes, size - bytes);
+      return begin + offset;
+    }
+    return nullptr;
+  }
+
+  std::mutex mutex_;
+  std::map<std::byte*, Holes> regions_;
+};
+
+// Never destroyed, since blocks may outlive any static object.
+RegionHeap& Heap() {
+  static RegionHeap& heap = *new RegionHeap;
+  return heap;
+}
+
+bool IsInRegion(size_t rounded) {
+#ifdef __SANITIZE_ADDRESS__
+  // The sanitizer knows the bounds of what malloc gave, not of what lies in a region.
+  return false && rounded > 0;
+#else
+  return rounded >= kLeastBytes && rounded <= kMostBytes;
+#endif
+}
+
+}  // namespace
+
+std::byte* AllocateBlockMemory(size_t bytes) {
+  const size_t rounded = RoundUp(bytes);
+  if (IsInRegion(rounded)) return Heap().Allocate(rounded);
+  auto* memory = static_cast<std::byte*>(std::aligned_alloc(kBlockAlignment, rounded));
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+void FreeBlockMemory(std::byte* memory, size_t bytes) {
+  const size_t rounded = RoundUp(bytes);
+  if (IsInRegion(rounded)) {
+    Heap().Free(memory, rounded);
+  } else {
+    std::free(memory);
+  }
+}
+
+}  // namespace promptdb
