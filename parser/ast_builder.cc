@@ -255,8 +255,9 @@ class AstBuilder : public grammar::PromptQLBaseVisitor {
   ast::Part PartOf(Grammar::PartContext* context) {
     ast::Part part;
     part.range = RangeOf(*context);
-    part_ = &part;
+    ast::Part* const around = std::exchange(part_, &part);
     context->accept(this);
+    part_ = around;
     return part;
   }
 
@@ -269,7 +270,8 @@ class AstBuilder : public grammar::PromptQLBaseVisitor {
   }
 
   Any visitModulePart(Grammar::ModulePartContext* context) override {
-    *part_ = ModuleOf(context->moduleDefinition());
+    ast::Part& part = *part_;  // before ModuleOf(), which moves part_ while it works
+    part = ModuleOf(context->moduleDefinition());
     return {};
   }
 

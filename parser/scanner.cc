@@ -3,7 +3,6 @@
 #include <utf8proc.h>
 
 #include <cstdint>
-#include <cstring>
 
 namespace promptdb {
 
@@ -44,24 +43,6 @@ bool IsNamePart(int code_point) {
   if (code_point < 0x80) return code_point >= '0' && code_point <= '9';
   const utf8proc_category_t category = utf8proc_category(code_point);
   return category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ND;
-}
-
-size_t FindInvalidUtf8(std::string_view text) {
-  size_t at = 0;
-  while (at < text.size()) {
-    if (text.size() - at >= sizeof(uint64_t)) {
-      uint64_t eight = 0;
-      std::memcpy(&eight, text.data() + at, sizeof(eight));
-      if ((eight & 0x8080808080808080u) == 0) {
-        at += sizeof(eight);
-        continue;
-      }
-    }
-    const size_t length = CodePointAt(text, at).length;
-    if (length == 0) return at;
-    at += length;
-  }
-  return std::string_view::npos;
 }
 
 Lexeme Scanner::Take(LexemeKind kind, size_t end) {

@@ -75,9 +75,6 @@ CodePoint CodePointAt(std::string_view text, size_t at);
 bool IsNameStart(int code_point);
 bool IsNamePart(int code_point);
 
-// The offset of the first byte that is not part of valid UTF-8, or npos.
-size_t FindInvalidUtf8(std::string_view text);
-
 }  // namespace promptdb
 
 #endif  // PROMPTDB_PARSER_SCANNER_H_

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "PromptQLParser.h"
+#include "base/utf8.h"
 #include "parser/quoting.h"
 #include "parser/vocabulary.h"
 

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/mapped_file.h"
+#include "base/utf8.h"
 #include "planner/options.h"
 
 namespace promptdb {
@@ -25,36 +26,11 @@ ChatRole BindRole(ast::Role role) {
   return ChatRole::kNone;
 }
 
-// Whether `text` is well-formed UTF-8 (RFC 3629: no surrogates, nothing overlong).
-bool IsUtf8(std::string_view text) {
-  size_t i = 0;
-  while (i < text.size()) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const size_t length = lead < 0x80   ? 1
-                          : lead < 0xc2 ? 0
-                          : lead < 0xe0 ? 2
-                          : lead < 0xf0 ? 3
-                          : lead < 0xf5 ? 4
-                                        : 0;
-    if (length == 0 || i + length > text.size()) return false;
-    for (size_t k = 1; k < length; ++k) {
-      if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80) return false;
-    }
-    const auto second = length > 1 ? static_cast<unsigned char>(text[i + 1]) : 0;
-    if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f) ||
-        (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f)) {
-      return false;
-    }
-    i += length;
-  }
-  return true;
-}
-
 std::string ReadTextFile(const ast::Text& file) {
   try {
     const MappedFile mapped(file.text);
     std::string text(mapped.text());
-    if (!IsUtf8(text)) {
+    if (!IsValidUtf8(text)) {
       throw Error(ErrorCode::kInvalidArgument, "\"" + file.text + "\" is not UTF-8 text",
                   "Convert it, for example with iconv.");
     }

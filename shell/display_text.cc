@@ -109,14 +109,4 @@ std::string CutToWidth(std::string_view text, size_t width) {
   return out + "…";
 }
 
-std::string ReplaceInvalidUtf8(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  ForEachCharacter(text, [&](utf8proc_int32_t code, std::string_view bytes) {
-    out += code < 0 ? std::string_view("\xef\xbf\xbd") : bytes;
-    return true;
-  });
-  return out;
-}
-
 }  // namespace promptdb

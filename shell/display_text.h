@@ -28,9 +28,6 @@ std::vector<std::string> CellLines(std::string_view text);
 // The longest prefix of `text` that takes at most `width` columns, with "…" where it was cut.
 std::string CutToWidth(std::string_view text, size_t width);
 
-// UTF-8 with U+FFFD for every byte that belongs to no character.
-std::string ReplaceInvalidUtf8(std::string_view text);
-
 }  // namespace promptdb
 
 #endif  // PROMPTDB_SHELL_DISPLAY_TEXT_H_

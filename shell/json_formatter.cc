@@ -2,7 +2,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "shell/display_text.h"
+#include "base/utf8.h"
 #include "shell/row_formatter.h"
 
 namespace promptdb {

@@ -252,7 +252,9 @@ TEST_P(ReuseTest, EveryWayToReuseEqualsTheSlowPass) {
       worst_truth = std::max(worst_truth, WorstDifference(from_memory.logits, truth));
       worst_reuse = std::max(worst_reuse, WorstDifference(from_memory.logits, off.logits));
       EXPECT_EQ(off.cached_tokens, 0);
-      if (mode == "none") EXPECT_EQ(from_memory.cached_tokens, 0);
+      if (mode == "none") {
+        EXPECT_EQ(from_memory.cached_tokens, 0);
+      }
       ++prompts;
       if (from_memory.cached_tokens > 0) ++prompts_from_cache;
       if (q == 0 && i % 5 == 0) {
@@ -278,7 +280,7 @@ INSTANTIATE_TEST_SUITE_P(Architectures, ReuseTest,
                                          Case{"llama", false, KvDtype::kF32, 1e-4},
                                          Case{"qwen2", true, KvDtype::kF32, 1e-4},
                                          Case{"qwen3", false, KvDtype::kF32, 1e-4},
-                                         Case{"llama", true, KvDtype::kBf16, 0.05}),
+                                         Case{"llama", true, KvDtype::kBf16, 0.1}),
                          [](const testing::TestParamInfo<Case>& info) {
                            return info.param.architecture +
                                   (info.param.is_gguf ? "_gguf_" : "_hf_") +

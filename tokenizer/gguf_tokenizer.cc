@@ -15,7 +15,7 @@
 #include "tokenizer/string_map.h"
 #include "tokenizer/token_trie.h"
 #include "tokenizer/tokenizer.h"
-#include "tokenizer/utf8.h"
+#include "tokenizer/characters.h"
 
 namespace promptdb {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "tokenizer/byte_alphabet.h"
-#include "tokenizer/utf8.h"
+#include "tokenizer/characters.h"
 
 namespace promptdb {
 namespace {

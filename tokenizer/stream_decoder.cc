@@ -1,5 +1,5 @@
 #include "tokenizer/tokenizer.h"
-#include "tokenizer/utf8.h"
+#include "tokenizer/characters.h"
 
 namespace promptdb {
 

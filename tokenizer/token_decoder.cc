@@ -2,7 +2,7 @@
 
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/normalizer.h"
-#include "tokenizer/utf8.h"
+#include "tokenizer/characters.h"
 
 namespace promptdb {
 namespace {

@@ -1,7 +1,7 @@
 #include "tokenizer/tokenizer_config.h"
 
 #include "base/mapped_file.h"
-#include "tokenizer/utf8.h"
+#include "tokenizer/characters.h"
 
 namespace promptdb {
 namespace {

@@ -1,8 +1,8 @@
-// UTF-8 as the tokenizers need it: what is a character, what is damaged, what is only unfinished.
+// UTF-8: what is a character, what is damaged, what is only unfinished.
 //
 // Thread-safe: pure functions.
-#ifndef PROMPTDB_TOKENIZER_UTF8_H_
-#define PROMPTDB_TOKENIZER_UTF8_H_
+#ifndef PROMPTDB_BASE_UTF8_H_
+#define PROMPTDB_BASE_UTF8_H_
 
 #include <cstddef>
 #include <string>
@@ -27,24 +27,14 @@ Utf8Step ReadUtf8(std::string_view text, size_t position);
 
 void AppendUtf8(char32_t code, std::string& out);
 
+// The offset of the first byte that is not part of valid UTF-8, or npos.
+size_t FindInvalidUtf8(std::string_view text);
+
 bool IsValidUtf8(std::string_view text);
 
 // Every maximal subpart that forms no character becomes one U+FFFD.
 std::string ReplaceInvalidUtf8(std::string_view text);
 
-// How many bytes at the end of `text` begin a character whose rest is missing: 0 to 3.
-size_t UnfinishedSuffixSize(std::string_view text);
-
-// Bytes of a character by its first byte alone, continuation bytes counting as characters of one
-// byte: how llama.cpp steps through text that it doesn't validate.
-size_t SizeByFirstByte(char first);
-
-// The properties that pre-tokenizers ask for.
-bool IsWhitespace(char32_t code);     // White_Space
-bool IsNumeric(char32_t code);        // general category N
-bool IsPunctuation(char32_t code);    // general category P, or ASCII punctuation
-bool IsWordCharacter(char32_t code);  // letters, marks, decimal digits, connectors
-
 }  // namespace promptdb
 
-#endif  // PROMPTDB_TOKENIZER_UTF8_H_
+#endif  // PROMPTDB_BASE_UTF8_H_
