@@ -1,0 +1,591 @@
+// Checkpoints that are truncated, mutated or made to mislead: they open or they give an Error; they
+// never crash, and they never make the reader allocate what the file does not back.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "model/checkpoint.h"
+#include "tests/support/tiny_checkpoint.h"
+
+namespace promptdb {
+namespace {
+
+using nlohmann::ordered_json;
+
+void ExpectError(ErrorCode code, const std::vector<std::string>& parts,
+                 const std::function<void()>& action) {
+  try {
+    action();
+    ADD_FAILURE() << "no error; expected one about " << parts.front();
+  } catch (const Error& error) {
+    EXPECT_EQ(ErrorCodeName(error.code()), ErrorCodeName(code)) << error.message();
+    for (const std::string& part : parts) {
+      EXPECT_NE(error.message().find(part), std::string::npos)
+          << "\"" << part << "\" is not in: " << error.message();
+    }
+    for (const char c : error.message()) {
+      EXPECT_GE(static_cast<unsigned char>(c), 0x20) << "a control character is in a message";
+    }
+  }
+}
+
+std::string ReadText(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void WriteText(const std::filesystem::path& path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+}
+
+// Touches every byte that Open() vouched for.
+void ReadEverything(const Checkpoint& checkpoint) {
+  for (const auto& [name, tensor] : checkpoint.tensors()) {
+    std::vector<float> values(tensor.elements());
+    CopyAsFloat(tensor, values);
+  }
+}
+
+// Opens and reads it all; true where that worked, false where it gave an Error. Anything else that
+// is thrown (bad_alloc, length_error) fails the test by itself.
+bool Survives(const std::filesystem::path& path) {
+  try {
+    ReadEverything(*Checkpoint::Open(path));
+    return true;
+  } catch (const Error& error) {
+    EXPECT_NE(error.code(), ErrorCode::kInternal) << error.message();
+    EXPECT_FALSE(error.message().empty());
+    return false;
+  }
+}
+
+// The smallest model that still has every kind of tensor and key.
+TinyModel SmallModel(const std::string& architecture) {
+  TinyModel model = TinyModel::Of(architecture);
+  model.layers = 1;
+  model.dim = 32;
+  model.hidden = 32;
+  model.heads = 2;
+  model.kv_heads = 1;
+  model.head_dim = 16;
+  model.vocab = model.vocabulary == TinyVocabularyKind::kSentencePiece ? 360 : 270;
+  return model;
+}
+
+template <typename T>
+void Put(std::string& bytes, size_t at, T value) {
+  ASSERT_LE(at + sizeof(T), bytes.size());
+  std::memcpy(bytes.data() + at, &value, sizeof(T));
+}
+
+// Where a GGUF file says what: offsets of the fields that follow a tensor's name or a key.
+class GgufSurgery {
+ public:
+  explicit GgufSurgery(const std::filesystem::path& path) : bytes(ReadText(path)) {}
+
+  // The place just after the string `name` stored with its length before it.
+  size_t After(const std::string& name) const {
+    const uint64_t size = name.size();
+    const std::string framed = std::string(reinterpret_cast<const char*>(&size), 8) + name;
+    const size_t at = bytes.find(framed);
+    EXPECT_NE(at, std::string::npos) << name;
+    return at + framed.size();
+  }
+  // Of a 2-d tensor: u32 dimensions, u64 extents (innermost first), u32 type, u64 offset.
+  size_t DimensionsOf(const std::string& tensor) const { return After(tensor); }
+  size_t ExtentOf(const std::string& tensor, int i) const { return After(tensor) + 4 + 8 * i; }
+  size_t TypeOf(const std::string& tensor) const { return After(tensor) + 20; }
+  size_t OffsetOf(const std::string& tensor) const { return After(tensor) + 24; }
+  // Of a key: u32 type, value. Of an array: u32 type, u32 element type, u64 count.
+  size_t ValueOf(const std::string& key) const { return After(key) + 4; }
+
+  // Puts a key in front of all others, and a key with filler text, so that the file grows by
+  // `growth` bytes: a multiple of the alignment leaves the data where the header says it is.
+  void InsertU32(const std::string& key, uint32_t value, size_t growth) {
+    std::string entries;
+    const auto append = [&](auto number) {
+      entries.append(reinterpret_cast<const char*>(&number), sizeof(number));
+    };
+    append(uint64_t{key.size()});
+    entries += key;
+    append(uint32_t{4});
+    append(value);
+    append(uint64_t{1});
+    entries += "x";
+    append(uint32_t{8});
+    ASSERT_LE(entries.size() + 8, growth);
+    append(uint64_t{growth - entries.size() - 8});
+    entries.resize(growth, '.');
+    bytes.insert(24, entries);
+    uint64_t count = 0;
+    std::memcpy(&count, bytes.data() + 16, sizeof(count));
+    count += 2;
+    std::memcpy(bytes.data() + 16, &count, sizeof(count));
+  }
+
+  std::string bytes;
+};
+
+class HostileGgufTest : public testing::Test {
+ protected:
+  HostileGgufTest() : folder_("hostile"), path_(folder_ / "tiny.gguf") {
+    WriteGguf(SmallModel("llama"), path_, TensorDtype::kF32);
+  }
+
+  // Opens the file after `change`; a fresh copy each time.
+  void ExpectRefused(ErrorCode code, const std::vector<std::string>& parts,
+                     const std::function<void(GgufSurgery&)>& change) {
+    GgufSurgery file(path_);
+    change(file);
+    const std::filesystem::path changed = folder_ / "changed.gguf";
+    WriteText(changed, file.bytes);
+    ExpectError(code, parts, [&] { Checkpoint::Open(changed); });
+  }
+
+  TemporaryFolder folder_;
+  std::filesystem::path path_;
+};
+
+constexpr char kQ[] = "blk.0.attn_q.weight";
+
+TEST_F(HostileGgufTest, HeaderThatClaimsTooMuch) {
+  for (const uint64_t count : {uint64_t{1} << 63, ~uint64_t{0}, uint64_t{1} << 32}) {
+    ExpectRefused(ErrorCode::kCorrupt, {"the file ends inside"},
+                  [&](GgufSurgery& f) { Put(f.bytes, 8, count); });
+    // More keys than there are: the tensors' descriptions are read as keys.
+    ExpectRefused(ErrorCode::kCorrupt, {""}, [&](GgufSurgery& f) { Put(f.bytes, 16, count); });
+    ExpectRefused(ErrorCode::kCorrupt, {"the file ends inside metadata key 0"},
+                  [&](GgufSurgery& f) { Put(f.bytes, 24, count); });
+    ExpectRefused(ErrorCode::kCorrupt, {"\"tokenizer.ggml.tokens\""}, [&](GgufSurgery& f) {
+      Put(f.bytes, f.ValueOf("tokenizer.ggml.tokens") + 4, count);
+    });
+    ExpectRefused(ErrorCode::kCorrupt, {"\"tokenizer.ggml.scores\""}, [&](GgufSurgery& f) {
+      Put(f.bytes, f.ValueOf("tokenizer.ggml.scores") + 4, count);
+    });
+    ExpectRefused(ErrorCode::kCorrupt, {"\"general.name\""},
+                  [&](GgufSurgery& f) { Put(f.bytes, f.ValueOf("general.name"), count); });
+  }
+  // 2^62 elements of four bytes are 2^64 bytes, which wraps around to none.
+  ExpectRefused(ErrorCode::kCorrupt, {"\"tokenizer.ggml.scores\"", "4611686018427387904"},
+                [&](GgufSurgery& f) {
+                  Put(f.bytes, f.ValueOf("tokenizer.ggml.scores") + 4, uint64_t{1} << 62);
+                });
+}
+
+TEST_F(HostileGgufTest, VersionsAndByteOrders) {
+  ExpectRefused(ErrorCode::kUnsupported, {"big-endian"},
+                [](GgufSurgery& f) { Put(f.bytes, 4, uint32_t{0x03000000}); });
+  ExpectRefused(ErrorCode::kUnsupported, {"version 1"},
+                [](GgufSurgery& f) { Put(f.bytes, 4, uint32_t{1}); });
+  ExpectRefused(ErrorCode::kUnsupported, {"version 4"},
+                [](GgufSurgery& f) { Put(f.bytes, 4, uint32_t{4}); });
+  GgufSurgery second(path_);
+  Put(second.bytes, 4, uint32_t{2});
+  WriteText(folder_ / "second.gguf", second.bytes);
+  EXPECT_TRUE(Survives(folder_ / "second.gguf"));
+}
+
+TEST_F(HostileGgufTest, TensorsThatLie) {
+  ExpectRefused(ErrorCode::kUnsupported, {kQ, "Q4_K"},
+                [](GgufSurgery& f) { Put(f.bytes, f.TypeOf(kQ), uint32_t{12}); });
+  ExpectRefused(ErrorCode::kUnsupported, {kQ, "type 4294967295"},
+                [](GgufSurgery& f) { Put(f.bytes, f.TypeOf(kQ), ~uint32_t{0}); });
+  for (const uint32_t dimensions : {uint32_t{0}, uint32_t{5}, ~uint32_t{0}}) {
+    ExpectRefused(ErrorCode::kCorrupt, {kQ, "number of dimensions"},
+                  [&](GgufSurgery& f) { Put(f.bytes, f.DimensionsOf(kQ), dimensions); });
+  }
+  for (const uint64_t extent : {uint64_t{0}, uint64_t{1} << 63, ~uint64_t{0}}) {
+    ExpectRefused(ErrorCode::kCorrupt, {kQ, "bad extent", std::to_string(extent)},
+                  [&](GgufSurgery& f) { Put(f.bytes, f.ExtentOf(kQ, 0), extent); });
+  }
+  // 2^32 by 2^32 is 2^64, which wraps around to none.
+  ExpectRefused(ErrorCode::kCorrupt, {kQ, "[4294967296, 4294967296]"}, [](GgufSurgery& f) {
+    Put(f.bytes, f.ExtentOf(kQ, 0), uint64_t{1} << 32);
+    Put(f.bytes, f.ExtentOf(kQ, 1), uint64_t{1} << 32);
+  });
+  ExpectRefused(ErrorCode::kCorrupt, {kQ, "[32, 32]", "[32, 16]"},
+                [](GgufSurgery& f) { Put(f.bytes, f.ExtentOf(kQ, 0), uint64_t{16}); });
+  for (const uint64_t offset :
+       {uint64_t{1} << 63, ~uint64_t{0} - 31, (uint64_t{1} << 40), ~uint64_t{0} - 4095}) {
+    ExpectRefused(ErrorCode::kCorrupt, {kQ, "past the end of the file"},
+                  [&](GgufSurgery& f) { Put(f.bytes, f.OffsetOf(kQ), offset); });
+  }
+  ExpectRefused(ErrorCode::kCorrupt, {kQ, "not aligned"},
+                [](GgufSurgery& f) { Put(f.bytes, f.OffsetOf(kQ), uint64_t{33}); });
+  ExpectRefused(ErrorCode::kCorrupt, {kQ, "overlaps"},
+                [](GgufSurgery& f) { Put(f.bytes, f.OffsetOf(kQ), uint64_t{0}); });
+  ExpectRefused(ErrorCode::kCorrupt, {"\"blk.0.ffn_up.weight\"", "missing"}, [](GgufSurgery& f) {
+    // ffn_gate and ffn_up are one letter count apart, so rename one out of the way.
+    f.bytes.replace(f.After("blk.0.ffn_up.weight") - 13, 13, "ffn_pu.weight");
+  });
+  ExpectRefused(ErrorCode::kCorrupt, {"\"blk.0.attn_v.weight\"", "twice"}, [](GgufSurgery& f) {
+    f.bytes.replace(f.After("blk.0.attn_k.weight") - 13, 13, "attn_v.weight");
+  });
+  // A name made to move the cursor of a terminal.
+  ExpectRefused(ErrorCode::kCorrupt, {"\\x1b[2J\\x0a"}, [](GgufSurgery& f) {
+    Put(f.bytes, f.OffsetOf(kQ), uint64_t{33});
+    f.bytes.replace(f.After(kQ) - 13, 5, "\x1b[2J\n");
+  });
+}
+
+TEST_F(HostileGgufTest, QuantizedRowsAreWholeBlocks) {
+  TinyModel model = SmallModel("llama");
+  WriteGguf(model, path_, TensorDtype::kQ8_0);
+  EXPECT_TRUE(Survives(path_));
+  ExpectRefused(ErrorCode::kCorrupt, {kQ, "blocks of 32"}, [](GgufSurgery& f) {
+    Put(f.bytes, f.ExtentOf(kQ, 0), uint64_t{16});
+    Put(f.bytes, f.ExtentOf(kQ, 1), uint64_t{64});
+  });
+}
+
+TEST_F(HostileGgufTest, KeysThatLie) {
+  ExpectRefused(ErrorCode::kUnsupported, {"\"mamba\""}, [](GgufSurgery& f) {
+    f.bytes.replace(f.ValueOf("general.architecture") + 8, 5, "mamba");
+  });
+  ExpectRefused(
+      ErrorCode::kCorrupt, {"\"llama.block_count\"", "should be an integer"},
+      [](GgufSurgery& f) { Put(f.bytes, f.ValueOf("llama.block_count") - 4, uint32_t{6}); });
+  ExpectRefused(
+      ErrorCode::kCorrupt, {"\"llama.block_count\"", "unknown type 77"},
+      [](GgufSurgery& f) { Put(f.bytes, f.ValueOf("llama.block_count") - 4, uint32_t{77}); });
+  ExpectRefused(
+      ErrorCode::kUnsupported, {"\"tokenizer.ggml.scores\"", "array of arrays"},
+      [](GgufSurgery& f) { Put(f.bytes, f.ValueOf("tokenizer.ggml.scores"), uint32_t{9}); });
+  ExpectRefused(ErrorCode::kCorrupt, {"\"llama.block_count\"", "missing"}, [](GgufSurgery& f) {
+    f.bytes.replace(f.After("llama.block_count") - 5, 5, "tnuoc");
+  });
+  ExpectRefused(ErrorCode::kCorrupt, {"\"tokenizer.ggml.eos_token_id\"", "360", "999"},
+                [](GgufSurgery& f) {
+                  Put(f.bytes, f.ValueOf("tokenizer.ggml.eos_token_id"), uint32_t{999});
+                });
+  ExpectRefused(ErrorCode::kCorrupt, {"vocab_size is 361"},
+                [](GgufSurgery& f) { Put(f.bytes, f.ValueOf("llama.vocab_size"), uint32_t{361}); });
+  ExpectRefused(ErrorCode::kCorrupt, {"number of layers", "1000000"}, [](GgufSurgery& f) {
+    Put(f.bytes, f.ValueOf("llama.block_count"), uint32_t{1000000});
+  });
+  ExpectRefused(ErrorCode::kCorrupt, {"epsilon"}, [](GgufSurgery& f) {
+    Put(f.bytes, f.ValueOf("llama.attention.layer_norm_rms_epsilon"),
+        std::numeric_limits<float>::quiet_NaN());
+  });
+  ExpectRefused(ErrorCode::kUnsupported, {"part of a head"}, [](GgufSurgery& f) {
+    Put(f.bytes, f.ValueOf("llama.rope.dimension_count"), uint32_t{8});
+  });
+  ExpectRefused(ErrorCode::kUnsupported, {"split over several"},
+                [](GgufSurgery& f) { f.InsertU32("split.count", 2, 64); });
+  ExpectRefused(ErrorCode::kUnsupported, {"mixture of experts"},
+                [](GgufSurgery& f) { f.InsertU32("llama.expert_count", 8, 64); });
+  ExpectRefused(ErrorCode::kUnsupported, {"sliding_window 128", "512"},
+                [](GgufSurgery& f) { f.InsertU32("llama.attention.sliding_window", 128, 96); });
+  ExpectRefused(ErrorCode::kCorrupt, {"\"llama.block_count\"", "twice"},
+                [](GgufSurgery& f) { f.InsertU32("llama.block_count", 1, 64); });
+}
+
+TEST_F(HostileGgufTest, AlignmentIsObeyedAndChecked) {
+  for (const uint32_t alignment : {0u, 1u, 3u, 48u, 1u << 31, ~0u}) {
+    ExpectRefused(ErrorCode::kCorrupt, {"\"general.alignment\"", std::to_string(alignment)},
+                  [&](GgufSurgery& f) { f.InsertU32("general.alignment", alignment, 64); });
+  }
+  // All tensors of this model are multiples of 128 bytes, so only the start of the data has to
+  // move.
+  const auto original = Checkpoint::Open(path_);
+  size_t data = 0;
+  for (const auto& [name, tensor] : original->tensors()) data += tensor.data.size();
+  const size_t header = std::filesystem::file_size(path_) - data;
+  GgufSurgery file(path_);
+  file.InsertU32("general.alignment", 128, 128 + (128 - header % 128) % 128);
+  WriteText(folder_ / "aligned.gguf", file.bytes);
+  const auto aligned = Checkpoint::Open(folder_ / "aligned.gguf");
+  for (const auto& [name, tensor] : original->tensors()) {
+    const auto read = aligned->Get(name).data;
+    EXPECT_TRUE(std::equal(read.begin(), read.end(), tensor.data.begin(), tensor.data.end()))
+        << name;
+  }
+}
+
+TEST_F(HostileGgufTest, EveryTruncationIsRefused) {
+  const TinyModel model = SmallModel("llama");
+  for (const TensorDtype dtype : {TensorDtype::kF32, TensorDtype::kQ8_0}) {
+    WriteGguf(model, path_, dtype);
+    const auto size = std::filesystem::file_size(path_);
+    size_t header = 0;
+    std::vector<size_t> ends;  // where the data of each tensor ends
+    {
+      const std::string bytes = ReadText(path_);
+      const auto checkpoint = Checkpoint::Open(path_);
+      size_t data = 0;
+      for (const auto& [name, tensor] : checkpoint->tensors())
+        data += (tensor.data.size() + 31) / 32 * 32;
+      header = size - data;
+      size_t at = header;
+      // Tensors lie in the order in which they were made.
+      for (const TinyTensor& tensor : TinyWeights(model)) {
+        const size_t stored = checkpoint->Get(tensor.name).data.size();
+        ends.push_back(at + stored);
+        at += (stored + 31) / 32 * 32;
+      }
+      ASSERT_EQ(at, size);
+    }
+    std::vector<size_t> lengths;
+    for (size_t length = 0; length < header; ++length) lengths.push_back(length);
+    for (const size_t end : ends) {
+      lengths.push_back(end - 1);
+      if (end < ends.back()) lengths.insert(lengths.end(), {end, end + 1});
+    }
+    std::mt19937 random(20);
+    for (int i = 0; i < 500; ++i) {
+      lengths.push_back(header + random() % (ends.back() - header));
+    }
+    std::sort(lengths.rbegin(), lengths.rend());
+    for (const size_t length : lengths) {
+      std::filesystem::resize_file(path_, length);
+      ASSERT_FALSE(Survives(path_)) << "opened with " << length << " of " << size << " bytes";
+    }
+  }
+}
+
+// Flips bytes in place, opens, and puts them back. `header` is where most of the flips go. Returns
+// how many of the mutants opened.
+int MutateAndOpen(const std::filesystem::path& file_path, const std::filesystem::path& open_path,
+                  size_t header, int rounds, uint32_t seed) {
+  std::mt19937 random(seed);
+  const std::string original = ReadText(file_path);
+  std::fstream file(file_path, std::ios::binary | std::ios::in | std::ios::out);
+  int opened = 0;
+  for (int round = 0; round < rounds; ++round) {
+    std::vector<size_t> changed;
+    const int flips = 1 + static_cast<int>(random() % 3);
+    for (int i = 0; i < flips; ++i) {
+      const size_t range = random() % 20 == 0 ? original.size() : header;
+      const size_t at = random() % range;
+      // Bit flips, and the values at which lengths and types change their meaning.
+      constexpr unsigned char kValues[] = {0x00, 0xff, 0x7f, 0x80, 0x01, 0x08, 0x09, '{', '"', '9'};
+      const unsigned char old = static_cast<unsigned char>(original[at]);
+      const unsigned char value = random() % 2 == 0
+                                      ? static_cast<unsigned char>(old ^ (1u << random() % 8))
+                                      : kValues[random() % std::size(kValues)];
+      file.seekp(static_cast<std::streamoff>(at));
+      file.put(static_cast<char>(value));
+      changed.push_back(at);
+    }
+    file.flush();
+    if (Survives(open_path)) ++opened;
+    for (const size_t at : changed) {
+      file.seekp(static_cast<std::streamoff>(at));
+      file.put(original[at]);
+    }
+    file.flush();
+  }
+  EXPECT_EQ(ReadText(file_path), original);
+  return opened;
+}
+
+TEST(MutatedCheckpointTest, Gguf) {
+  constexpr uint32_t kSeed = 11;
+  SCOPED_TRACE("seed " + std::to_string(kSeed));
+  const TemporaryFolder folder("mutated");
+  for (const char* architecture : {"llama", "qwen2", "qwen3"}) {
+    WriteGguf(SmallModel(architecture), folder / "tiny.gguf", TensorDtype::kQ8_0);
+    const auto checkpoint = Checkpoint::Open(folder / "tiny.gguf");
+    size_t data = 0;
+    for (const auto& [name, tensor] : checkpoint->tensors()) {
+      data += (tensor.data.size() + 31) / 32 * 32;
+    }
+    const size_t header = std::filesystem::file_size(folder / "tiny.gguf") - data;
+    const int opened =
+        MutateAndOpen(folder / "tiny.gguf", folder / "tiny.gguf", header, 3000, kSeed);
+    // Most of the header is text of tokens, whose change is no error; the rest must be noticed.
+    EXPECT_GT(opened, 0);
+    EXPECT_LT(opened, 3000);
+    // The tensors' descriptions and the model's keys, where nearly every byte matters.
+    const std::string bytes = ReadText(folder / "tiny.gguf");
+    const size_t keys = bytes.find("tokenizer.ggml.model");
+    MutateAndOpen(folder / "tiny.gguf", folder / "tiny.gguf", keys, 2000, kSeed + 1);
+  }
+}
+
+TEST(MutatedCheckpointTest, HuggingFaceFolder) {
+  constexpr uint32_t kSeed = 12;
+  SCOPED_TRACE("seed " + std::to_string(kSeed));
+  const TemporaryFolder folder("mutated");
+  WriteHuggingFace(SmallModel("qwen3"), folder.path(), TensorDtype::kBf16, 2);
+  const std::string shard = "model-00001-of-00002.safetensors";
+  uint64_t header = 0;
+  std::memcpy(&header, ReadText(folder / shard).data(), sizeof(header));
+  EXPECT_LT(MutateAndOpen(folder / shard, folder.path(), header + 8, 3000, kSeed), 3000);
+  for (const char* name : {"config.json", "model.safetensors.index.json"}) {
+    const size_t size = std::filesystem::file_size(folder / name);
+    EXPECT_LT(MutateAndOpen(folder / name, folder.path(), size, 2000, kSeed), 2000) << name;
+  }
+  // Truncated anywhere, a shard is refused.
+  const size_t size = std::filesystem::file_size(folder / shard);
+  std::mt19937 random(kSeed);
+  std::vector<size_t> lengths;
+  for (size_t length = 0; length < header + 8; ++length) lengths.push_back(length);
+  for (int i = 0; i < 500; ++i) lengths.push_back(header + 8 + random() % (size - header - 8));
+  lengths.push_back(size - 1);
+  std::sort(lengths.rbegin(), lengths.rend());
+  for (const size_t length : lengths) {
+    std::filesystem::resize_file(folder / shard, length);
+    ASSERT_FALSE(Survives(folder.path())) << "opened with " << length << " of " << size;
+  }
+}
+
+class HostileSafetensorsTest : public testing::Test {
+ protected:
+  HostileSafetensorsTest() : folder_("hostile") {
+    WriteHuggingFace(SmallModel("llama"), folder_.path(), TensorDtype::kF32);
+    const std::string bytes = ReadText(folder_ / "model.safetensors");
+    uint64_t size = 0;
+    std::memcpy(&size, bytes.data(), sizeof(size));
+    header_ = ordered_json::parse(bytes.substr(8, size));
+    data_ = bytes.substr(8 + size);
+  }
+
+  void Write(const std::string& header, uint64_t claimed_size) {
+    std::string bytes(reinterpret_cast<const char*>(&claimed_size), 8);
+    WriteText(folder_ / "model.safetensors", bytes + header + data_);
+  }
+
+  void ExpectRefused(ErrorCode code, const std::vector<std::string>& parts,
+                     const std::string& header) {
+    SCOPED_TRACE(header.substr(0, 100));
+    Write(header, header.size());
+    ExpectError(code, parts, [&] { Checkpoint::Open(folder_.path()); });
+  }
+
+  // With the entry of one tensor changed.
+  void ExpectRefused(ErrorCode code, const std::vector<std::string>& parts,
+                     const std::function<void(ordered_json&)>& change) {
+    ordered_json header = header_;
+    change(header["model.norm.weight"]);
+    ExpectRefused(code, parts, header.dump());
+  }
+
+  TemporaryFolder folder_;
+  ordered_json header_;
+  std::string data_;
+};
+
+TEST_F(HostileSafetensorsTest, HeadersThatClaimTooMuch) {
+  const std::string header = header_.dump();
+  for (const uint64_t size : {uint64_t{1} << 63, ~uint64_t{0}, ~uint64_t{0} - 7,
+                              uint64_t{100'000'001}, header.size() + data_.size() + 1}) {
+    Write(header, size);
+    ExpectError(ErrorCode::kCorrupt, {"header is larger", std::to_string(size)},
+                [&] { Checkpoint::Open(folder_.path()); });
+  }
+  Write(header, 0);
+  ExpectError(ErrorCode::kCorrupt, {"JSON"}, [&] { Checkpoint::Open(folder_.path()); });
+  ExpectRefused(ErrorCode::kCorrupt, {"JSON is not an object"}, std::string("[1, 2]"));
+  ExpectRefused(ErrorCode::kCorrupt, {"nested too deeply"},
+                std::string(1000000, '[') + std::string(1000000, ']'));
+  ExpectRefused(ErrorCode::kCorrupt, {"JSON is not valid"}, std::string(1000, '{'));
+  ExpectRefused(ErrorCode::kCorrupt, {"\"model.norm.weight\"", "twice"},
+                header.substr(0, header.size() - 1) + ",\"model.norm.weight\":{}}");
+  ExpectRefused(ErrorCode::kCorrupt, {"belong to no tensor"}, std::string("{}"));
+}
+
+TEST_F(HostileSafetensorsTest, TensorsThatLie) {
+  const std::string name = "\"model.norm.weight\"";
+  const auto begin = header_["model.norm.weight"]["data_offsets"][0].get<uint64_t>();
+  using Entry = ordered_json;
+  ExpectRefused(ErrorCode::kUnsupported, {name, "F64"}, [](Entry& e) {
+    e["dtype"] = "F64";
+    e["shape"] = {16};
+  });
+  ExpectRefused(ErrorCode::kUnsupported, {name, "\"F3\""}, [](Entry& e) { e["dtype"] = "F3"; });
+  ExpectRefused(ErrorCode::kCorrupt, {name, "lacks"}, [](Entry& e) { e["dtype"] = 4; });
+  ExpectRefused(ErrorCode::kCorrupt, {name, "lacks"}, [](Entry& e) { e.erase("shape"); });
+  ExpectRefused(ErrorCode::kCorrupt, {name, "lacks"}, [](Entry& e) { e = "text"; });
+  ExpectRefused(ErrorCode::kCorrupt, {name, "[33]", "132", "128"},
+                [](Entry& e) { e["shape"] = {33}; });
+  // Equal in bytes, different in shape.
+  ExpectRefused(ErrorCode::kCorrupt, {name, "[32]", "[4, 8]"}, [](Entry& e) {
+    e["shape"] = {4, 8};
+  });
+  ExpectRefused(ErrorCode::kCorrupt, {name, "too many dimensions"},
+                [](Entry& e) { e["shape"] = std::vector<int>(1000, 1); });
+  for (const ordered_json& shape :
+       {ordered_json{-32}, ordered_json{3.5}, ordered_json{"32"}, ordered_json{1e300}}) {
+    ExpectRefused(ErrorCode::kCorrupt, {name, "bad extent"},
+                  [&](Entry& e) { e["shape"] = ordered_json::array({shape}); });
+  }
+  for (const std::vector<uint64_t>& shape : std::vector<std::vector<uint64_t>>{
+           {0}, {~uint64_t{0}}, {uint64_t{1} << 62}, {uint64_t{1} << 32, uint64_t{1} << 32}}) {
+    ExpectRefused(ErrorCode::kCorrupt, {name, "larger than the file"},
+                  [&](Entry& e) { e["shape"] = shape; });
+  }
+  ExpectRefused(ErrorCode::kCorrupt, {name, "past the end of the file"}, [&](Entry& e) {
+    e["data_offsets"] = {data_.size(), data_.size() + 128};
+  });
+  ExpectRefused(ErrorCode::kCorrupt, {name, "past the end of the file"}, [](Entry& e) {
+    e["data_offsets"] = {~uint64_t{0} - 127, ~uint64_t{0}};
+  });
+  ExpectRefused(ErrorCode::kCorrupt, {name, "past the end of the file"}, [&](Entry& e) {
+    e["data_offsets"] = {begin + 128, begin};
+  });
+  ExpectRefused(ErrorCode::kCorrupt, {name, "data_offsets"},
+                [](Entry& e) { e["data_offsets"] = {0}; });
+  ExpectRefused(ErrorCode::kCorrupt, {"overlaps"}, [](Entry& e) { e["data_offsets"] = {0, 128}; });
+}
+
+TEST_F(HostileSafetensorsTest, IndexThatLeadsAstray) {
+  const std::filesystem::path index = folder_ / "model.safetensors.index.json";
+  std::filesystem::rename(folder_ / "model.safetensors", folder_ / "part.safetensors");
+  ordered_json weight_map;
+  for (const auto& [name, entry] : header_.items()) {
+    if (name != "__metadata__") weight_map[name] = "part.safetensors";
+  }
+  const auto write = [&](const ordered_json& map) {
+    WriteText(index, ordered_json{{"weight_map", map}}.dump());
+  };
+  write(weight_map);
+  EXPECT_TRUE(Survives(folder_.path()));
+
+  const std::string name = "model.norm.weight";
+  // The file is really there, one folder up: only the check of the name stands in between.
+  std::filesystem::create_directory(folder_ / "inner");
+  for (const char* astray :
+       {"../part.safetensors", "inner/../part.safetensors", "..\\x.safetensors",
+        ".hidden.safetensors", "model.bin", "", "/etc/x.safetensors"}) {
+    ordered_json map = weight_map;
+    map[name] = astray;
+    write(map);
+    SCOPED_TRACE(astray);
+    ExpectError(ErrorCode::kCorrupt, {"\"" + name + "\"", "no plain"},
+                [&] { Checkpoint::Open(folder_.path()); });
+    ExpectError(ErrorCode::kCorrupt, {"no plain"}, [&] { CheckpointFingerprint(folder_.path()); });
+  }
+  ordered_json map = weight_map;
+  map[name] = "absent.safetensors";
+  write(map);
+  ExpectError(ErrorCode::kIo, {"absent.safetensors"}, [&] { Checkpoint::Open(folder_.path()); });
+  map = weight_map;
+  map["model.extra.weight"] = "part.safetensors";
+  write(map);
+  ExpectError(ErrorCode::kCorrupt, {"\"model.extra.weight\"", "not in the file"},
+              [&] { Checkpoint::Open(folder_.path()); });
+  // The same tensors in two files.
+  std::filesystem::copy(folder_ / "part.safetensors", folder_ / "again.safetensors");
+  map = weight_map;
+  map[name] = "again.safetensors";
+  write(map);
+  ExpectError(ErrorCode::kCorrupt, {"stands in two files"},
+              [&] { Checkpoint::Open(folder_.path()); });
+  WriteText(index, "{\"weight_map\": 5}");
+  ExpectError(ErrorCode::kCorrupt, {"weight_map"}, [&] { Checkpoint::Open(folder_.path()); });
+}
+
+}  // namespace
+}  // namespace promptdb
