@@ -1,7 +1,9 @@
-// Attention over a list of KV slices: blocked, online softmax, no mask tensors, nothing concatenated.
+// Attention over a list of KV slices: blocked, online softmax, no mask tensors, nothing
+// concatenated.
 //
-// Source: Milakov & Gimelshein, "Online normalizer calculation for softmax" (2018); the blocking over
-// keys is that of FlashAttention (Dao et al., 2022) and, for few queries, Flash-Decoding (2023).
+// Source: Milakov & Gimelshein, "Online normalizer calculation for softmax" (2018); the blocking
+// over keys is that of FlashAttention (Dao et al., 2022) and, for few queries, Flash-Decoding
+// (2023).
 //
 // Thread-safe: no state. Uses up to at::get_num_threads()-many OpenMP threads.
 #ifndef PROMPTDB_EXECUTOR_ATTENTION_H_
@@ -9,6 +11,7 @@
 
 #include <span>
 
+#include "executor/simd.h"
 #include "storage/kv_segment.h"
 
 namespace promptdb {
@@ -18,8 +21,9 @@ struct AttentionGroup {
   const float* q = nullptr;  // [rows, heads, head_dim] f32, rotated, not scaled
   float* out = nullptr;      // [rows, heads, head_dim] f32
   int rows = 0;
-  // Keys in order. Every row sees all tokens of the first slices; of the last `causal_tokens` tokens
-  // of the list, which are the rows' own segment, row r sees the first causal_tokens - rows + 1 + r.
+  // Keys in order. Every row sees all tokens of the first slices; of the last `causal_tokens`
+  // tokens of the list, which are the rows' own segment, row r sees the first causal_tokens - rows
+  // + 1 + r.
   std::span<const KvSlice> slices;
   int causal_tokens = 0;  // 0: no causal part; else >= rows
 };
@@ -34,6 +38,15 @@ struct AttentionShape {
 
 // Computes `out` for every group.
 void Attend(const AttentionShape& shape, std::span<const AttentionGroup> groups);
+
+// How a task reads its keys: packed into register tiles, which pays when many query rows share
+// them, or straight from the slices.
+enum class AttentionPath { kByRows, kTiles, kDots };
+
+// Attend() on a path of the caller's choice, so that tests reach every one.
+// REQUIRES: this CPU has `cpu`.
+void AttendBy(AttentionPath path, CpuPath cpu, const AttentionShape& shape,
+              std::span<const AttentionGroup> groups);
 
 }  // namespace promptdb
 

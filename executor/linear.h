@@ -10,19 +10,30 @@
 #include <string>
 #include <vector>
 
+#include "executor/simd.h"
 #include "model/checkpoint.h"
 
 namespace promptdb {
 
 enum class WeightDtype { kF32, kBf16 };
 
+// How a product is computed; Apply() chooses by the number of rows and by what the CPU has.
+enum class LinearPath {
+  kDots,       // each weight is read once, where it lies: the speed of memory, for few rows
+  kPacked,     // own register tiles over weights widened and packed on the way
+  kBlas,       // sgemm; bf16 weights are widened a panel of rows at a time
+  kTorchBf16,  // libtorch in bf16, which rounds x to bf16: only for bf16 weights, and fast only on
+               // a CPU with bf16 instructions
+};
+
 class Linear {
  public:
   // Stacks several [out_i, in] weights into one (fused QKV, gate and up), with their biases (each
-  // nullptr, or [out_i]). Where the file holds the very dtype that is wanted, a single weight is used
-  // in place, from the mapping, which the caller keeps alive; else it is converted into own memory.
-  Linear(const std::vector<const TensorView*>& weights, const std::vector<const TensorView*>& biases,
-         WeightDtype dtype);
+  // nullptr, or [out_i]). Where the file holds the very dtype that is wanted, a single weight is
+  // used in place, from the mapping, which the caller keeps alive; else it is converted into own
+  // memory.
+  Linear(const std::vector<const TensorView*>& weights,
+         const std::vector<const TensorView*>& biases, WeightDtype dtype);
   Linear(Linear&&) noexcept;
   Linear& operator=(Linear&&) noexcept;
   ~Linear();
@@ -31,9 +42,12 @@ class Linear {
   int out() const;
   int64_t bytes() const;
 
-  // x [rows, in] f32, y [rows, out] f32. Rows are independent: a row's result does not depend, beyond
-  // rounding, on how many others there are.
+  // x [rows, in] f32, y [rows, out] f32. Rows are independent: a row's result does not depend,
+  // beyond rounding, on how many others there are.
   void Apply(const float* x, int rows, float* y) const;
+  // On a path of the caller's choice, so that tests reach every one.
+  // REQUIRES: this CPU has `cpu`; kTorchBf16 has bf16 weights.
+  void ApplyBy(LinearPath path, CpuPath cpu, const float* x, int rows, float* y) const;
 
  private:
   struct Rep;

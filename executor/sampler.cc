@@ -1,0 +1,104 @@
+#include "executor/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <unordered_set>
+
+#include "base/error.h"
+
+namespace promptdb {
+namespace {
+
+// Steele, Lea & Flood, "Fast splittable pseudorandom number generators" (2014).
+uint64_t SplitMix64(uint64_t& state) {
+  state += 0x9e3779b97f4a7c15u;
+  uint64_t z = state;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
+struct Candidate {
+  int32_t id = 0;
+  double logit = 0;
+  double weight = 0;  // proportional to its probability; the likeliest has 1
+};
+
+// Likelier first; the lower id among equals, so that order never depends on the sort.
+bool Likelier(const Candidate& a, const Candidate& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+}
+
+// Repeated tokens become less likely whichever sign their logit has.
+void Penalize(std::vector<Candidate>& candidates, std::span<const int32_t> history,
+              double penalty) {
+  const std::unordered_set<int32_t> seen(history.begin(), history.end());
+  for (const int32_t id : seen) {
+    if (id < 0 || id >= static_cast<int32_t>(candidates.size())) continue;
+    double& logit = candidates[id].logit;
+    logit = logit > 0 ? logit / penalty : logit * penalty;
+  }
+}
+
+double TotalWeight(const std::vector<Candidate>& candidates) {
+  double total = 0;
+  for (const Candidate& candidate : candidates) total += candidate.weight;
+  return total;
+}
+
+}  // namespace
+
+Sampler::Sampler(const SamplingOptions& options) : options_(options), state_(options.seed) {}
+
+int32_t Sampler::Sample(std::span<const float> logits, std::span<const int32_t> history) {
+  Check(!logits.empty(), "there are logits to sample from");
+  std::vector<Candidate> candidates(logits.size());
+  for (size_t i = 0; i < logits.size(); ++i) {
+    candidates[i] = {static_cast<int32_t>(i), logits[i], 0};
+  }
+  if (options_.repetition_penalty != 1.0) {
+    Penalize(candidates, history, options_.repetition_penalty);
+  }
+  if (options_.temperature <= 0) {
+    return std::min_element(candidates.begin(), candidates.end(), Likelier)->id;
+  }
+
+  size_t keep = candidates.size();
+  if (options_.top_k > 0) keep = std::min(keep, static_cast<size_t>(options_.top_k));
+  if (keep < candidates.size()) {
+    std::nth_element(candidates.begin(), candidates.begin() + static_cast<ptrdiff_t>(keep),
+                     candidates.end(), Likelier);
+    candidates.resize(keep);
+  }
+  std::sort(candidates.begin(), candidates.end(), Likelier);
+  const double most = candidates.front().logit;
+  for (Candidate& candidate : candidates) {
+    candidate.weight = std::exp((candidate.logit - most) / options_.temperature);
+  }
+  if (options_.top_p < 1.0) {
+    // The fewest candidates that hold top_p of the probability; always one. Holtzman et al., 2020.
+    const double wanted = options_.top_p * TotalWeight(candidates);
+    double sum = 0;
+    size_t count = 0;
+    while (count < candidates.size() && (count == 0 || sum < wanted)) {
+      sum += candidates[count++].weight;
+    }
+    candidates.resize(count);
+  }
+  if (options_.min_p > 0) {
+    while (candidates.size() > 1 && candidates.back().weight < options_.min_p) {
+      candidates.pop_back();
+    }
+  }
+
+  const double uniform = static_cast<double>(SplitMix64(state_) >> 11) * 0x1.0p-53;  // [0, 1)
+  double left = uniform * TotalWeight(candidates);
+  for (const Candidate& candidate : candidates) {
+    left -= candidate.weight;
+    if (left < 0) return candidate.id;
+  }
+  return candidates.back().id;
+}
+
+}  // namespace promptdb

@@ -1,0 +1,103 @@
+// The inner loops of the forward pass, built once for each kind of vector unit and chosen at run
+// time.
+//
+// Every build computes the same thing; only speed and rounding differ. The sources are one text,
+// executor/simd_kernels.inc, so that the portable build, which tests can always run, is the fast
+// one.
+//
+// Thread-safe: no state.
+#ifndef PROMPTDB_EXECUTOR_SIMD_H_
+#define PROMPTDB_EXECUTOR_SIMD_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace promptdb {
+
+struct KvSlice;
+
+enum class CpuPath { kPortable, kAvx2, kAvx512 };
+
+std::string_view CpuPathName(CpuPath path);
+// The fastest path that this CPU has.
+CpuPath BestCpuPath();
+// Every path that this CPU has, slowest first.
+std::vector<CpuPath> CpuPaths();
+
+// One KV head's query rows against a run of keys, with what online softmax leaves behind: the
+// output is acc / sum; parts over different keys are merged by their maxima.
+//
+// A row stands for one token and has `heads` queries (those that share the KV head); query i of row
+// r is virtual row r * heads + i.
+struct AttentionTask {
+  const float* q = nullptr;  // [rows, heads, head_dim], rows q_stride elements apart
+  int64_t q_stride = 0;
+  int rows = 0;
+  int heads = 0;
+  int head_dim = 0;
+  float scale = 1.0f;
+  bool bf16 = false;                // of the slices; else f32
+  const KvSlice* slices = nullptr;  // the whole list of keys
+  int slice_count = 0;
+  int kv_head = 0;
+  int first_key = 0;  // the keys of the list that this task reads
+  int last_key = 0;
+  // Row r sees the keys of the list before first_limit + r * limit_step.
+  int first_limit = 0;
+  int limit_step = 0;  // 0 or 1
+  // Results, for rows * heads virtual rows rounded up to row_tile:
+  float* acc = nullptr;      // [virtual rows, AccWidth()] not divided by sum
+  float* maximum = nullptr;  // [virtual rows] in units of log2
+  float* sum = nullptr;      // [virtual rows]
+  float* scratch = nullptr;  // scratch_floats() floats, aligned to 64 bytes
+};
+
+struct SimdKernels {
+  int row_tile;     // rows of a register tile
+  int column_tile;  // columns of a register tile
+
+  int AccWidth(int head_dim) const {
+    return (head_dim + column_tile - 1) / column_tile * column_tile;
+  }
+  int PaddedRows(int rows) const { return (rows + row_tile - 1) / row_tile * row_tile; }
+
+  // Attention with packed keys and values, for many virtual rows; and straight from the slices, for
+  // few. Both do any number.
+  size_t (*attention_scratch)(int virtual_rows, int head_dim);
+  void (*attend_tiles)(const AttentionTask& task);
+  void (*attend_dots)(const AttentionTask& task);
+
+  // y[r, o] = Σ x[r, i] w[o, i] (+ bias[o]); y's rows are y_stride apart. bias may be nullptr.
+  // Reads each weight once for every 4 rows.
+  void (*dot_rows)(const float* x, int rows, int in, const void* w, bool bf16, int out,
+                   const float* bias, float* y, int64_t y_stride);
+
+  // The same as a blocked product, over one block of `depth` inputs at a time. x comes packed
+  // ([strip of row_tile][depth][row_tile], by pack_rows); so do column_tile rows of w ([depth]
+  // [column_tile], by pack_columns, zero-padded). `first`: starts from bias instead of from y.
+  void (*pack_rows)(const float* x, int64_t stride, int rows, int depth, float* packed);
+  void (*pack_columns)(const void* w, int64_t stride, bool bf16, int columns, int depth,
+                       float* packed);
+  void (*multiply_packed)(const float* x, int rows, const float* w, int columns, int depth,
+                          bool first, const float* bias, float* y, int64_t y_stride);
+
+  void (*widen_bf16)(const uint16_t* in, int64_t n, float* out);
+  void (*round_bf16)(const float* in, int64_t n, uint16_t* out);
+  // out = x / sqrt(mean(x²) + eps) * weight; out may be x.
+  void (*rms_norm)(const float* x, const float* weight, int n, float eps, float* out);
+  // out = gate * sigmoid(gate) * up; out may be gate.
+  void (*swiglu)(const float* gate, const float* up, int n, float* out);
+  // x += y.
+  void (*add)(float* x, const float* y, int64_t n);
+  // 2 to the power of x, to about 2e-7 relative, 0 below 2^-126. REQUIRES: x < 127.
+  void (*exp2)(const float* x, int n, float* out);
+};
+
+// REQUIRES: this CPU has the path.
+const SimdKernels& KernelsFor(CpuPath path);
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_EXECUTOR_SIMD_H_

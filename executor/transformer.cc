@@ -1,0 +1,385 @@
+#include "executor/transformer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+#include "executor/attention.h"
+#include "executor/rope.h"
+#include "executor/simd.h"
+#include "executor/threads.h"
+
+namespace promptdb {
+namespace {
+
+// Rows that go through the layers together: enough for the products to run at full speed, few
+// enough that activations stay small beside the weights.
+constexpr int kPieceRows = 512;
+// Fewer rows than this are not worth waking the other threads for anything but products.
+constexpr int kLeastParallelRows = 8;
+
+struct Layer {
+  std::vector<float> attention_norm;  // [dim]
+  Linear qkv;                         // dim -> (heads + 2 kv_heads) * head_dim
+  std::vector<float> q_norm;          // [head_dim], or empty
+  std::vector<float> k_norm;          // [head_dim], or empty
+  Linear attention_output;            // heads * head_dim -> dim
+  std::vector<float> mlp_norm;        // [dim]
+  Linear gate_up;                     // dim -> 2 hidden
+  Linear down;                        // hidden -> dim
+};
+
+// The rows of one group that a piece holds.
+struct GroupPart {
+  const RowGroup* group = nullptr;
+  int first_row = 0;  // in the piece
+  int rows = 0;
+  int first_token = 0;  // in the own segment
+};
+
+struct Piece {
+  int first_row = 0;  // in the batch
+  int rows = 0;
+  std::vector<GroupPart> parts;
+};
+
+std::vector<Piece> CutIntoPieces(const ForwardBatch& batch) {
+  std::vector<Piece> pieces;
+  int row = 0;
+  for (const RowGroup& group : batch.groups) {
+    Check(group.rows >= 0 && group.own != nullptr, "a group extends a segment");
+    const int held = group.own->tokens();
+    for (int done = 0; done < group.rows;) {
+      if (pieces.empty() || pieces.back().rows == kPieceRows) pieces.push_back({row, 0, {}});
+      Piece& piece = pieces.back();
+      const int rows = std::min(group.rows - done, kPieceRows - piece.rows);
+      piece.parts.push_back({&group, piece.rows, rows, held + done});
+      piece.rows += rows;
+      done += rows;
+      row += rows;
+    }
+  }
+  Check(row == static_cast<int>(batch.tokens.size()), "the groups hold the batch's rows");
+  return pieces;
+}
+
+// The activations of a piece; allocated once a batch.
+struct Activations {
+  std::vector<float> residual;   // [rows, dim]
+  std::vector<float> normed;     // [rows, dim]
+  std::vector<float> qkv;        // [rows, (heads + 2 kv_heads) * head_dim]
+  std::vector<float> q;          // [rows, heads, head_dim]
+  std::vector<float> attended;   // [rows, heads, head_dim]
+  std::vector<float> projected;  // [rows, dim]
+  std::vector<float> gate_up;    // [rows, 2 hidden]
+  std::vector<float> gated;      // [rows, hidden]
+};
+
+std::vector<float> Floats(const TensorView* tensor) {
+  if (tensor == nullptr) return {};
+  std::vector<float> values(static_cast<size_t>(tensor->elements()));
+  CopyAsFloat(*tensor, values);
+  return values;
+}
+
+template <typename Work>
+void ForRows(int rows, const Work& work) {
+  const int threads = Threads();
+#pragma omp parallel for schedule(static) num_threads(threads) if (rows >= kLeastParallelRows)
+  for (int row = 0; row < rows; ++row) work(row);
+}
+
+}  // namespace
+
+struct Transformer::Rep {
+  std::shared_ptr<const Checkpoint> checkpoint;  // shared: its mapping holds weights used in place
+  ModelConfig config;
+  KvShape kv_shape;
+  WeightDtype weight_dtype = WeightDtype::kF32;
+  const SimdKernels& kernels = KernelsFor(BestCpuPath());
+  const TensorView* embedding = nullptr;  // [vocab, dim], read where it lies
+  std::vector<Layer> layers;
+  std::vector<float> final_norm;  // [dim]
+  std::unique_ptr<Linear> head;   // dim -> vocab
+  std::unique_ptr<Rope> rope;
+
+  int q_width() const { return config.heads * config.head_dim; }
+  int kv_width() const { return config.kv_heads * config.head_dim; }
+  int qkv_width() const { return q_width() + 2 * kv_width(); }
+
+  Layer LoadLayer(int index) const;
+  Activations Allocate(int rows) const;
+  void Embed(const int32_t* tokens, int rows, float* residual) const;
+  void Norm(const float* x, const std::vector<float>& weight, int rows, float* out) const;
+  void AddToResidual(int rows, Activations& a) const;
+  // Rotates Q and K, and writes K and V into the groups' own segments.
+  void SplitQkv(const Layer& layer, int layer_index, const Piece& piece, const Rope::Turns& turns,
+                Activations& a) const;
+  void StoreKv(const float* values, std::byte* to) const;
+  void AttendTo(int layer_index, const Piece& piece, Activations& a) const;
+  void Mlp(const Layer& layer, int rows, Activations& a) const;
+  // The piece's rows through all layers. If no row's logits are wanted, the last layer ends at its
+  // K and V: nothing reads what comes after.
+  void Run(const ForwardBatch& batch, const Piece& piece, bool wants_logits, Activations& a) const;
+};
+
+Layer Transformer::Rep::LoadLayer(int index) const {
+  const std::string prefix = "blk." + std::to_string(index) + ".";
+  const auto get = [&](const char* name) { return &checkpoint->Get(prefix + name); };
+  const auto find = [&](const char* name) { return checkpoint->Find(prefix + name); };
+  return Layer{
+      .attention_norm = Floats(get("attn_norm.weight")),
+      .qkv = Linear({get("attn_q.weight"), get("attn_k.weight"), get("attn_v.weight")},
+                    {find("attn_q.bias"), find("attn_k.bias"), find("attn_v.bias")}, weight_dtype),
+      .q_norm = Floats(find("attn_q_norm.weight")),
+      .k_norm = Floats(find("attn_k_norm.weight")),
+      .attention_output =
+          Linear({get("attn_output.weight")}, {find("attn_output.bias")}, weight_dtype),
+      .mlp_norm = Floats(get("ffn_norm.weight")),
+      .gate_up =
+          Linear({get("ffn_gate.weight"), get("ffn_up.weight")}, {nullptr, nullptr}, weight_dtype),
+      .down = Linear({get("ffn_down.weight")}, {nullptr}, weight_dtype),
+  };
+}
+
+Activations Transformer::Rep::Allocate(int rows) const {
+  const size_t n = static_cast<size_t>(rows);
+  Activations a;
+  a.residual.resize(n * config.dim);
+  a.normed.resize(n * config.dim);
+  a.qkv.resize(n * qkv_width());
+  a.q.resize(n * q_width());
+  a.attended.resize(n * q_width());
+  a.projected.resize(n * config.dim);
+  a.gate_up.resize(n * 2 * config.hidden);
+  a.gated.resize(n * config.hidden);
+  return a;
+}
+
+void Transformer::Rep::Embed(const int32_t* tokens, int rows, float* residual) const {
+  const size_t dim = static_cast<size_t>(config.dim);
+  for (int row = 0; row < rows; ++row) {
+    Check(tokens[row] >= 0 && tokens[row] < config.vocab, "a token is in the vocabulary");
+    CopyRowsAsFloat(*embedding, tokens[row], 1, {residual + row * dim, dim});
+  }
+}
+
+void Transformer::Rep::Norm(const float* x, const std::vector<float>& weight, int rows,
+                            float* out) const {
+  const int64_t dim = config.dim;
+  ForRows(rows, [&](int row) {
+    kernels.rms_norm(x + row * dim, weight.data(), config.dim, static_cast<float>(config.norm_eps),
+                     out + row * dim);
+  });
+}
+
+void Transformer::Rep::AddToResidual(int rows, Activations& a) const {
+  kernels.add(a.residual.data(), a.projected.data(), int64_t{rows} * config.dim);
+}
+
+void Transformer::Rep::StoreKv(const float* values, std::byte* to) const {
+  if (kv_shape.dtype == KvDtype::kBf16) {
+    kernels.round_bf16(values, config.head_dim, reinterpret_cast<uint16_t*>(to));
+  } else {
+    std::memcpy(to, values, sizeof(float) * config.head_dim);
+  }
+}
+
+void Transformer::Rep::SplitQkv(const Layer& layer, int layer_index, const Piece& piece,
+                                const Rope::Turns& turns, Activations& a) const {
+  const int head_dim = config.head_dim;
+  const float eps = static_cast<float>(config.norm_eps);
+  for (const GroupPart& part : piece.parts) {
+    ForRows(part.rows, [&](int i) {
+      const int row = part.first_row + i;
+      const int token = part.first_token + i;
+      float* q = a.qkv.data() + static_cast<int64_t>(row) * qkv_width();
+      float* k = q + q_width();
+      const float* v = k + kv_width();
+      float* rotated_q = a.q.data() + static_cast<int64_t>(row) * q_width();
+      for (int head = 0; head < config.heads; ++head) {
+        float* x = q + head * head_dim;
+        if (!layer.q_norm.empty()) kernels.rms_norm(x, layer.q_norm.data(), head_dim, eps, x);
+        rope->Rotate(turns, row, x, rotated_q + head * head_dim);
+      }
+      KvSegment& own = *part.group->own;
+      for (int head = 0; head < config.kv_heads; ++head) {
+        float* x = k + head * head_dim;
+        if (!layer.k_norm.empty()) kernels.rms_norm(x, layer.k_norm.data(), head_dim, eps, x);
+        rope->Rotate(turns, row, x, x);
+        StoreKv(x, own.MutableK(layer_index, head, token));
+        StoreKv(v + head * head_dim, own.MutableV(layer_index, head, token));
+      }
+    });
+  }
+}
+
+void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, Activations& a) const {
+  std::vector<std::vector<KvSlice>> slices(piece.parts.size());
+  std::vector<AttentionGroup> groups;
+  for (size_t i = 0; i < piece.parts.size(); ++i) {
+    const GroupPart& part = piece.parts[i];
+    for (const KvSpan& span : part.group->context) {
+      if (span.begin == span.end) continue;
+      Check(span.end <= span.segment->tokens(), "a context span is computed before it is read");
+      span.segment->AppendSlices(layer_index, span.begin, span.end, slices[i]);
+    }
+    const int own_tokens = part.first_token + part.rows;
+    part.group->own->AppendSlices(layer_index, 0, own_tokens, slices[i]);
+    const int64_t offset = static_cast<int64_t>(part.first_row) * q_width();
+    groups.push_back({.q = a.q.data() + offset,
+                      .out = a.attended.data() + offset,
+                      .rows = part.rows,
+                      .slices = slices[i],
+                      .causal_tokens = own_tokens});
+  }
+  Attend({.heads = config.heads,
+          .kv_heads = config.kv_heads,
+          .head_dim = config.head_dim,
+          .dtype = kv_shape.dtype,
+          .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim))},
+         groups);
+}
+
+void Transformer::Rep::Mlp(const Layer& layer, int rows, Activations& a) const {
+  layer.gate_up.Apply(a.normed.data(), rows, a.gate_up.data());
+  const int64_t hidden = config.hidden;
+  ForRows(rows, [&](int row) {
+    const float* gate = a.gate_up.data() + row * 2 * hidden;
+    kernels.swiglu(gate, gate + hidden, config.hidden, a.gated.data() + row * hidden);
+  });
+  layer.down.Apply(a.gated.data(), rows, a.projected.data());
+}
+
+void Transformer::Rep::Run(const ForwardBatch& batch, const Piece& piece, bool wants_logits,
+                           Activations& a) const {
+  const int rows = piece.rows;
+  const Rope::Turns turns =
+      rope->TurnsAt(std::span(batch.positions).subspan(static_cast<size_t>(piece.first_row), rows));
+  Embed(batch.tokens.data() + piece.first_row, rows, a.residual.data());
+  for (const GroupPart& part : piece.parts) part.group->own->Grow(part.rows);
+
+  // x += Wo attention(norm(x));  x += Wdown (silu(Wgate norm(x)) * Wup norm(x))
+  for (int i = 0; i < config.layers; ++i) {
+    const Layer& layer = layers[i];
+    Norm(a.residual.data(), layer.attention_norm, rows, a.normed.data());
+    layer.qkv.Apply(a.normed.data(), rows, a.qkv.data());
+    SplitQkv(layer, i, piece, turns, a);
+    if (i == config.layers - 1 && !wants_logits) return;
+    AttendTo(i, piece, a);
+    layer.attention_output.Apply(a.attended.data(), rows, a.projected.data());
+    AddToResidual(rows, a);
+
+    Norm(a.residual.data(), layer.mlp_norm, rows, a.normed.data());
+    Mlp(layer, rows, a);
+    AddToResidual(rows, a);
+  }
+}
+
+Transformer::Transformer(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
+Transformer::~Transformer() = default;
+
+std::unique_ptr<Transformer> Transformer::Load(std::shared_ptr<const Checkpoint> checkpoint,
+                                               const Options& options, ProgressListener* progress) {
+  ApplyThreads();
+  auto rep = std::make_unique<Rep>();
+  rep->config = checkpoint->config();
+  rep->checkpoint = std::move(checkpoint);
+  const Checkpoint& file = *rep->checkpoint;
+  const ModelConfig& config = rep->config;
+  rep->kv_shape = {config.layers, config.kv_heads, config.head_dim, options.kv_dtype};
+  rep->weight_dtype = options.dtype.value_or(
+      file.weight_dtype() == TensorDtype::kBf16 ? WeightDtype::kBf16 : WeightDtype::kF32);
+  for (int i = 0; i < config.layers; ++i) {
+    if (progress != nullptr) {
+      if (progress->IsCanceled()) throw Error(ErrorCode::kCanceled, "loading was canceled");
+      progress->OnProgress("loading", i, config.layers, "layers");
+    }
+    rep->layers.push_back(rep->LoadLayer(i));
+  }
+  if (progress != nullptr) progress->OnProgress("loading", config.layers, config.layers, "layers");
+  rep->embedding = &file.Get("token_embd.weight");
+  const TensorView* output = file.Find("output.weight");
+  rep->head = std::make_unique<Linear>(
+      std::vector<const TensorView*>{output != nullptr ? output : rep->embedding},
+      std::vector<const TensorView*>{nullptr}, rep->weight_dtype);
+  rep->final_norm = Floats(&file.Get("output_norm.weight"));
+  rep->rope = std::make_unique<Rope>(config, file.Find("rope_freqs.weight"));
+  return std::unique_ptr<Transformer>(new Transformer(std::move(rep)));
+}
+
+const ModelConfig& Transformer::config() const { return rep_->config; }
+const KvShape& Transformer::kv_shape() const { return rep_->kv_shape; }
+WeightDtype Transformer::weight_dtype() const { return rep_->weight_dtype; }
+
+int64_t Transformer::weight_bytes() const {
+  int64_t bytes = rep_->head->bytes();
+  if (rep_->checkpoint->Find("output.weight") != nullptr) {
+    bytes += static_cast<int64_t>(rep_->embedding->data.size());
+  }
+  for (const Layer& layer : rep_->layers) {
+    bytes += layer.qkv.bytes() + layer.attention_output.bytes() + layer.gate_up.bytes() +
+             layer.down.bytes();
+  }
+  return bytes;
+}
+
+int64_t Transformer::parameters() const {
+  int64_t count = 0;
+  for (const auto& [name, tensor] : rep_->checkpoint->tensors()) {
+    if (name != "rope_freqs.weight") count += tensor.elements();
+  }
+  return count;
+}
+
+std::vector<float> Transformer::Forward(const ForwardBatch& batch,
+                                        ProgressListener* progress) const {
+  const Rep& rep = *rep_;
+  const int dim = rep.config.dim;
+  const int64_t total = static_cast<int64_t>(batch.tokens.size());
+  Check(batch.positions.size() == batch.tokens.size(), "every row has a position");
+  Check(std::is_sorted(batch.logits_of.begin(), batch.logits_of.end()), "logits_of is ascending");
+  ApplyThreads();
+  const std::vector<Piece> pieces = CutIntoPieces(batch);
+  int most_rows = 0;
+  for (const Piece& piece : pieces) most_rows = std::max(most_rows, piece.rows);
+  Activations a = rep.Allocate(most_rows);
+
+  std::vector<float> last;  // [logits_of, dim]: the rows that go through the head
+  size_t next = 0;          // in logits_of
+  for (const Piece& piece : pieces) {
+    if (progress != nullptr) {
+      if (progress->IsCanceled()) throw Error(ErrorCode::kCanceled, "the computation was canceled");
+      progress->OnProgress("computing", piece.first_row, total, "tokens");
+    }
+    const int end = piece.first_row + piece.rows;
+    const bool wants_logits = next < batch.logits_of.size() && batch.logits_of[next] < end;
+    rep.Run(batch, piece, wants_logits, a);
+    for (; next < batch.logits_of.size() && batch.logits_of[next] < end; ++next) {
+      const float* row =
+          a.residual.data() + static_cast<int64_t>(batch.logits_of[next] - piece.first_row) * dim;
+      last.insert(last.end(), row, row + dim);
+    }
+  }
+  Check(next == batch.logits_of.size(), "logits are wanted of rows of the batch");
+  if (progress != nullptr) progress->OnProgress("computing", total, total, "tokens");
+
+  const int wanted = static_cast<int>(batch.logits_of.size());
+  rep.Norm(last.data(), rep.final_norm, wanted, last.data());
+  std::vector<float> logits(static_cast<size_t>(wanted) * rep.config.vocab);
+  rep.head->Apply(last.data(), wanted, logits.data());
+  return logits;
+}
+
+double Transformer::Flops(int64_t rows, double keys) const {
+  const ModelConfig& c = rep_->config;
+  const double weights = static_cast<double>(c.dim) * rep_->qkv_width() +
+                         static_cast<double>(rep_->q_width()) * c.dim + 3.0 * c.dim * c.hidden;
+  const double attention = 2.0 * rep_->q_width() * keys;  // q · k and p · v
+  return 2.0 * static_cast<double>(rows) * c.layers * (weights + attention);
+}
+
+}  // namespace promptdb
