@@ -11,11 +11,11 @@
 #include "model/checkpoint.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/byte_alphabet.h"
+#include "tokenizer/characters.h"
 #include "tokenizer/gguf_pre_tokenizer.h"
 #include "tokenizer/string_map.h"
 #include "tokenizer/token_trie.h"
 #include "tokenizer/tokenizer.h"
-#include "tokenizer/characters.h"
 
 namespace promptdb {
 namespace {

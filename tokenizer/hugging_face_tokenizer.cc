@@ -9,6 +9,7 @@
 #include "base/mapped_file.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe.h"
+#include "tokenizer/characters.h"
 #include "tokenizer/json_access.h"
 #include "tokenizer/normalizer.h"
 #include "tokenizer/pre_tokenizer.h"
@@ -16,7 +17,6 @@
 #include "tokenizer/token_decoder.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/tokenizer_config.h"
-#include "tokenizer/characters.h"
 
 namespace promptdb {
 namespace {

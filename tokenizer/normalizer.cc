@@ -161,6 +161,7 @@ TextPattern::TextPattern(const Json& json, const std::string& key) {
 
 std::vector<TextSpan> TextPattern::FindAll(std::string_view text) const {
   std::vector<TextSpan> found;
+  if (text.empty()) return found;  // not even for a pattern that matches the empty text
   if (regex_ != nullptr) {
     RegexMatcher(*regex_).FindAll(text, found);
   } else if (!literal_.empty()) {

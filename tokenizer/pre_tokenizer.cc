@@ -5,8 +5,8 @@
 #include <string_view>
 
 #include "tokenizer/byte_alphabet.h"
-#include "tokenizer/normalizer.h"
 #include "tokenizer/characters.h"
+#include "tokenizer/normalizer.h"
 
 namespace promptdb {
 namespace {
@@ -284,7 +284,12 @@ class CharacterSplit final : public PreTokenizer {
 // Runs of word characters, and runs of what is neither word character nor space.
 class Whitespace final : public PreTokenizer {
  public:
-  explicit Whitespace(const std::string& key) : regex_(R"(\w+|[^\w\s]+)", key) {}
+  explicit Whitespace(const std::string& key)
+      : regex_(
+            // The word characters of Rust's own regular expressions, not Oniguruma's.
+            R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+)"
+            R"(|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\s]+)",
+            key) {}
   void Apply(WordList& list) const override {
     CutAtRegex(list, regex_, Delimiter::kRemoved, /*invert=*/true);
   }

@@ -15,6 +15,7 @@ constexpr uint32_t kHeapLimitKib = 64 * 1024;
 constexpr size_t kJitStackStart = 32 * 1024;
 constexpr size_t kJitStackLimit = 32 * 1024 * 1024;
 constexpr size_t kMaxPatternSize = 64 * 1024;
+constexpr size_t kMaxTextSize = 256 * 1024 * 1024;
 
 [[noreturn]] void Refuse(std::string_view key, const std::string& why, std::string_view pattern) {
   constexpr size_t kShown = 120;
@@ -46,11 +47,7 @@ class Translator {
       } else if (in_class_) {
         InClass(c);
       } else if (c == '[') {
-        in_class_ = true;
-        Copy(1);
-        if (Peek(0) == '^') Copy(1);
-        // A bracket that comes first is a member of the class.
-        if (Peek(0) == ']') Copy(1);
+        BeginClass();
       } else if (c == '(' && Peek(1) == '?') {
         GroupOptions();
       } else {
@@ -73,10 +70,44 @@ class Translator {
     at_ += count;
   }
 
+  void BeginClass() {
+    in_class_ = true;
+    class_begin_ = out_.size();
+    complements_.clear();
+    Copy(1);
+    if (Peek(0) == '^') Copy(1);
+    // A bracket that comes first is a member of the class.
+    if (Peek(0) == ']') Copy(1);
+  }
+
+  // A complement ("\\W") can't stand in a class of PCRE2 that lists its members; it becomes an
+  // alternative to the class, or a condition beside it where the class is negated.
+  void EndClass() {
+    in_class_ = false;
+    Copy(1);
+    if (complements_.empty()) return;
+    std::string listed = out_.substr(class_begin_);
+    out_.resize(class_begin_);
+    const bool negated = listed.starts_with("[^");
+    if (negated) listed.erase(1, 1);
+    const bool empty = listed == "[]";
+    std::string group = "(?:";
+    if (negated) {
+      if (!empty) group += "(?!" + listed + ")";
+      for (size_t i = 1; i < complements_.size(); ++i) group += "(?=[" + complements_[i] + "])";
+      group += "[" + complements_[0] + "]";
+    } else {
+      for (size_t i = 0; i < complements_.size(); ++i) {
+        group += (i == 0 ? "[^" : "|[^") + complements_[i] + "]";
+      }
+      if (!empty) group += "|" + listed;
+    }
+    out_ += group + ")";
+  }
+
   void InClass(char c) {
     if (c == ']') {
-      in_class_ = false;
-      Copy(1);
+      EndClass();
     } else if (c == '[' && Peek(1) == ':') {
       const size_t end = pattern_.find(":]", at_ + 2);
       if (end == std::string_view::npos) Refuse(key_, "an unfinished [: :]", pattern_);
@@ -92,6 +123,9 @@ class Translator {
 
   void Escape() {
     static constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+    // On its own, not within a class, Oniguruma's \w also takes six more numbers of Latin-1.
+    static constexpr std::string_view kWordAlone =
+        R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})";
     switch (Peek(1)) {
       case 's':
         return Replace(2, R"(\p{White_Space})");
@@ -102,14 +136,17 @@ class Translator {
       case 'D':
         return Replace(2, R"(\P{Nd})");
       case 'w':
-        return ReplaceSet(kWord, false);
+        return ReplaceSet(in_class_ ? kWord : kWordAlone, false);
       case 'W':
-        return ReplaceSet(kWord, true);
+        return ReplaceSet(in_class_ ? kWord : kWordAlone, true);
       // A hexadecimal digit in Oniguruma, horizontal space in PCRE2.
       case 'h':
         return ReplaceSet("0-9a-fA-F", false);
       case 'H':
         return ReplaceSet("0-9a-fA-F", true);
+      case 'p':
+      case 'P':
+        return Property();
       case 'u': {
         if (at_ + 6 > pattern_.size()) Refuse(key_, "an unfinished \\u", pattern_);
         return Replace(6, R"(\x{)" + std::string(pattern_.substr(at_ + 2, 4)) + "}");
@@ -119,9 +156,35 @@ class Translator {
     }
   }
 
+  // PCRE2 takes a script's name for its Script_Extensions, which hold more characters.
+  void Property() {
+    const size_t end = pattern_.find('}', at_);
+    if (Peek(2) != '{' || end == std::string_view::npos) return Copy(2);
+    std::string_view name = pattern_.substr(at_ + 3, end - at_ - 3);
+    const std::string caret = name.starts_with('^') ? "^" : "";
+    name.remove_prefix(caret.size());
+    // General categories have one or two letters, scripts more.
+    if (name.size() < 3 || !IsScript(name)) return Copy(end + 1 - at_);
+    Replace(end + 1 - at_,
+            std::string("\\") + Peek(1) + "{" + caret + "sc:" + std::string(name) + "}");
+  }
+
+  static bool IsScript(std::string_view name) {
+    const std::string probe = "\\p{sc:" + std::string(name) + "}";
+    int error = 0;
+    PCRE2_SIZE place = 0;
+    pcre2_code* const code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(probe.data()), probe.size(),
+                                           PCRE2_UTF | PCRE2_UCP, &error, &place, nullptr);
+    pcre2_code_free(code);
+    return code != nullptr;
+  }
+
   void ReplaceSet(std::string_view members, bool negated) {
-    if (in_class_ && negated) Refuse(key_, "a negated set within a character class", pattern_);
     const std::string set(members);
+    if (in_class_ && negated) {
+      complements_.push_back(set);
+      return Replace(2, "");
+    }
     Replace(2, in_class_ ? set : (negated ? "[^" : "[") + set + "]");
   }
 
@@ -141,13 +204,15 @@ class Translator {
   std::string_view key_;
   size_t at_ = 0;
   bool in_class_ = false;
+  size_t class_begin_ = 0;                // in out_
+  std::vector<std::string> complements_;  // sets whose complement is a member of this class
   std::string out_;
 };
 
 }  // namespace
 
 void CheckTextSize(size_t size) {
-  if (size > size_t{1} << 30) {
+  if (size > kMaxTextSize) {
     throw Error(ErrorCode::kTooLong,
                 "the text is too long to be encoded: " + std::to_string(size) + " bytes");
   }

@@ -25,8 +25,8 @@ struct TextSpan {
   bool operator==(const TextSpan&) const = default;
 };
 
-// Positions are 32-bit. Throws Error(kTooLong) for a text that has outgrown them, as a file's own
-// replacements can make it.
+// Positions are 32-bit, and a file's own replacements can make a short text endless: throws
+// Error(kTooLong) above 256 MiB.
 void CheckTextSize(size_t size);
 
 class Regex {

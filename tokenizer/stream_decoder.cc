@@ -1,5 +1,5 @@
-#include "tokenizer/tokenizer.h"
 #include "tokenizer/characters.h"
+#include "tokenizer/tokenizer.h"
 
 namespace promptdb {
 

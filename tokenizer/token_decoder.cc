@@ -1,8 +1,8 @@
 #include "tokenizer/token_decoder.h"
 
 #include "tokenizer/byte_alphabet.h"
-#include "tokenizer/normalizer.h"
 #include "tokenizer/characters.h"
+#include "tokenizer/normalizer.h"
 
 namespace promptdb {
 namespace {
