@@ -85,7 +85,8 @@ StateManifest DecodeManifest(std::string_view row) {
   row.remove_prefix(text_bytes);
   if (row.size() % sizeof(int32_t) != 0) Corrupt("token ids end in the middle of one");
   manifest.token_ids.resize(row.size() / sizeof(int32_t));
-  std::memcpy(manifest.token_ids.data(), row.data(), row.size());
+  // An empty vector has no memory to point at, and std::memcpy takes no null pointer.
+  if (!row.empty()) std::memcpy(manifest.token_ids.data(), row.data(), row.size());
   return manifest;
 }
 
