@@ -88,6 +88,16 @@ int main(int argc, char** argv) {
     }
   }
   model.seed = static_cast<uint32_t>(seed);
+  const bool sentence_piece = model.vocabulary == promptdb::TinyVocabularyKind::kSentencePiece;
+  if (model.vocab < (sentence_piece ? 360 : 260)) {
+    std::cerr << "make_tiny_model: --vocab is too small; llama needs 360 tokens, qwen 260\n";
+    return 2;
+  }
+  if (dtype == TensorDtype::kQ8_0 &&
+      (model.dim % 32 != 0 || model.hidden % 32 != 0 || model.heads * model.head_dim % 32 != 0)) {
+    std::cerr << "make_tiny_model: q8_0 needs widths that are multiples of 32\n";
+    return 2;
+  }
   if (out.ends_with(".gguf")) {
     promptdb::WriteGguf(model, out, dtype);
   } else if (dtype == TensorDtype::kQ8_0) {
