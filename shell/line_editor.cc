@@ -169,6 +169,8 @@ LineEditor::Line LineEditor::Read(const std::string& prompt) {
   rep_->interrupted = false;
   ClearInterrupt();
   DrainSignalPipe();
+  // Before the prompt is drawn, so that what was typed ahead isn't echoed by the terminal as well.
+  el_set(rep_->editor, EL_PREP_TERM, 1);
   int length = 0;
   const char* typed = el_gets(rep_->editor, &length);
   Line line;
