@@ -1,0 +1,253 @@
+// Attention over slices, on every path, against a double loop over keys in f64.
+#include "executor/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/bfloat16.h"
+#include "executor/threads.h"
+
+namespace promptdb {
+namespace {
+
+struct Case {
+  int heads = 4;
+  int kv_heads = 2;
+  int head_dim = 16;
+  KvDtype dtype = KvDtype::kF32;
+  struct Group {
+    int rows = 1;
+    std::vector<int> slices;  // tokens of each; all of them before the own ones
+    int causal_tokens = 0;    // in slices of their own, at the end
+  };
+  std::vector<Group> groups;
+};
+
+std::string Describe(const Case& c, uint32_t seed) {
+  std::string text = "seed " + std::to_string(seed) + ": heads " + std::to_string(c.heads) + "/" +
+                     std::to_string(c.kv_heads) + ", head_dim " + std::to_string(c.head_dim) +
+                     ", " + std::string(c.dtype == KvDtype::kF32 ? "f32" : "bf16");
+  for (const Case::Group& group : c.groups) {
+    text += "; rows " + std::to_string(group.rows) + ", slices";
+    for (const int tokens : group.slices) text += " " + std::to_string(tokens);
+    text += ", causal " + std::to_string(group.causal_tokens);
+  }
+  return text;
+}
+
+// Keys and values of one group, in slices that do not adjoin in memory.
+struct Keys {
+  std::vector<std::unique_ptr<std::byte[]>> memory;
+  std::vector<KvSlice> slices;
+  std::vector<std::vector<float>> k, v;  // [token][kv_head * head_dim], as stored
+
+  void Add(const Case& c, int tokens, std::mt19937& random) {
+    // Room for more tokens than are used: the heads' stride is the room, as in a chunk.
+    const int room = tokens + static_cast<int>(random() % 5);
+    const int64_t head_stride = int64_t{room} * c.head_dim;
+    const int64_t count = head_stride * c.kv_heads;
+    const int element = c.dtype == KvDtype::kF32 ? 4 : 2;
+    KvSlice slice;
+    slice.head_stride = head_stride;
+    slice.tokens = tokens;
+    std::normal_distribution<float> normal;
+    const size_t first = k.size();
+    k.resize(first + tokens, std::vector<float>(c.kv_heads * c.head_dim));
+    v.resize(first + tokens, std::vector<float>(c.kv_heads * c.head_dim));
+    for (const bool value : {false, true}) {
+      auto bytes = std::make_unique<std::byte[]>(static_cast<size_t>(count * element + element));
+      // NaN where no token is: whoever reads it spoils the result.
+      std::memset(bytes.get(), 0xff, static_cast<size_t>(count * element));
+      for (int head = 0; head < c.kv_heads; ++head) {
+        for (int token = 0; token < tokens; ++token) {
+          for (int d = 0; d < c.head_dim; ++d) {
+            float x = normal(random);
+            std::byte* to = bytes.get() + (head * head_stride + token * c.head_dim + d) * element;
+            if (c.dtype == KvDtype::kBf16) {
+              const uint16_t bits = Bf16FromFloat(x);
+              std::memcpy(to, &bits, 2);
+              x = FloatFromBf16(bits);
+            } else {
+              std::memcpy(to, &x, 4);
+            }
+            (value ? v : k)[first + token][head * c.head_dim + d] = x;
+          }
+        }
+      }
+      (value ? slice.v : slice.k) = bytes.get();
+      memory.push_back(std::move(bytes));
+    }
+    slices.push_back(slice);
+  }
+};
+
+std::vector<double> SlowAttention(const Case& c, const Case::Group& group, const Keys& keys,
+                                  const std::vector<float>& q) {
+  const int tokens = static_cast<int>(keys.k.size());
+  std::vector<double> out(q.size(), 0.0);
+  for (int row = 0; row < group.rows; ++row) {
+    const int seen = group.causal_tokens == 0 ? tokens : tokens - group.rows + 1 + row;
+    for (int head = 0; head < c.heads; ++head) {
+      const size_t at = (static_cast<size_t>(row) * c.heads + head) * c.head_dim;
+      const int from = head / (c.heads / c.kv_heads) * c.head_dim;
+      std::vector<double> weights(seen);
+      double most = -INFINITY, total = 0;
+      for (int key = 0; key < seen; ++key) {
+        for (int d = 0; d < c.head_dim; ++d) {
+          weights[key] += static_cast<double>(q[at + d]) * keys.k[key][from + d];
+        }
+        weights[key] /= std::sqrt(static_cast<double>(c.head_dim));
+        most = std::max(most, weights[key]);
+      }
+      for (double& weight : weights) total += weight = std::exp(weight - most);
+      for (int key = 0; key < seen; ++key) {
+        for (int d = 0; d < c.head_dim; ++d) {
+          out[at + d] += weights[key] / total * keys.v[key][from + d];
+        }
+      }
+    }
+  }
+  return out;
+}
+
+// How far every path is from the slow one. The bound is for sums of unit-variance terms in f32.
+void Verify(const Case& c, uint32_t seed) {
+  SCOPED_TRACE(Describe(c, seed));
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<Keys> keys(c.groups.size());
+  std::vector<std::vector<float>> q(c.groups.size()), out(c.groups.size());
+  std::vector<std::vector<double>> wanted(c.groups.size());
+  std::vector<AttentionGroup> groups;
+  for (size_t i = 0; i < c.groups.size(); ++i) {
+    const Case::Group& group = c.groups[i];
+    for (const int tokens : group.slices) keys[i].Add(c, tokens, random);
+    for (int left = group.causal_tokens; left > 0;) {
+      const int tokens = 1 + static_cast<int>(random() % static_cast<uint32_t>(left));
+      keys[i].Add(c, tokens, random);
+      left -= tokens;
+    }
+    q[i].resize(static_cast<size_t>(group.rows) * c.heads * c.head_dim);
+    for (float& x : q[i]) x = 2 * normal(random);
+    out[i].resize(q[i].size());
+    wanted[i] = SlowAttention(c, group, keys[i], q[i]);
+    groups.push_back({q[i].data(), out[i].data(), group.rows, keys[i].slices, group.causal_tokens});
+  }
+  const AttentionShape shape{c.heads, c.kv_heads, c.head_dim, c.dtype,
+                             1.0f / std::sqrt(static_cast<float>(c.head_dim))};
+  for (const CpuPath cpu : CpuPaths()) {
+    for (const auto path : {AttentionPath::kByRows, AttentionPath::kTiles, AttentionPath::kDots}) {
+      for (std::vector<float>& values : out) std::fill(values.begin(), values.end(), NAN);
+      AttendBy(path, cpu, shape, groups);
+      for (size_t i = 0; i < out.size(); ++i) {
+        for (size_t j = 0; j < out[i].size(); ++j) {
+          ASSERT_NEAR(out[i][j], wanted[i][j], 1e-5)
+              << CpuPathName(cpu) << ", path " << static_cast<int>(path) << ", group " << i
+              << ", element " << j;
+        }
+      }
+    }
+  }
+}
+
+TEST(Attention, EveryHeadDimAndRatio) {
+  uint32_t seed = 1;
+  for (const int head_dim : {8, 16, 20, 24, 32, 48, 64, 80, 96, 128}) {
+    for (const auto& [heads, kv_heads] : {std::pair{4, 4}, {9, 3}, {8, 1}, {10, 2}}) {
+      for (const KvDtype dtype : {KvDtype::kF32, KvDtype::kBf16}) {
+        Verify({heads, kv_heads, head_dim, dtype, {{7, {33, 5}, 9}}}, seed++);
+      }
+    }
+  }
+}
+
+TEST(Attention, OneRowOverManyKeysIsSplitAndMerged) {
+  for (const int tokens : {255, 256, 511, 1000, 2049}) {
+    Verify({9, 3, 64, KvDtype::kBf16, {{1, {tokens}, 1}}}, static_cast<uint32_t>(tokens));
+    Verify({4, 4, 16, KvDtype::kF32, {{1, {tokens, tokens / 3}, 40}}},
+           static_cast<uint32_t>(tokens));
+  }
+}
+
+TEST(Attention, BlocksEndAtAndAroundTheTiles) {
+  for (const int tokens : {1, 2, 15, 16, 17, 127, 128, 129, 255, 257}) {
+    for (const int rows : {1, 2, 5, 6, 7, 12, 13}) {
+      if (rows > tokens) continue;
+      Verify({2, 1, 16, KvDtype::kF32, {{rows, {}, tokens}}}, static_cast<uint32_t>(tokens * rows));
+    }
+  }
+}
+
+TEST(Attention, CausalOverManyRows) {
+  Verify({6, 2, 32, KvDtype::kBf16, {{300, {70}, 300}}}, 3);
+  Verify({3, 1, 16, KvDtype::kF32, {{200, {}, 450}}}, 4);
+}
+
+TEST(Attention, WithoutCausalPartEveryRowSeesAll) {
+  Verify({4, 2, 16, KvDtype::kF32, {{9, {20, 1, 300}, 0}}}, 5);
+}
+
+TEST(Attention, NoKeysGiveZeros) {
+  std::vector<float> q(2 * 4, 1.0f), out(2 * 4, 7.0f);
+  const AttentionGroup group{q.data(), out.data(), 2, {}, 0};
+  Attend({1, 1, 4, KvDtype::kF32, 0.5f}, {&group, 1});
+  EXPECT_EQ(out, std::vector<float>(8, 0.0f));
+}
+
+TEST(Attention, LargeScoresDoNotOverflow) {
+  // Scores of ±900: e to the power of them is out of range, their softmax is not.
+  std::vector<float> k = {30, 0, -30, 0, 0, 30}, v = {1, 2, 3, 4, 5, 6}, q = {30, 0}, out(2);
+  const KvSlice slice{reinterpret_cast<std::byte*>(k.data()),
+                      reinterpret_cast<std::byte*>(v.data()), 6, 3, 0};
+  const AttentionGroup group{q.data(), out.data(), 1, {&slice, 1}, 0};
+  for (const CpuPath cpu : CpuPaths()) {
+    for (const auto path : {AttentionPath::kTiles, AttentionPath::kDots}) {
+      AttendBy(path, cpu, {1, 1, 2, KvDtype::kF32, 1.0f}, {&group, 1});
+      EXPECT_EQ(out, (std::vector<float>{1, 2})) << CpuPathName(cpu);
+    }
+  }
+}
+
+TEST(Attention, RandomBatches) {
+  for (uint32_t seed = 100; seed < 160; ++seed) {
+    std::mt19937 random(seed);
+    const auto pick = [&](int low, int high) {
+      return low + static_cast<int>(random() % static_cast<uint32_t>(high - low + 1));
+    };
+    Case c;
+    c.kv_heads = pick(1, 3);
+    c.heads = c.kv_heads * pick(1, 5);
+    c.head_dim = pick(1, 20) * 4;
+    c.dtype = pick(0, 1) == 0 ? KvDtype::kF32 : KvDtype::kBf16;
+    const int groups = pick(1, 4);
+    for (int i = 0; i < groups; ++i) {
+      Case::Group group;
+      group.rows = pick(1, 3) == 1 ? pick(1, 90) : pick(1, 8);
+      for (int slices = pick(0, 6); slices > 0; --slices) group.slices.push_back(pick(1, 150));
+      if (pick(0, 4) > 0 || group.slices.empty()) {
+        group.causal_tokens = group.rows + (pick(0, 1) == 0 ? 0 : pick(0, 200));
+      }
+      c.groups.push_back(group);
+    }
+    Verify(c, seed);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(Attention, ResultDoesNotDependOnThreadsBeyondRounding) {
+  for (const int threads : {1, 2, 3, 7}) {
+    SetThreads(threads);
+    Verify({9, 3, 64, KvDtype::kBf16, {{32, {700}, 32}, {1, {900}, 5}}}, 77);
+  }
+  SetThreads(0);
+}
+
+}  // namespace
+}  // namespace promptdb
