@@ -151,7 +151,7 @@ TEST(TourTest, EveryBlockOfTheReadmeWorks) {
     if (block.language == "sql") {
       options.input.clear();
       for (const std::string& line : block.lines) options.input += line + "\n";
-      const ChildResult result = RunChild({PROMPTDB_PCSH, "--db", "tour"}, options);
+      const ChildResult result = RunChild({PROMPTDB_PCSH}, options);
       options.input.clear();
       ASSERT_EQ(result.status, 0) << "README.md:" << block.line << "\n" << result.out << result.err;
       printed = result.out;
