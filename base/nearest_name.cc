@@ -33,7 +33,7 @@ size_t EditDistance(std::string_view a, std::string_view b) {
 
 std::string NearestName(std::string_view name, std::span<const std::string> candidates) {
   std::string best;
-  size_t best_distance = std::max<size_t>(1, name.size() / 3) + 1;
+  size_t best_distance = std::max<size_t>(1, (name.size() + 1) / 3) + 1;
   for (const std::string& candidate : candidates) {
     if (candidate.size() > name.size() + best_distance) continue;
     const size_t distance = EditDistance(name, candidate);

@@ -121,7 +121,7 @@ class LayoutBuilder {
                std::vector<int>& certain, bool with_separator = true) {
     if (text.empty()) return;
     std::vector<TokenId> tokens =
-        tokenizer_.Encode(with_separator ? text + schema_.separator : text);
+        EncodeAt(with_separator ? text + schema_.separator : text, cursor, tokenizer_);
     if (tokens.empty()) return;
     const int atom = AddAtom(std::move(label), std::move(tokens), cursor, certain);
     placed.atoms.push_back(atom);
@@ -176,6 +176,15 @@ std::vector<std::string> SchemaLayout::ModulePaths() const {
   std::vector<std::string> paths;
   CollectPaths(parts, paths);
   return paths;
+}
+
+std::vector<TokenId> EncodeAt(const std::string& text, int start, const Tokenizer& tokenizer) {
+  std::vector<TokenId> tokens = tokenizer.Encode(text);
+  const bool follows_bos = start == 1 && tokenizer.adds_bos() && tokenizer.bos_id();
+  if (follows_bos && !tokens.empty() && tokens.front() == *tokenizer.bos_id()) {
+    tokens.erase(tokens.begin());
+  }
+  return tokens;
 }
 
 SchemaLayout LayOut(const SchemaDefinition& schema, const Tokenizer& tokenizer,

@@ -54,6 +54,10 @@ struct SchemaLayout {
   std::vector<std::string> ModulePaths() const;
 };
 
+// The tokens of a text that begins at position `start` of a prompt. A text right after the
+// beginning-of-sequence token that spells that token itself does not repeat it.
+std::vector<TokenId> EncodeAt(const std::string& text, int start, const Tokenizer& tokenizer);
+
 // Throws Error(kInvalidArgument) for a schema of more than 2^30 positions.
 SchemaLayout LayOut(const SchemaDefinition& schema, const Tokenizer& tokenizer,
                     const ChatTemplate& chat_template);

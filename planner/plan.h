@@ -38,7 +38,7 @@ class PlanNode {
 
   // Index of the node in its plan, in the order in which EXPLAIN prints them.
   int id = 0;
-  double estimate_ms = 0;  // of the node without its children
+  double estimate_ms = 0;  // of the node without its children; of the whole plan in Generate
   std::vector<std::unique_ptr<PlanNode>> children;
 };
 

@@ -46,6 +46,7 @@ class Planner {
     plan_.decode = decode.get();
     decode->children.push_back(std::move(prefill));
     root->children.push_back(std::move(decode));
+    root->estimate_ms = TotalEstimate(*root);
     Number(*root);
     plan_.root = std::move(root);
     return std::move(plan_);
@@ -156,6 +157,12 @@ class Planner {
 
   std::string Label(const PromptSegment& segment) const {
     return StateLabel(plan_.prompt.schema, segment.label);
+  }
+
+  static double TotalEstimate(const PlanNode& node) {
+    double total = node.estimate_ms;
+    for (const auto& child : node.children) total += TotalEstimate(*child);
+    return total;
   }
 
   void Number(PlanNode& node) {

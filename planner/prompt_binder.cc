@@ -238,7 +238,7 @@ class PromptBinder {
     PromptSegment segment;
     segment.label = label;
     segment.is_new = true;
-    segment.tokens = tokenizer_.Encode(text);
+    segment.tokens = EncodeAt(text, start, tokenizer_);
     segment.start = start;
     return segment;
   }

@@ -66,6 +66,21 @@ TEST(LayoutTest, BeginningOfSequenceIsAtPositionZeroAndSeenByAll) {
   EXPECT_EQ(Atoms(layout), (Lines{"(bos)@0+1<>", "a@1+2<(bos)>", "(text 1)@3+1<(bos)>"}));
 }
 
+TEST(LayoutTest, ATextThatSpellsTheBeginningOfSequenceDoesNotRepeatIt) {
+  class SpelledBos : public ByteTokenizer {
+   public:
+    SpelledBos() : ByteTokenizer(true) {}
+    std::vector<TokenId> Encode(std::string_view text, bool special) const override {
+      if (!text.starts_with("<s>")) return ByteTokenizer::Encode(text, special);
+      std::vector<TokenId> ids = ByteTokenizer::Encode(text.substr(3), special);
+      ids.insert(ids.begin(), 256);
+      return ids;
+    }
+  };
+  EXPECT_EQ(EncodeAt("<s>ab", 1, SpelledBos()), (std::vector<TokenId>{'a', 'b'}));
+  EXPECT_EQ(EncodeAt("<s>ab", 2, SpelledBos()), (std::vector<TokenId>{256, 'a', 'b'}));
+}
+
 TEST(LayoutTest, UnionMembersShareOneStartAndTheLongestCounts) {
   const SchemaLayout layout =
       LayOutText("UNION u (MODULE a AS 'x', MODULE b AS 'wxyz', MODULE c AS 'xy'), TEXT 't'");
