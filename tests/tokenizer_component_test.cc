@@ -455,7 +455,8 @@ TEST(TokenizerFile, MutationsNeverCrash) {
                              "\"<unk>\"",
                              "\"ByteLevel\"",
                              "\"Metaspace\"",
-                             "16777215"};
+                             "16777215",
+                             "4194303"};
   int loaded = 0, refused = 0;
   for (int i = 0; i < 4000; ++i) {
     std::string text = original;

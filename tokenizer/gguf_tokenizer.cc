@@ -21,7 +21,7 @@ namespace promptdb {
 namespace {
 
 constexpr std::string_view kSpaceMark = "\u2581";  // "▁"
-constexpr size_t kMaxTokens = size_t{1} << 24;
+constexpr size_t kMaxTokens = size_t{1} << 22;
 
 enum TokenType {
   kNormal = 1,

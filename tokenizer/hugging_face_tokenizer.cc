@@ -22,7 +22,7 @@ namespace promptdb {
 namespace {
 
 // Larger than any vocabulary; a hostile id must not make us allocate gigabytes.
-constexpr int32_t kMaxId = (1 << 24) - 1;
+constexpr int32_t kMaxId = (1 << 22) - 1;
 
 // Words longer than this aren't remembered: they hardly ever come twice.
 constexpr size_t kRememberedWord = 256;
