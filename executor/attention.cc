@@ -21,6 +21,8 @@ constexpr int kTaskRows = 192;
 constexpr int kLeastKeys = 256;
 // Tasks per thread that let them end at about the same time.
 constexpr int kTasksPerThread = 4;
+// Multiplications below which waking another thread costs more than it saves.
+constexpr double kLeastParallelWork = 1 << 17;
 
 // Grows, never shrinks; 64-byte aligned.
 class FloatBuffer {
@@ -76,11 +78,11 @@ class Attention {
 
   void Run(std::span<const AttentionGroup> groups) {
     Plan(groups);
-    const int threads = Threads();
+    const int threads = threads_;
     const int task_count = static_cast<int>(tasks_.size());
     const int block_count = static_cast<int>(blocks_.size());
     std::unique_ptr<float[]> partials(partial_floats_ > 0 ? new float[partial_floats_] : nullptr);
-#pragma omp parallel num_threads(threads) if (task_count > 1)
+#pragma omp parallel num_threads(threads) if (threads > 1 && task_count > 1)
     {
       thread_local FloatBuffer scratch;
       thread_local FloatBuffer result;
@@ -101,9 +103,10 @@ class Attention {
     for (const AttentionGroup& group : groups) {
       work += static_cast<double>(group.rows) * TokensOf(group.slices) * shape_.kv_heads;
     }
-    // No task is larger than its share, so that all threads are busy: blocks get fewer rows down to
-    // what makes packing pay, and beyond that their keys are split.
-    const double share = work / (Threads() * kTasksPerThread);
+    threads_ = 2 * work * heads_ * shape_.head_dim < kLeastParallelWork ? 1 : Threads();
+    // No task is larger than its share, so that all threads are busy: the keys of those that would
+    // be are split.
+    const double share = threads_ == 1 ? work : work / (threads_ * kTasksPerThread);
     for (const AttentionGroup& group : groups) {
       if (group.rows == 0) continue;
       const int tokens = TokensOf(group.slices);
@@ -239,6 +242,7 @@ class Attention {
   std::vector<Block> blocks_;
   std::vector<Task> tasks_;
   size_t partial_floats_ = 0;
+  int threads_ = 1;
 };
 
 }  // namespace

@@ -17,13 +17,15 @@ namespace promptdb {
 namespace {
 
 // Thresholds in rows, measured on a Zen 3 core. kDots wins while reading the weights is the cost.
-// From there own tiles win: OpenBLAS packs its operands for many rows only, and bf16 weights must be
-// widened for it first; with f32 weights and many rows it is a few percent faster.
+// From there own tiles win: OpenBLAS packs its operands for many rows only, and bf16 weights must
+// be widened for it first; with f32 weights and many rows it is a few percent faster.
 constexpr int kMostDotRows = 4;
 constexpr int kLeastBlasRows = 256;
 constexpr int kLeastTorchBf16Rows = 16;
 // Inputs of a packed block: a packed panel of weights, and a strip of x, stay in L1.
 constexpr int kBlockDepth = 256;
+// Multiplications below which waking another thread costs more than it saves.
+constexpr int64_t kLeastParallelWork = 1 << 17;
 // Bytes of weights widened at a time for sgemm.
 constexpr int64_t kPanelBytes = int64_t{2} << 20;
 
@@ -156,7 +158,8 @@ void Linear::Rep::Dots(const SimdKernels& kernels, const float* x, int rows, flo
   constexpr int kStep = 64;
   const int steps = (out + kStep - 1) / kStep;
   const int threads = Threads();
-#pragma omp parallel for schedule(static) num_threads(threads) if (int64_t{in} * out * rows > 32768)
+#pragma omp parallel for schedule(static) \
+    num_threads(threads) if (int64_t{in} * out * rows >= kLeastParallelWork)
   for (int step = 0; step < steps; ++step) {
     const int first = step * kStep;
     kernels.dot_rows(x, rows, in, Row(first), bf16(), std::min(kStep, out - first), Bias(first),
@@ -173,8 +176,8 @@ void Linear::Rep::Packed(const SimdKernels& kernels, const float* x, int rows, f
   const AlignedBytes x_bytes = AllocateAligned(int64_t{padded} * in * 4);
   float* x_packed = reinterpret_cast<float*>(x_bytes.get());
   const int strips = padded / kernels.row_tile;
-  const int threads = Threads();
-#pragma omp parallel num_threads(threads)
+  const int threads = int64_t{in} * out * rows >= kLeastParallelWork ? Threads() : 1;
+#pragma omp parallel num_threads(threads) if (threads > 1)
   {
 #pragma omp for schedule(static)
     for (int strip = 0; strip < strips; ++strip) {

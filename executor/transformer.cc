@@ -18,8 +18,8 @@ namespace {
 // Rows that go through the layers together: enough for the products to run at full speed, few
 // enough that activations stay small beside the weights.
 constexpr int kPieceRows = 512;
-// Fewer rows than this are not worth waking the other threads for anything but products.
-constexpr int kLeastParallelRows = 8;
+// Elements below which waking another thread costs more than it saves.
+constexpr int64_t kLeastParallelElements = 1 << 15;
 
 struct Layer {
   std::vector<float> attention_norm;  // [dim]
@@ -85,10 +85,11 @@ std::vector<float> Floats(const TensorView* tensor) {
   return values;
 }
 
+// Calls work(row) for each row, in several threads if the rows, of `width` elements, are worth it.
 template <typename Work>
-void ForRows(int rows, const Work& work) {
-  const int threads = Threads();
-#pragma omp parallel for schedule(static) num_threads(threads) if (rows >= kLeastParallelRows)
+void ForRows(int rows, int64_t width, const Work& work) {
+  const int threads = rows * width >= kLeastParallelElements ? Threads() : 1;
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
   for (int row = 0; row < rows; ++row) work(row);
 }
 
@@ -170,14 +171,17 @@ void Transformer::Rep::Embed(const int32_t* tokens, int rows, float* residual) c
 void Transformer::Rep::Norm(const float* x, const std::vector<float>& weight, int rows,
                             float* out) const {
   const int64_t dim = config.dim;
-  ForRows(rows, [&](int row) {
+  ForRows(rows, dim, [&](int row) {
     kernels.rms_norm(x + row * dim, weight.data(), config.dim, static_cast<float>(config.norm_eps),
                      out + row * dim);
   });
 }
 
 void Transformer::Rep::AddToResidual(int rows, Activations& a) const {
-  kernels.add(a.residual.data(), a.projected.data(), int64_t{rows} * config.dim);
+  const int64_t dim = config.dim;
+  ForRows(rows, dim, [&](int row) {
+    kernels.add(a.residual.data() + row * dim, a.projected.data() + row * dim, dim);
+  });
 }
 
 void Transformer::Rep::StoreKv(const float* values, std::byte* to) const {
@@ -193,7 +197,7 @@ void Transformer::Rep::SplitQkv(const Layer& layer, int layer_index, const Piece
   const int head_dim = config.head_dim;
   const float eps = static_cast<float>(config.norm_eps);
   for (const GroupPart& part : piece.parts) {
-    ForRows(part.rows, [&](int i) {
+    ForRows(part.rows, qkv_width(), [&](int i) {
       const int row = part.first_row + i;
       const int token = part.first_token + i;
       float* q = a.qkv.data() + static_cast<int64_t>(row) * qkv_width();
@@ -247,7 +251,7 @@ void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, Activations
 void Transformer::Rep::Mlp(const Layer& layer, int rows, Activations& a) const {
   layer.gate_up.Apply(a.normed.data(), rows, a.gate_up.data());
   const int64_t hidden = config.hidden;
-  ForRows(rows, [&](int row) {
+  ForRows(rows, 2 * hidden, [&](int row) {
     const float* gate = a.gate_up.data() + row * 2 * hidden;
     kernels.swiglu(gate, gate + hidden, config.hidden, a.gated.data() + row * hidden);
   });
