@@ -2,6 +2,7 @@
 #include "executor/prefill.h"
 #include "executor/query_state.h"
 #include "executor/statements.h"
+#include "executor/threads.h"
 #include "planner/explain.h"
 #include "planner/planner.h"
 
@@ -42,6 +43,9 @@ struct QueryOutcome {
 QueryOutcome Run(const PlannedQuery& planned, Database::Rep& database, bool stream,
                  ResultSink& sink) {
   const OpenModel& model = *planned.schema->model;
+  if (!model.has_weights()) {
+    if (const std::string warning = BlasWarning(); !warning.empty()) sink.OnNotice(warning);
+  }
   const Transformer& weights = model.Weights(&sink);
   const Stopwatch watch;
   const QueryPlan& plan = planned.plan;
