@@ -8,9 +8,10 @@ namespace promptdb {
 
 namespace {
 
-// A quarter of the machine's memory.
+// A quarter of the machine's memory, in whole MiB.
 int64_t DefaultCpuCacheBytes() {
-  return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE) / 4;
+  constexpr int64_t kMebibyte = int64_t{1} << 20;
+  return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE) / 4 / kMebibyte * kMebibyte;
 }
 
 }  // namespace

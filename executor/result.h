@@ -21,7 +21,8 @@ struct Column {
   Type type = Type::kText;
 };
 
-// Receives one statement's outcome. Calls come in this order, on the thread that runs the statement:
+// Receives one statement's outcome. Calls come in this order, on the thread that runs the
+// statement:
 //   OnColumns, then OnRow*, for a statement with rows;   OnDone at the end of each that succeeds.
 // OnTextPiece, OnNotice and OnProgress may come at any time before OnDone. A statement that fails
 // throws Error out of the session instead of calling OnDone.
@@ -37,7 +38,8 @@ class ResultSink : public ProgressListener {
   virtual void OnDone(std::string_view tag) = 0;
 };
 
-// As a person reads it in a table cell: NULL is "", reals have the digits they need, up to 3 decimals.
+// As a person reads it in a table cell: NULL is "", reals have the digits they need, up to 3
+// decimals.
 std::string FormatValue(const Value& value);
 
 }  // namespace promptdb

@@ -1,5 +1,7 @@
 #include "executor/session.h"
 
+#include <algorithm>
+
 #include "executor/database.h"
 #include "executor/settings.h"
 #include "executor/statements.h"
@@ -31,6 +33,12 @@ class CancelableSink : public ResultSink {
   ResultSink& sink_;
   const std::atomic<bool>& canceled_;
 };
+
+// What an error points at that can blame nothing smaller than the statement.
+SourceRange FirstWord(std::string_view text, SourceRange statement) {
+  const size_t end = text.find_first_of(" \t\r\n;(", static_cast<size_t>(statement.begin));
+  return {statement.begin, static_cast<int>(std::min(end, static_cast<size_t>(statement.end)))};
+}
 
 }  // namespace
 
@@ -98,15 +106,16 @@ void Session::Execute(std::string_view text, ResultSink& sink) {
   CancelableSink cancelable(sink, rep_->canceled);
   for (const ast::Statement& statement : Parse(text)) {
     rep_->canceled.store(false);
+    const SourceRange place = FirstWord(text, statement.range);
     try {
       cancelable.OnDone(rep_->Run(statement, cancelable));
     } catch (const Error& error) {
-      throw error.At(statement.range);
+      throw error.At(place);
     } catch (const std::bad_alloc&) {
       throw Error(ErrorCode::kResource, "out of memory",
-                  "SET cpu_cache to less, or use a smaller model.", statement.range);
+                  "SET cpu_cache to less, or use a smaller model.", place);
     } catch (const std::exception& error) {
-      throw Error(ErrorCode::kInternal, error.what(), "Please report this.", statement.range);
+      throw Error(ErrorCode::kInternal, error.what(), "Please report this.", place);
     }
   }
 }
