@@ -6,6 +6,7 @@
 
 #include "base/nearest_name.h"
 #include "planner/options.h"
+#include "planner/schema_binder.h"
 
 namespace promptdb {
 
@@ -51,20 +52,6 @@ std::string Join(const std::vector<ast::Name>& path) {
 
 SourceRange RangeOf(const std::vector<ast::Name>& path) {
   return {path.front().range.begin, path.back().range.end};
-}
-
-ChatRole ToChatRole(ast::Role role) {
-  switch (role) {
-    case ast::Role::kSystem:
-      return ChatRole::kSystem;
-    case ast::Role::kUser:
-      return ChatRole::kUser;
-    case ast::Role::kAssistant:
-      return ChatRole::kAssistant;
-    case ast::Role::kNone:
-      break;
-  }
-  return ChatRole::kNone;
 }
 
 class PromptBinder {

@@ -12,20 +12,6 @@ namespace promptdb {
 
 namespace {
 
-ChatRole BindRole(ast::Role role) {
-  switch (role) {
-    case ast::Role::kNone:
-      return ChatRole::kNone;
-    case ast::Role::kSystem:
-      return ChatRole::kSystem;
-    case ast::Role::kUser:
-      return ChatRole::kUser;
-    case ast::Role::kAssistant:
-      return ChatRole::kAssistant;
-  }
-  return ChatRole::kNone;
-}
-
 std::string ReadTextFile(const ast::Text& file) {
   try {
     const MappedFile mapped(file.text);
@@ -104,7 +90,7 @@ class SchemaBinder {
                       part.range);
         }
         bound.kind = PartDefinition::Kind::kRole;
-        bound.role = BindRole(part.role);
+        bound.role = ToChatRole(part.role);
         bound.children = BindParts(part.children, names, true);
         break;
     }
@@ -137,6 +123,20 @@ class SchemaBinder {
 };
 
 }  // namespace
+
+ChatRole ToChatRole(ast::Role role) {
+  switch (role) {
+    case ast::Role::kNone:
+      return ChatRole::kNone;
+    case ast::Role::kSystem:
+      return ChatRole::kSystem;
+    case ast::Role::kUser:
+      return ChatRole::kUser;
+    case ast::Role::kAssistant:
+      return ChatRole::kAssistant;
+  }
+  return ChatRole::kNone;
+}
 
 SchemaDefinition BindSchema(const ast::CreateSchema& statement) {
   return SchemaBinder().Bind(statement);

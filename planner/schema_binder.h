@@ -12,6 +12,8 @@ namespace promptdb {
 // unknown. The model's existence is the caller's to check.
 SchemaDefinition BindSchema(const ast::CreateSchema& statement);
 
+ChatRole ToChatRole(ast::Role role);
+
 }  // namespace promptdb
 
 #endif  // PROMPTDB_PLANNER_SCHEMA_BINDER_H_
