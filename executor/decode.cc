@@ -56,15 +56,6 @@ SamplingOptions ToSamplingOptions(const GenerateOptions& generate) {
   return options;
 }
 
-// The segment that generated tokens extend: the last new text, or else one of their own.
-KvSegment& Tail(QueryState& query) {
-  const BoundPrompt& prompt = query.plan.prompt;
-  if (prompt.segments.back().is_new) return *query.segments.back();
-  query.segments.push_back(
-      std::make_unique<KvSegment>(query.model.kv_shape(), prompt.end_position, 0));
-  return *query.segments.back();
-}
-
 }  // namespace
 
 Generation RunDecode(const DecodeNode& decode, std::vector<float> logits, const Stopwatch& since,
@@ -76,11 +67,12 @@ Generation RunDecode(const DecodeNode& decode, std::vector<float> logits, const 
   StreamDecoder decoder(tokenizer);
   StopFilter filter(prompt.generate.stop);
 
-  KvSegment& tail = Tail(query);
-  std::vector<KvSpan> context;
-  for (const auto& segment : query.segments) {
-    if (segment.get() != &tail) context.push_back({segment.get(), 0, segment->tokens()});
-  }
+  // Generated tokens extend the prompt's last new text, or else a segment of their own.
+  const int last = query.LastSegment();
+  const bool extends_prompt = query.Segment(last).is_new;
+  KvSegment own(query.model.kv_shape(), prompt.end_position, 0);
+  KvSegment& tail = extends_prompt ? *query.segments[static_cast<size_t>(last)] : own;
+  const std::vector<KvSpan> context = query.PromptSpans(extends_prompt ? last : -1);
   std::vector<TokenId> history;
   for (const PromptSegment& segment : prompt.segments) {
     history.insert(history.end(), segment.tokens.begin(), segment.tokens.end());

@@ -15,7 +15,7 @@ bool ScanModule(const ModuleScanNode& scan, QueryState& query) {
   if (acquired) {
     query.segments[static_cast<size_t>(scan.segment)] =
         std::make_unique<KvSegment>(std::move(acquired->segment));
-    query.cached_tokens += scan.tokens;
+    query.cached_tokens += query.Segment(scan.segment).prompt_tokens();
   }
   actual.rows = scan.tokens;
   actual.ms = watch.Milliseconds();

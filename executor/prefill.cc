@@ -9,14 +9,13 @@ namespace {
 
 // The prompt ends in a cached module: its last token is computed once more, over the states that it
 // was encoded over, since states alone give no logits.
-std::vector<float> RepeatLastToken(QueryState& query) {
-  const int last = static_cast<int>(query.plan.prompt.segments.size()) - 1;
+std::vector<float> RepeatLastToken(int last, QueryState& query) {
   const PromptSegment& segment = query.Segment(last);
   ForwardBatch batch;
   KvSegment own(query.model.kv_shape(), segment.end() - 1, 1);
   RowGroup group{1, query.Context(last), &own};
-  group.context.push_back(
-      {query.segments.back().get(), 0, static_cast<int>(segment.tokens.size()) - 1});
+  group.context.push_back({query.segments[static_cast<size_t>(last)].get(), 0,
+                           static_cast<int>(segment.tokens.size()) - 1});
   batch.tokens.push_back(segment.tokens.back());
   batch.positions.push_back(segment.end() - 1);
   batch.groups.push_back(std::move(group));
@@ -28,18 +27,17 @@ std::vector<float> RepeatLastToken(QueryState& query) {
 
 std::vector<float> RunPrefill(const PrefillNode& prefill, QueryState& query) {
   const Stopwatch watch;
+  const int last = query.LastSegment();
   std::vector<float> logits;
-  if (prefill.segments.empty()) {
-    logits = RepeatLastToken(query);
-  } else {
+  if (!prefill.segments.empty()) {
     ForwardBatch batch;
-    for (const int index : prefill.segments) query.AddSegment(index, batch);
-    const bool ends_the_prompt =
-        prefill.segments.back() == static_cast<int>(query.segments.size()) - 1;
-    if (ends_the_prompt) batch.logits_of = {static_cast<int32_t>(batch.tokens.size()) - 1};
+    for (const int index : prefill.segments) {
+      query.AddSegment(index, batch);
+      if (index == last) batch.logits_of = {static_cast<int32_t>(batch.tokens.size()) - 1};
+    }
     logits = query.weights.Forward(batch, &query.sink);
-    if (!ends_the_prompt) logits = RepeatLastToken(query);
   }
+  if (logits.empty()) logits = RepeatLastToken(last, query);
   NodeActuals& actual = query.actuals[static_cast<size_t>(prefill.id)];
   actual.ms = watch.Milliseconds();
   actual.rows = prefill.tokens;

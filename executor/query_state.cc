@@ -2,13 +2,31 @@
 
 namespace promptdb {
 
-std::vector<KvSpan> QueryState::Context(int index) const {
-  std::vector<KvSpan> context;
-  for (const int seen : Segment(index).attends) {
-    const KvSegment* states = segments[static_cast<size_t>(seen)].get();
-    context.push_back({states, 0, static_cast<int>(Segment(seen).tokens.size())});
+std::vector<KvSpan> QueryState::Spans(const std::vector<AttendedSpan>& attended) const {
+  std::vector<KvSpan> spans;
+  for (const AttendedSpan& span : attended) {
+    spans.push_back({segments[static_cast<size_t>(span.segment)].get(), span.begin, span.end});
   }
-  return context;
+  return spans;
+}
+
+std::vector<KvSpan> QueryState::Context(int index) const { return Spans(Segment(index).attends); }
+
+std::vector<KvSpan> QueryState::PromptSpans(int except) const {
+  std::vector<AttendedSpan> attended;
+  for (int i = 0; i < static_cast<int>(plan.prompt.segments.size()); ++i) {
+    if (i != except)
+      Segment(i).AppendVisible(i, static_cast<int>(Segment(i).tokens.size()), attended);
+  }
+  return Spans(attended);
+}
+
+int QueryState::LastSegment() const {
+  int last = 0;
+  for (int i = 0; i < static_cast<int>(plan.prompt.segments.size()); ++i) {
+    if (Segment(i).end() >= Segment(last).end()) last = i;
+  }
+  return last;
 }
 
 void QueryState::AddSegment(int index, ForwardBatch& batch) {

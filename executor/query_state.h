@@ -30,7 +30,8 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_;
 };
 
-struct QueryState {
+class QueryState {
+ public:
   QueryState(const QueryPlan& plan, const Transformer& weights, const OpenModel& model,
              StateCache& cache, ResultSink& sink)
       : plan(plan),
@@ -62,8 +63,15 @@ struct QueryState {
   // are written to segments[index], which is made here.
   void AddSegment(int index, ForwardBatch& batch);
 
-  // The whole states of the segments that `index` attends to.
+  // The states that segment `index` attends to.
   std::vector<KvSpan> Context(int index) const;
+  // The states of the whole prompt but for segment `except` (-1: none): what generated tokens see.
+  std::vector<KvSpan> PromptSpans(int except) const;
+  // The segment that holds the prompt's last position.
+  int LastSegment() const;
+
+ private:
+  std::vector<KvSpan> Spans(const std::vector<AttendedSpan>& attended) const;
 };
 
 }  // namespace promptdb

@@ -43,7 +43,10 @@ std::vector<SegmentKeys> AtomKeys(const OpenSchema& schema) {
     segment.label = atom.label;
     segment.tokens = atom.tokens;
     segment.start = atom.start;
-    segment.attends = atom.visible;
+    for (const int visible : atom.visible) {
+      const Atom& seen = schema.layout.atoms[static_cast<size_t>(visible)];
+      segment.attends.push_back({visible, 0, static_cast<int>(seen.tokens.size())});
+    }
     segments.push_back(std::move(segment));
   }
   return ComputeSegmentKeys(segments, schema.model->fingerprint());

@@ -40,7 +40,9 @@ BoundPrompt AtomsAsPrompt(const OpenSchema& schema, std::set<int> wanted) {
     segment.tokens = atom.tokens;
     segment.start = atom.start;
     for (const int visible : atom.visible) {
-      segment.attends.push_back(segment_of_atom[static_cast<size_t>(visible)]);
+      const int seen = segment_of_atom[static_cast<size_t>(visible)];
+      const size_t tokens = prompt.segments[static_cast<size_t>(seen)].tokens.size();
+      segment.attends.push_back({seen, 0, static_cast<int>(tokens)});
     }
     segment_of_atom[static_cast<size_t>(index)] = static_cast<int>(prompt.segments.size());
     prompt.segments.push_back(std::move(segment));
@@ -94,7 +96,8 @@ std::string RunWarm(const ast::Warm& statement, Database::Rep& database, ResultS
       continue;
     }
     std::vector<int> missing;
-    for (const int seen : query.Segment(static_cast<int>(i)).attends) {
+    for (const AttendedSpan& span : query.Segment(static_cast<int>(i)).attends) {
+      const int seen = span.segment;
       auto acquired = database.cache.Acquire(plan.scans[static_cast<size_t>(seen)]->key, &no_room);
       if (acquired) {
         query.segments[static_cast<size_t>(seen)] =

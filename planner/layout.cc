@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "planner/module_template.h"
 
 namespace promptdb {
 
@@ -69,7 +70,9 @@ class LayoutBuilder {
       case PartDefinition::Kind::kModule: {
         placed.path = path.empty() ? part.name : path + "." + part.name;
         std::vector<int> inside = certain;
-        if (part.children.empty()) {
+        if (part.children.empty() && !part.parameters.empty()) {
+          AddTemplate(part, placed, cursor, inside);
+        } else if (part.children.empty()) {
           AddText(placed.path, part.text, placed, cursor, inside);
         } else {
           placed.children = PlaceAll(part.children, placed.path, cursor, inside);
@@ -126,6 +129,39 @@ class LayoutBuilder {
     const int atom = AddAtom(std::move(label), std::move(tokens), cursor, certain);
     placed.atoms.push_back(atom);
     certain.push_back(atom);
+  }
+
+  // One atom of the literal pieces and, between them, placeholders.
+  void AddTemplate(const PartDefinition& part, LaidOutPart& placed, int& cursor,
+                   std::vector<int>& certain) {
+    std::vector<TokenId> tokens;
+    std::vector<ParameterPlace> places;
+    std::vector<TemplatePiece> pieces = ParseTemplate(part.text, part.parameters);
+    if (!schema_.separator.empty()) pieces.push_back({schema_.separator, nullptr});
+    for (const TemplatePiece& piece : pieces) {
+      const int begin = static_cast<int>(tokens.size());
+      if (piece.parameter == nullptr) {
+        const std::vector<TokenId> ids = EncodeAt(piece.text, cursor + begin, tokenizer_);
+        tokens.insert(tokens.end(), ids.begin(), ids.end());
+        continue;
+      }
+      const ParameterDefinition& parameter = *piece.parameter;
+      if (parameter.default_value) {
+        CheckValueLength(parameter.name, *parameter.default_value, parameter.tokens, tokenizer_);
+      }
+      tokens.insert(tokens.end(), static_cast<size_t>(parameter.tokens), Placeholder());
+      places.push_back({parameter.name, begin, parameter.tokens, parameter.default_value});
+    }
+    const int atom = AddAtom(placed.path, std::move(tokens), cursor, certain);
+    layout_.atoms.back().parameters = std::move(places);
+    placed.atoms.push_back(atom);
+    certain.push_back(atom);
+  }
+
+  TokenId Placeholder() const {
+    if (tokenizer_.unk_id()) return *tokenizer_.unk_id();
+    if (tokenizer_.pad_id()) return *tokenizer_.pad_id();
+    return tokenizer_.end_ids().empty() ? 0 : tokenizer_.end_ids().front();
   }
 
   int AddAtom(std::string label, std::vector<TokenId> tokens, int& cursor,
@@ -185,6 +221,19 @@ std::vector<TokenId> EncodeAt(const std::string& text, int start, const Tokenize
     tokens.erase(tokens.begin());
   }
   return tokens;
+}
+
+std::vector<TokenId> CheckValueLength(const std::string& name, const std::string& value, int tokens,
+                                      const Tokenizer& tokenizer) {
+  std::vector<TokenId> ids = tokenizer.Encode(value);
+  if (static_cast<int>(ids.size()) > tokens) {
+    throw Error(
+        ErrorCode::kTooLong,
+        "the value of parameter \"" + name + "\" has " + std::to_string(ids.size()) +
+            " tokens, and its place " + std::to_string(tokens),
+        "Shorten it, or declare the parameter with TOKENS(" + std::to_string(ids.size()) + ").");
+  }
+  return ids;
 }
 
 SchemaLayout LayOut(const SchemaDefinition& schema, const Tokenizer& tokenizer,

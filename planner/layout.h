@@ -7,6 +7,7 @@
 #define PROMPTDB_PLANNER_LAYOUT_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,16 @@
 #include "tokenizer/tokenizer.h"
 
 namespace promptdb {
+
+// A parameter's place in an atom: `tokens` placeholder tokens, from token `begin` of the atom on.
+// They are encoded with the atom; a prompt leaves their states out and computes the value at their
+// positions.
+struct ParameterPlace {
+  std::string name;
+  int begin = 0;
+  int tokens = 0;
+  std::optional<std::string> default_value;
+};
 
 // A run of a schema's tokens with a fixed place.
 struct Atom {
@@ -25,6 +36,7 @@ struct Atom {
   // Atoms that are certain to stand before this one in every prompt that has it: what its tokens
   // attend to besides each other. Ascending.
   std::vector<int> visible;
+  std::vector<ParameterPlace> parameters;  // by place
 
   int end() const { return start + static_cast<int>(tokens.size()); }
 };
@@ -58,7 +70,13 @@ struct SchemaLayout {
 // beginning-of-sequence token that spells that token itself does not repeat it.
 std::vector<TokenId> EncodeAt(const std::string& text, int start, const Tokenizer& tokenizer);
 
-// Throws Error(kInvalidArgument) for a schema of more than 2^30 positions.
+// The tokens of a parameter's value. Throws Error(kTooLong) with both lengths if there are more
+// than `tokens`.
+std::vector<TokenId> CheckValueLength(const std::string& name, const std::string& value, int tokens,
+                                      const Tokenizer& tokenizer);
+
+// Throws Error(kInvalidArgument) for a schema of more than 2^30 positions, and Error(kTooLong) for
+// a parameter whose default value is longer than its place.
 SchemaLayout LayOut(const SchemaDefinition& schema, const Tokenizer& tokenizer,
                     const ChatTemplate& chat_template);
 

@@ -39,7 +39,8 @@ class Planner {
     AddSegments(*prefill);
     EstimatePrefill(*prefill);
     for (const auto& scan : plan_.scans) {
-      if (scan != nullptr && scan->tier != Tier::kMiss) root->cached_tokens += scan->tokens;
+      if (scan == nullptr || scan->tier == Tier::kMiss) continue;
+      root->cached_tokens += prompt.segments[static_cast<size_t>(scan->segment)].prompt_tokens();
     }
 
     plan_.prefill = prefill.get();
@@ -124,12 +125,13 @@ class Planner {
       prefill.first_position = prefill.last_position = last.end() - 1;
       prefill.flops = PrefillFlops(context_.config, 1, SeenBefore(last) + last.tokens.size());
     } else {
-      prefill.first_position = segments[static_cast<size_t>(prefill.segments.front())].start;
-      prefill.last_position = segments[static_cast<size_t>(prefill.segments.back())].end() - 1;
+      prefill.first_position = plan_.prompt.end_position;
       for (const int index : prefill.segments) {
         const PromptSegment& segment = segments[static_cast<size_t>(index)];
         prefill.tokens += static_cast<int>(segment.tokens.size());
         prefill.flops += Flops(segment);
+        prefill.first_position = std::min(prefill.first_position, segment.start);
+        prefill.last_position = std::max(prefill.last_position, segment.end() - 1);
       }
     }
     // States are read once, whoever brought them into memory; weights once at least.
@@ -143,9 +145,7 @@ class Planner {
 
   double SeenBefore(const PromptSegment& segment) const {
     double seen = 0;
-    for (const int index : segment.attends) {
-      seen += static_cast<double>(plan_.prompt.segments[static_cast<size_t>(index)].tokens.size());
-    }
+    for (const AttendedSpan& span : segment.attends) seen += span.end - span.begin;
     return seen;
   }
 
@@ -180,9 +180,10 @@ std::vector<SegmentKeys> ComputeSegmentKeys(const std::vector<PromptSegment>& se
                                             const Digest& model_fingerprint) {
   std::vector<SegmentKeys> keys;
   for (const PromptSegment& segment : segments) {
-    std::vector<Digest> attended;
-    for (const int index : segment.attends)
-      attended.push_back(keys[static_cast<size_t>(index)].key);
+    std::vector<AttendedKey> attended;
+    for (const AttendedSpan& span : segment.attends) {
+      attended.push_back({keys[static_cast<size_t>(span.segment)].key, span.begin, span.end});
+    }
     SegmentKeys own;
     own.context = ContextDigest(attended);
     own.key = StateKey(model_fingerprint, own.context, segment.tokens, segment.start);

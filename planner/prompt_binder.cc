@@ -22,6 +22,22 @@ std::string_view ReuseModeName(ReuseMode mode) {
   return "";
 }
 
+int PromptSegment::prompt_tokens() const {
+  int count = static_cast<int>(tokens.size());
+  for (const ParameterPlace& place : placeholders) count -= place.tokens;
+  return count;
+}
+
+void PromptSegment::AppendVisible(int index, int count, std::vector<AttendedSpan>& spans) const {
+  int begin = 0;
+  for (const ParameterPlace& place : placeholders) {
+    if (place.begin >= count) break;
+    if (place.begin > begin) spans.push_back({index, begin, place.begin});
+    begin = place.begin + place.tokens;
+  }
+  if (begin < count) spans.push_back({index, begin, count});
+}
+
 namespace {
 
 GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options,
@@ -95,18 +111,12 @@ class PromptBinder {
     for (const ast::UseItem& item : query_.use) {
       if (item.kind != ast::UseItem::Kind::kModule) continue;
       const std::string path = ResolveModule(item.path, layout_, schema_.name);
-      if (!item.arguments.empty()) {
-        throw Error(
-            ErrorCode::kInvalidArgument,
-            "module \"" + path + "\" has no parameter \"" + item.arguments[0].name.text + "\"", "",
-            item.arguments[0].name.range);
-      }
-      if (!used_.emplace(path, item.range).second) {
+      if (!used_.emplace(path, &item).second) {
         throw Error(ErrorCode::kInvalidArgument, "module \"" + path + "\" is used twice", "",
                     item.range);
       }
     }
-    for (const auto& [path, range] : used_) {
+    for (const auto& [path, item] : used_) {
       const size_t dot = path.rfind('.');
       if (dot == std::string::npos) continue;
       const std::string parent = path.substr(0, dot);
@@ -115,7 +125,7 @@ class PromptBinder {
         throw Error(
             ErrorCode::kInvalidArgument,
             "module \"" + path + "\" stands in module \"" + parent + "\", which is not used",
-            "Write USE " + parent + ", " + path + ".", range);
+            "Write USE " + parent + ", " + path + ".", item->range);
       }
     }
   }
@@ -135,7 +145,7 @@ class PromptBinder {
           throw Error(ErrorCode::kInvalidArgument,
                       "modules \"" + first->path + "\" and \"" + part.path +
                           "\" are both members of union \"" + union_name + "\"",
-                      "Use one of them.", used_.at(part.path));
+                      "Use one of them.", used_.at(part.path)->range);
         }
         first = &part;
       }
@@ -152,7 +162,7 @@ class PromptBinder {
         case PartDefinition::Kind::kModule:
           if (!used_.contains(part.path)) break;
           segment_of_module_[part.path] = prompt_.segments.size();
-          AddAtoms(part);
+          AddModuleAtoms(part);
           AddParts(part.children);
           break;
         case PartDefinition::Kind::kUnion:
@@ -182,6 +192,99 @@ class PromptBinder {
 
   void AddAtoms(const LaidOutPart& part) {
     for (const int atom : part.atoms) AddAtom(atom);
+  }
+
+  void AddModuleAtoms(const LaidOutPart& part) {
+    const ast::UseItem& item = *used_.at(part.path);
+    std::vector<std::string> names;
+    for (const int atom : part.atoms) {
+      for (const ParameterPlace& place : layout_.atoms[static_cast<size_t>(atom)].parameters) {
+        names.push_back(place.name);
+      }
+    }
+    for (const ast::UseArgument& argument : item.arguments) {
+      if (std::find(names.begin(), names.end(), argument.name.text) == names.end()) {
+        throw Error(ErrorCode::kUnknownName,
+                    "module \"" + part.path + "\" has no parameter \"" + argument.name.text + "\"",
+                    DidYouMean(argument.name.text, names), argument.name.range);
+      }
+      const auto same_name = [&](const ast::UseArgument& other) {
+        return other.name.text == argument.name.text;
+      };
+      if (std::find_if(item.arguments.begin(), item.arguments.end(), same_name)->name.range.begin !=
+          argument.name.range.begin) {
+        throw Error(ErrorCode::kInvalidArgument,
+                    "parameter \"" + argument.name.text + "\" is given twice", "",
+                    argument.name.range);
+      }
+    }
+    for (const int atom : part.atoms) {
+      if (layout_.atoms[static_cast<size_t>(atom)].parameters.empty()) {
+        AddAtom(atom);
+      } else if (prompt_.reuse == ReuseMode::kModular) {
+        AddCachedTemplate(atom, item);
+      } else {
+        AddFilledTemplate(atom, item);
+      }
+    }
+  }
+
+  // The value's tokens; they may be none.
+  std::vector<TokenId> ValueTokens(const ParameterPlace& place, const std::string& module,
+                                   const ast::UseItem& item) const {
+    for (const ast::UseArgument& argument : item.arguments) {
+      if (argument.name.text != place.name) continue;
+      try {
+        return CheckValueLength(place.name, argument.value.text, place.tokens, tokenizer_);
+      } catch (const Error& error) {
+        throw error.At(argument.value.range);
+      }
+    }
+    if (place.default_value) return tokenizer_.Encode(*place.default_value);
+    throw Error(ErrorCode::kInvalidArgument,
+                "parameter \"" + place.name + "\" of module \"" + module + "\" has no value",
+                "Write " + module + "(" + place.name + " => '…').", item.range);
+  }
+
+  // The module as it is cached, placeholders and all, then the values at the placeholders'
+  // positions.
+  void AddCachedTemplate(int index, const ast::UseItem& item) {
+    const Atom& atom = layout_.atoms[static_cast<size_t>(index)];
+    AddAtom(index);
+    prompt_.segments.back().placeholders = atom.parameters;
+    for (const ParameterPlace& place : atom.parameters) AddValue(atom, place, item);
+  }
+
+  // The module's text with the values in it: what full causal attention sees.
+  void AddFilledTemplate(int index, const ast::UseItem& item) {
+    const Atom& atom = layout_.atoms[static_cast<size_t>(index)];
+    int begin = 0;
+    const auto add_literal = [&](int end) {
+      if (begin == end) return;
+      PromptSegment segment;
+      segment.label = atom.label;
+      segment.tokens.assign(atom.tokens.begin() + begin, atom.tokens.begin() + end);
+      segment.start = atom.start + begin;
+      atom_of_segment_.push_back(index);
+      prompt_.segments.push_back(std::move(segment));
+    };
+    for (const ParameterPlace& place : atom.parameters) {
+      add_literal(place.begin);
+      AddValue(atom, place, item);
+      begin = place.begin + place.tokens;
+    }
+    add_literal(static_cast<int>(atom.tokens.size()));
+  }
+
+  void AddValue(const Atom& atom, const ParameterPlace& place, const ast::UseItem& item) {
+    PromptSegment segment;
+    segment.tokens = ValueTokens(place, atom.label, item);
+    if (segment.tokens.empty()) return;
+    segment.label = atom.label + "(" + place.name + ")";
+    segment.start = atom.start + place.begin;
+    segment.is_new = true;
+    atom_of_segment_.push_back(-1);
+    prompt_.segments.push_back(std::move(segment));
   }
 
   void AddAtom(int index) {
@@ -230,12 +333,15 @@ class PromptBinder {
     return segment;
   }
 
-  int EndBefore(size_t index) const { return index == 0 ? 0 : prompt_.segments[index - 1].end(); }
+  // The position after all of the first `count` segments.
+  int EndOfFirst(size_t count) const {
+    int end = 0;
+    for (size_t i = 0; i < count; ++i) end = std::max(end, prompt_.segments[i].end());
+    return end;
+  }
 
   void AddNewText(const std::string& label, const std::string& text, SourceRange range) {
-    int end = 0;
-    for (const PromptSegment& segment : prompt_.segments) end = std::max(end, segment.end());
-    PromptSegment segment = NewText(label, text, end);
+    PromptSegment segment = NewText(label, text, EndOfFirst(prompt_.segments.size()));
     if (segment.tokens.empty()) return;
     last_range_ = range;
     atom_of_segment_.push_back(-1);
@@ -244,7 +350,7 @@ class PromptBinder {
 
   void InsertNewText(size_t at, const std::string& module, const std::string& label,
                      const std::string& text, SourceRange range) {
-    PromptSegment segment = NewText(label, text, EndBefore(at));
+    PromptSegment segment = NewText(label, text, EndOfFirst(at));
     if (segment.tokens.empty()) return;
     const int gap = prompt_.segments[at].start - segment.start;
     if (static_cast<int>(segment.tokens.size()) > gap) {
@@ -260,9 +366,9 @@ class PromptBinder {
 
   void CheckLength() {
     for (const PromptSegment& segment : prompt_.segments) {
-      prompt_.prompt_tokens += static_cast<int>(segment.tokens.size());
-      prompt_.end_position = std::max(prompt_.end_position, segment.end());
+      prompt_.prompt_tokens += segment.prompt_tokens();
     }
+    prompt_.end_position = EndOfFirst(prompt_.segments.size());
     const bool is_bos_alone = prompt_.segments.size() == 1 && layout_.has_bos;
     if (prompt_.segments.empty() || is_bos_alone) {
       throw Error(ErrorCode::kInvalidArgument, "the prompt is empty",
@@ -277,18 +383,26 @@ class PromptBinder {
     }
   }
 
+  // In modular reuse, a schema's segment sees what its layout says; every other segment sees all
+  // that stands before its first position.
   void SetAttention() {
     std::map<int, int> segment_of_atom;
-    for (size_t i = 0; i < prompt_.segments.size(); ++i) {
-      PromptSegment& segment = prompt_.segments[i];
+    std::vector<PromptSegment>& segments = prompt_.segments;
+    for (size_t i = 0; i < segments.size(); ++i) {
+      PromptSegment& segment = segments[i];
       const int atom = atom_of_segment_[i];
       if (prompt_.reuse == ReuseMode::kModular && !segment.is_new) {
         for (const int visible : layout_.atoms[static_cast<size_t>(atom)].visible) {
-          segment.attends.push_back(segment_of_atom.at(visible));
+          const int index = segment_of_atom.at(visible);
+          segment.attends.push_back(
+              {index, 0, static_cast<int>(segments[static_cast<size_t>(index)].tokens.size())});
         }
       } else {
-        for (size_t earlier = 0; earlier < i; ++earlier)
-          segment.attends.push_back(static_cast<int>(earlier));
+        for (size_t k = 0; k < i; ++k) {
+          const int size = static_cast<int>(segments[k].tokens.size());
+          const int before = std::min(size, segment.start - segments[k].start);
+          segments[k].AppendVisible(static_cast<int>(k), before, segment.attends);
+        }
       }
       if (atom >= 0) segment_of_atom[atom] = static_cast<int>(i);
     }
@@ -302,7 +416,7 @@ class PromptBinder {
   const int context_length_;
 
   BoundPrompt prompt_;
-  std::map<std::string, SourceRange> used_;          // module path -> its USE item
+  std::map<std::string, const ast::UseItem*> used_;  // module path -> its USE item
   std::map<std::string, size_t> segment_of_module_;  // path -> index of its first segment
   std::vector<int> atom_of_segment_;                 // -1 for new text
   std::optional<SourceRange> last_range_;            // of the last new text

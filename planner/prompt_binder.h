@@ -30,13 +30,27 @@ struct GenerateOptions {
   bool ignore_eos = false;
 };
 
+// Tokens [begin, end) of an earlier segment.
+struct AttendedSpan {
+  int segment = 0;
+  int begin = 0;
+  int end = 0;
+};
+
 struct PromptSegment {
-  std::string label;            // "paris", "(text 1)"; "(free text 1)" and "(prompt)" are new text
+  std::string label;            // "paris", "(text 1)"; "plan(days)", "(free text 1)" and "(prompt)"
+                                // are new text
   std::vector<TokenId> tokens;  // never empty
   int start = 0;                // position of the first token
   bool is_new = false;          // the query's own words: not a part of the schema
-  std::vector<int> attends;     // indices of the earlier segments that its tokens see, ascending
+  std::vector<AttendedSpan> attends;  // what its tokens see besides each other, in order
+  // Where parameters stand in a cached module: placeholders, which nothing outside it sees.
+  std::vector<ParameterPlace> placeholders;
 
+  // Tokens that are a part of the prompt: all but placeholders.
+  int prompt_tokens() const;
+  // Appends what others may see of the first `count` tokens, as spans of segment `index`.
+  void AppendVisible(int index, int count, std::vector<AttendedSpan>& spans) const;
   int end() const { return start + static_cast<int>(tokens.size()); }
 };
 

@@ -6,11 +6,14 @@
 
 #include "base/mapped_file.h"
 #include "base/utf8.h"
+#include "planner/module_template.h"
 #include "planner/options.h"
 
 namespace promptdb {
 
 namespace {
+
+constexpr int kMostParameterTokens = 1 << 16;
 
 std::string ReadTextFile(const ast::Text& file) {
   try {
@@ -97,13 +100,37 @@ class SchemaBinder {
     return bound;
   }
 
-  void BindModule(const ast::Part& part, bool inside_role, PartDefinition& bound) {
-    bound.kind = PartDefinition::Kind::kModule;
-    if (!part.parameters.empty()) {
-      throw Error(ErrorCode::kUnsupported, "module parameters have no meaning in this release yet",
-                  "Write the text that varies after PROMPT, or as a free text in USE.",
+  static void BindParameters(const ast::Part& part, PartDefinition& bound) {
+    if (part.parameters.empty()) return;
+    if (!part.children.empty()) {
+      throw Error(ErrorCode::kUnsupported, "a module made of parts cannot have parameters yet",
+                  "Give the parameters to a module of text inside it.",
                   part.parameters.front().name.range);
     }
+    for (const ast::Parameter& parameter : part.parameters) {
+      if (parameter.tokens < 1 || parameter.tokens > kMostParameterTokens) {
+        throw Error(ErrorCode::kInvalidArgument,
+                    "a parameter takes from 1 to " + std::to_string(kMostParameterTokens) +
+                        " tokens, not " + std::to_string(parameter.tokens),
+                    "", parameter.tokens_range);
+      }
+      for (const ParameterDefinition& other : bound.parameters) {
+        if (other.name == parameter.name.text) {
+          throw Error(ErrorCode::kDuplicateName,
+                      "the module has a parameter \"" + other.name + "\" already", "",
+                      parameter.name.range);
+        }
+      }
+      ParameterDefinition& definition = bound.parameters.emplace_back();
+      definition.name = parameter.name.text;
+      definition.tokens = static_cast<int>(parameter.tokens);
+      if (parameter.default_value) definition.default_value = parameter.default_value->text;
+    }
+  }
+
+  void BindModule(const ast::Part& part, bool inside_role, PartDefinition& bound) {
+    bound.kind = PartDefinition::Kind::kModule;
+    BindParameters(part, bound);
     if (!part.children.empty()) {
       std::set<std::string> inner_names;
       bound.children = BindParts(part.children, inner_names, inside_role);
@@ -114,6 +141,13 @@ class SchemaBinder {
       bound.source_file = std::filesystem::absolute(part.file->text).lexically_normal().string();
     } else if (part.text) {
       bound.text = part.text->text;
+    }
+    if (!bound.parameters.empty()) {
+      try {
+        ParseTemplate(bound.text, bound.parameters);
+      } catch (const Error& error) {
+        throw error.At(part.file ? part.file->range : part.text->range);
+      }
     }
     if (bound.text.empty()) {
       throw Error(ErrorCode::kInvalidArgument, "module \"" + bound.name + "\" has no text", "",

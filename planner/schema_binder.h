@@ -8,8 +8,8 @@
 namespace promptdb {
 
 // Throws Error with the place to blame: a name used twice, a union member that is no module, an
-// empty module, a file that can't be read or holds no UTF-8, a role inside a role, an option
-// unknown. The model's existence is the caller's to check.
+// empty module, a parameter misused, a file that can't be read or holds no UTF-8, a role inside a
+// role, an option unknown. The model's existence is the caller's to check.
 SchemaDefinition BindSchema(const ast::CreateSchema& statement);
 
 ChatRole ToChatRole(ast::Role role);

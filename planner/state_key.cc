@@ -14,10 +14,10 @@ Digest ModelFingerprint(const Digest& content, const ModelConfig& config, const 
   return hasher.Finish();
 }
 
-Digest ContextDigest(std::span<const Digest> attended_keys) {
+Digest ContextDigest(std::span<const AttendedKey> attended) {
   Hasher hasher;
-  hasher.Add("context").Add(static_cast<int64_t>(attended_keys.size()));
-  for (const Digest& key : attended_keys) hasher.Add(key);
+  hasher.Add("context").Add(static_cast<int64_t>(attended.size()));
+  for (const AttendedKey& seen : attended) hasher.Add(seen.key).Add(seen.begin).Add(seen.end);
   return hasher.Finish();
 }
 

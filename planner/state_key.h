@@ -24,8 +24,15 @@ Digest ModelFingerprint(const Digest& content, const ModelConfig& config, const 
                         std::string_view chat_template, std::string_view weight_dtype,
                         const KvShape& kv_shape);
 
+// Tokens [begin, end) of the segment that `key` names.
+struct AttendedKey {
+  Digest key;
+  int begin = 0;
+  int end = 0;
+};
+
 // The digest of what a segment attends to besides itself.
-Digest ContextDigest(std::span<const Digest> attended_keys);
+Digest ContextDigest(std::span<const AttendedKey> attended);
 
 Digest StateKey(const Digest& model_fingerprint, const Digest& context,
                 std::span<const TokenId> tokens, int start_position);

@@ -65,6 +65,7 @@ class RandomSchema {
         continue;
       used_.insert(module.path);
       use += (use.empty() ? "" : ", ") + module.path;
+      if (module.has_parameter && Draw(2) == 0) use += "(p => '" + std::to_string(Draw(99)) + "')";
     }
     if (Draw(3) == 0) use += (use.empty() ? "" : ", ") + QuoteText(Words());
     std::string query = "SELECT GENERATE FROM s";
@@ -78,6 +79,7 @@ class RandomSchema {
  private:
   struct Module {
     std::string path, parent, union_name;
+    bool has_parameter;
   };
 
   std::string Words() {
@@ -122,7 +124,13 @@ class RandomSchema {
                          bool in_role) {
     const std::string name = "m" + std::to_string(next_name_++);
     const std::string path = parent.empty() ? name : parent + "." + name;
-    modules_.push_back({path, parent, union_name});
+    modules_.push_back({path, parent, union_name, false});
+    if (Draw(4) == 0) {
+      modules_.back().has_parameter = true;
+      return "MODULE " + name + " (p TOKENS(" + std::to_string(8 + Draw(8)) +
+             ") DEFAULT 'two') AS " +
+             QuoteText(Draw(2) == 0 ? Words() + " {p} " + Words() : Words() + " {p}");
+    }
     if (depth >= 2 || Draw(3) != 0) return "MODULE " + name + " AS " + QuoteText(Words());
     return "MODULE " + name + " AS (TEXT " + QuoteText(Words()) + ", " +
            Part(path, depth + 1, in_role) + ")";
@@ -177,16 +185,21 @@ std::vector<float> Truth(const Checkpoint& checkpoint, const BoundPrompt& prompt
     for (size_t i = 0; i < segment.tokens.size(); ++i) {
       const size_t row = first_row[s] + i;
       for (size_t j = first_row[s]; j <= row; ++j) mask[row][j] = true;
-      for (const int seen : segment.attends) {
-        const auto index = static_cast<size_t>(seen);
-        for (size_t j = 0; j < prompt.segments[index].tokens.size(); ++j) {
-          mask[row][first_row[index] + j] = true;
-        }
+      for (const AttendedSpan& span : segment.attends) {
+        const size_t first = first_row[static_cast<size_t>(span.segment)];
+        for (int j = span.begin; j < span.end; ++j)
+          mask[row][first + static_cast<size_t>(j)] = true;
       }
     }
   }
   const std::vector<float> logits = ReferenceForward(checkpoint, tokens, positions, mask);
-  return {logits.end() - checkpoint.config().vocab, logits.end()};
+  // The row of the prompt's last position.
+  size_t last = 0;
+  for (size_t row = 0; row < positions.size(); ++row) {
+    if (positions[row] >= positions[last]) last = row;
+  }
+  const auto begin = logits.begin() + static_cast<long>(last) * checkpoint.config().vocab;
+  return {begin, begin + checkpoint.config().vocab};
 }
 
 double WorstDifference(const std::vector<float>& a, const std::vector<float>& b) {
