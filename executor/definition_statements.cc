@@ -41,6 +41,14 @@ ModelDefinition BindModel(const ast::CreateModel& statement) {
               "Write CREATE OR REPLACE, or IF NOT EXISTS to keep it.", name.range);
 }
 
+// Frees what was stored for a schema. Where another schema lays the same text alike, it shared these
+// states, and computes them again.
+void DropStates(const std::string& schema, Database::Rep& database) {
+  for (const StateManifest& state : database.cache.List()) {
+    if (state.label.starts_with(schema + ".")) database.cache.Erase(state.key);
+  }
+}
+
 }  // namespace
 
 std::string RunCreateModel(const ast::CreateModel& statement, Database::Rep& database,
@@ -88,6 +96,7 @@ std::string RunDropModel(const ast::DropModel& statement, Database::Rep& databas
         "DROP MODEL " + name + " CASCADE drops them too.", statement.name.range);
   }
   database.catalog.DropModel(name, users);
+  for (const std::string& user : users) DropStates(user, database);
   database.models.Forget(name);
   database.ForgetLayouts();
   for (const std::string& user : users) sink.OnNotice("schema \"" + user + "\" is dropped too");
@@ -145,6 +154,7 @@ std::string RunDropSchema(const ast::DropSchema& statement, Database::Rep& datab
                 DidYouMean(name, database.SchemaNames()), statement.name.range);
   }
   database.catalog.DropSchema(name);
+  DropStates(name, database);
   database.ForgetLayouts();
   return "DROP SCHEMA";
 }

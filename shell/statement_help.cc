@@ -25,6 +25,7 @@ constexpr std::array<StatementHelp, 11> kTopics = {{
       | MODULE m AS 'text'           in the prompt when a query uses it
       | MODULE m AS FILE 'path'
       | MODULE m AS (part, ...)      a module made of parts
+      | MODULE m (p TOKENS(n) [DEFAULT 'text'], ...) AS 'text with {p}'
       | UNION u (MODULE ..., ...)    at most one of its members in a prompt
       | USER (part, ...)             a role around parts; also SYSTEM, ASSISTANT)",
      R"(CREATE SCHEMA trips USING stories (
@@ -39,7 +40,8 @@ constexpr std::array<StatementHelp, 11> kTopics = {{
     [USE item, ...] [PROMPT 'text'] [WITH (option = value, ...)];
   options: max_tokens, temperature, top_k, top_p, min_p, seed, stop,
            repetition_penalty, ignore_eos
-  item: module | parent.child | 'free text' | USER 'text' | ASSISTANT 'text'
+  item: module | module(p => 'value', ...) | parent.child | 'free text'
+      | USER 'text' | ASSISTANT 'text'
   WITH: reuse = 'modular' | 'exact' | 'none', cache = on | off)",
      "SELECT GENERATE (max_tokens => 40) FROM trips USE beach, lily PROMPT 'One day, ';"},
     {"EXPLAIN", "shows a query's plan; ANALYZE runs it and shows what happened",

@@ -41,7 +41,7 @@ class Rocks {
   std::optional<std::string> Get(Family family, std::string_view key) const;
 
   // Calls `use` with the stored bytes without copying them first; false when the key is absent.
-  // Bytes of kBlocks are not checked by RocksDB, since blocks carry a checksum of their own.
+  // Throws Error(kCorrupt) when RocksDB's checksum does not fit.
   bool View(Family family, std::string_view key,
             const std::function<void(std::string_view)>& use) const;
 
