@@ -19,7 +19,7 @@ namespace {
 // Thresholds in rows, measured on a Zen 3 core. kDots wins while reading the weights is the cost.
 // From there own tiles win: OpenBLAS packs its operands for many rows only, and bf16 weights must
 // be widened for it first; with f32 weights and many rows it is a few percent faster.
-constexpr int kMostDotRows = 4;
+constexpr int kMostDotRows = 8;
 constexpr int kLeastBlasRows = 256;
 constexpr int kLeastTorchBf16Rows = 16;
 // Inputs of a packed block: a packed panel of weights, and a strip of x, stay in L1.
@@ -154,11 +154,11 @@ void Linear::ApplyBy(LinearPath path, CpuPath cpu, const float* x, int rows, flo
 }
 
 void Linear::Rep::Dots(const SimdKernels& kernels, const float* x, int rows, float* y) const {
-  // Each thread reads one run of memory, but in steps small enough that a late one can be helped.
+  // Steps of some 100 kB, taken in turn: a thread that the system holds up delays one step only.
   constexpr int kStep = 64;
   const int steps = (out + kStep - 1) / kStep;
   const int threads = Threads();
-#pragma omp parallel for schedule(static) \
+#pragma omp parallel for schedule(dynamic, 1) \
     num_threads(threads) if (int64_t{in} * out * rows >= kLeastParallelWork)
   for (int step = 0; step < steps; ++step) {
     const int first = step * kStep;
@@ -179,7 +179,7 @@ void Linear::Rep::Packed(const SimdKernels& kernels, const float* x, int rows, f
   const int threads = int64_t{in} * out * rows >= kLeastParallelWork ? Threads() : 1;
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
-#pragma omp for schedule(static)
+#pragma omp for schedule(dynamic, 4)
     for (int strip = 0; strip < strips; ++strip) {
       const int first_row = strip * kernels.row_tile;
       for (int block = 0; block < depth_blocks; ++block) {

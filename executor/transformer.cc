@@ -89,7 +89,7 @@ std::vector<float> Floats(const TensorView* tensor) {
 template <typename Work>
 void ForRows(int rows, int64_t width, const Work& work) {
   const int threads = rows * width >= kLeastParallelElements ? Threads() : 1;
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+#pragma omp parallel for schedule(dynamic, 8) num_threads(threads) if (threads > 1)
   for (int row = 0; row < rows; ++row) work(row);
 }
 
