@@ -378,12 +378,4 @@ std::vector<float> Transformer::Forward(const ForwardBatch& batch,
   return logits;
 }
 
-double Transformer::Flops(int64_t rows, double keys) const {
-  const ModelConfig& c = rep_->config;
-  const double weights = static_cast<double>(c.dim) * rep_->qkv_width() +
-                         static_cast<double>(rep_->q_width()) * c.dim + 3.0 * c.dim * c.hidden;
-  const double attention = 2.0 * rep_->q_width() * keys;  // q · k and p · v
-  return 2.0 * static_cast<double>(rows) * c.layers * (weights + attention);
-}
-
 }  // namespace promptdb

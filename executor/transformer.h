@@ -67,10 +67,6 @@ class Transformer {
   // cancel between them (Error(kCanceled); the segments are then of no use).
   std::vector<float> Forward(const ForwardBatch& batch, ProgressListener* progress = nullptr) const;
 
-  // Floating-point operations of computing `rows` new tokens that see, on average, `keys` keys:
-  // multiplications and additions count one each; the output head is left out.
-  double Flops(int64_t rows, double keys) const;
-
  private:
   struct Rep;
   explicit Transformer(std::unique_ptr<Rep> rep);
