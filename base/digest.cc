@@ -44,8 +44,10 @@ Digest Digest::FromHex(std::string_view hex) {
     if (digit < 0 || hex.size() != 32) {
       throw Error(ErrorCode::kCorrupt, "not a digest: \"" + std::string(hex.substr(0, 40)) + "\"");
     }
-    if (i % 2 == 0) bytes += static_cast<char>(digit << 4);
-    else bytes.back() = static_cast<char>(bytes.back() | digit);
+    if (i % 2 == 0)
+      bytes += static_cast<char>(digit << 4);
+    else
+      bytes.back() = static_cast<char>(bytes.back() | digit);
   }
   return FromBytes(bytes);
 }

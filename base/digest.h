@@ -1,5 +1,6 @@
-// A 128-bit content digest (XXH3-128). It names cached attention states and tells changed files from
-// unchanged ones. It is not a cryptographic digest: a person who can choose both inputs can collide.
+// A 128-bit content digest (XXH3-128). It names cached attention states and tells changed files
+// from unchanged ones. It is not a cryptographic digest: a person who can choose both inputs can
+// collide.
 //
 // The digest of a byte sequence never changes between releases: it is part of the on-disk format.
 #ifndef PROMPTDB_BASE_DIGEST_H_
@@ -20,10 +21,10 @@ struct Digest {
 
   auto operator<=>(const Digest&) const = default;
 
-  std::string ToHex() const;                          // 32 lower-case hexadecimal digits
-  static Digest FromHex(std::string_view hex);        // throws Error(kCorrupt) on anything else
-  std::string ToBytes() const;                        // 16 bytes, big-endian: sorts like the digest
-  static Digest FromBytes(std::string_view bytes);    // REQUIRES: bytes.size() == 16
+  std::string ToHex() const;                        // 32 lower-case hexadecimal digits
+  static Digest FromHex(std::string_view hex);      // throws Error(kCorrupt) on anything else
+  std::string ToBytes() const;                      // 16 bytes, big-endian: sorts like the digest
+  static Digest FromBytes(std::string_view bytes);  // REQUIRES: bytes.size() == 16
 };
 
 struct DigestHash {

@@ -8,18 +8,30 @@ namespace promptdb {
 
 std::string_view ErrorCodeName(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kSyntax: return "syntax error";
-    case ErrorCode::kUnknownName: return "unknown name";
-    case ErrorCode::kDuplicateName: return "duplicate name";
-    case ErrorCode::kInvalidArgument: return "invalid argument";
-    case ErrorCode::kTooLong: return "too long";
-    case ErrorCode::kUnsupported: return "unsupported";
-    case ErrorCode::kIo: return "input/output error";
-    case ErrorCode::kCorrupt: return "corrupt data";
-    case ErrorCode::kBusy: return "busy";
-    case ErrorCode::kResource: return "out of resources";
-    case ErrorCode::kCanceled: return "canceled";
-    case ErrorCode::kInternal: return "internal error";
+    case ErrorCode::kSyntax:
+      return "syntax error";
+    case ErrorCode::kUnknownName:
+      return "unknown name";
+    case ErrorCode::kDuplicateName:
+      return "duplicate name";
+    case ErrorCode::kInvalidArgument:
+      return "invalid argument";
+    case ErrorCode::kTooLong:
+      return "too long";
+    case ErrorCode::kUnsupported:
+      return "unsupported";
+    case ErrorCode::kIo:
+      return "input/output error";
+    case ErrorCode::kCorrupt:
+      return "corrupt data";
+    case ErrorCode::kBusy:
+      return "busy";
+    case ErrorCode::kResource:
+      return "out of resources";
+    case ErrorCode::kCanceled:
+      return "canceled";
+    case ErrorCode::kInternal:
+      return "internal error";
   }
   return "error";
 }
@@ -34,8 +46,9 @@ namespace {
 
 // Characters of UTF-8 text, counted as one column each.
 size_t CountCharacters(std::string_view text) {
-  return static_cast<size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  }));
 }
 
 // Longer lines are cut around the place, so that the caret stays on the screen.
@@ -47,7 +60,8 @@ std::string FormatPlace(std::string_view text, SourceRange range) {
   size_t line_begin = previous_break == std::string_view::npos ? 0 : previous_break + 1;
   size_t line_end = text.find('\n', begin);
   if (line_end == std::string_view::npos) line_end = text.size();
-  const auto line_number = 1 + std::count(text.begin(), text.begin() + static_cast<long>(line_begin), '\n');
+  const auto line_number =
+      1 + std::count(text.begin(), text.begin() + static_cast<long>(line_begin), '\n');
 
   const auto continues = [&](size_t at) {
     return at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80;
@@ -64,7 +78,8 @@ std::string FormatPlace(std::string_view text, SourceRange range) {
     after_cut = "…";
   }
 
-  const size_t end = std::clamp<size_t>(static_cast<size_t>(std::max(range.end, 0)), begin, line_end);
+  const size_t end =
+      std::clamp<size_t>(static_cast<size_t>(std::max(range.end, 0)), begin, line_end);
   const size_t width = std::max<size_t>(1, CountCharacters(text.substr(begin, end - begin)));
   std::string line(text.substr(line_begin, line_end - line_begin));
   std::string indent;
@@ -80,7 +95,8 @@ std::string FormatPlace(std::string_view text, SourceRange range) {
 }  // namespace
 
 std::string FormatError(const Error& error, std::string_view text) {
-  std::string out = "error: " + std::string(ErrorCodeName(error.code())) + ": " + error.message() + "\n";
+  std::string out =
+      "error: " + std::string(ErrorCodeName(error.code())) + ": " + error.message() + "\n";
   if (error.range() && !text.empty()) out += FormatPlace(text, *error.range());
   if (!error.hint().empty()) out += "hint: " + error.hint() + "\n";
   return out;

@@ -1,9 +1,9 @@
 // The one error type of PromptDB.
 //
-// An Error ends the statement that caused it: it is thrown where the cause is known and caught where
-// a statement is run (the session). Expected outcomes (a cache miss, an absent row) are return
-// values, never errors. Failures of the libraries we use are turned into an Error at the edge of the
-// folder that uses the library.
+// An Error ends the statement that caused it: it is thrown where the cause is known and caught
+// where a statement is run (the session). Expected outcomes (a cache miss, an absent row) are
+// return values, never errors. Failures of the libraries we use are turned into an Error at the
+// edge of the folder that uses the library.
 //
 // Thread-safe: an Error is a value.
 #ifndef PROMPTDB_BASE_ERROR_H_

@@ -15,8 +15,8 @@ namespace promptdb {
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   const auto fail = [&](int error) -> Error {
-    return Error(ErrorCode::kIo,
-                 "cannot read \"" + path.string() + "\": " + std::generic_category().message(error));
+    return Error(ErrorCode::kIo, "cannot read \"" + path.string() +
+                                     "\": " + std::generic_category().message(error));
   };
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) throw fail(errno);

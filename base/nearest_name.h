@@ -9,7 +9,8 @@
 namespace promptdb {
 
 // The candidate with the least edit distance to `name` (adjacent swaps count one, case is ignored),
-// or "" when none is near enough to be what the user meant (more than a third of its length, rounded).
+// or "" when none is near enough to be what the user meant (more than a third of its length,
+// rounded).
 std::string NearestName(std::string_view name, std::span<const std::string> candidates);
 
 // `Did you mean "x"?`, or "" when NearestName finds nothing.

@@ -12,8 +12,8 @@ class ProgressListener {
   virtual ~ProgressListener() = default;
 
   // `done` of `total` units of `stage` are finished, e.g. ("loading stories", 3, 10, "MB") or
-  // ("encoding cities.paris", 512, 4096, "tokens"). Called with done == total at the end of a stage.
-  // Called on the thread that does the work; must be cheap.
+  // ("encoding cities.paris", 512, 4096, "tokens"). Called with done == total at the end of a
+  // stage. Called on the thread that does the work; must be cheap.
   virtual void OnProgress(std::string_view stage, int64_t done, int64_t total,
                           std::string_view unit) = 0;
 

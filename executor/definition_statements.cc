@@ -41,8 +41,8 @@ ModelDefinition BindModel(const ast::CreateModel& statement) {
               "Write CREATE OR REPLACE, or IF NOT EXISTS to keep it.", name.range);
 }
 
-// Frees what was stored for a schema. Where another schema lays the same text alike, it shared these
-// states, and computes them again.
+// Frees what was stored for a schema. Where another schema lays the same text alike, it shared
+// these states, and computes them again.
 void DropStates(const std::string& schema, Database::Rep& database) {
   for (const StateManifest& state : database.cache.List()) {
     if (state.label.starts_with(schema + ".")) database.cache.Erase(state.key);

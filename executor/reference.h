@@ -17,7 +17,8 @@ using AttentionMask = std::vector<std::vector<bool>>;
 AttentionMask CausalMask(int tokens);
 
 // Logits [tokens, vocab] f32, row-major. Weights are widened to f32 whatever their dtype.
-std::vector<float> ReferenceForward(const Checkpoint& checkpoint, const std::vector<int32_t>& tokens,
+std::vector<float> ReferenceForward(const Checkpoint& checkpoint,
+                                    const std::vector<int32_t>& tokens,
                                     const std::vector<int32_t>& positions,
                                     const AttentionMask& mask);
 

@@ -9,10 +9,10 @@
 namespace promptdb {
 
 struct SamplingOptions {
-  double temperature = 0;  // 0: greedy, the lowest id among equals
-  int top_k = 0;           // 0: off
-  double top_p = 1.0;      // 1: off
-  double min_p = 0;        // 0: off; relative to the likeliest token's probability
+  double temperature = 0;           // 0: greedy, the lowest id among equals
+  int top_k = 0;                    // 0: off
+  double top_p = 1.0;               // 1: off
+  double min_p = 0;                 // 0: off; relative to the likeliest token's probability
   double repetition_penalty = 1.0;  // 1: off; Keskar et al., "CTRL" (2019)
   uint64_t seed = 0;
 };

@@ -1,9 +1,9 @@
 // The forward pass of a Llama-family decoder over token ids, position ids and lists of KV segments.
 //
-// Who attends to whom is said by lists, not by mask tensors: a RowGroup's rows see all tokens of its
-// context spans, and each other causally. A context span may name the `own` segment of another group
-// of the same batch, if that group comes earlier: so a whole prompt of modules, with its block mask,
-// is one batch.
+// Who attends to whom is said by lists, not by mask tensors: a RowGroup's rows see all tokens of
+// its context spans, and each other causally. A context span may name the `own` segment of another
+// group of the same batch, if that group comes earlier: so a whole prompt of modules, with its
+// block mask, is one batch.
 //
 // Thread-safe: const after Load(); a forward pass writes only the segments it is given.
 #ifndef PROMPTDB_EXECUTOR_TRANSFORMER_H_
@@ -62,8 +62,8 @@ class Transformer {
   int64_t weight_bytes() const;
   int64_t parameters() const;
 
-  // Runs the batch; returns logits [logits_of.size(), vocab] f32. Long batches are cut into pieces of
-  // rows that bound the working memory; `progress`, if given, hears of each (in tokens) and may
+  // Runs the batch; returns logits [logits_of.size(), vocab] f32. Long batches are cut into pieces
+  // of rows that bound the working memory; `progress`, if given, hears of each (in tokens) and may
   // cancel between them (Error(kCanceled); the segments are then of no use).
   std::vector<float> Forward(const ForwardBatch& batch, ProgressListener* progress = nullptr) const;
 

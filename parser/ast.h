@@ -59,13 +59,13 @@ struct Part {
     kRole,    // SYSTEM | USER | ASSISTANT, 'text' or ( parts ): a bare text is one kText child
   };
   Kind kind = Kind::kText;
-  SourceRange range;               // the whole part
-  std::optional<Name> name;        // kModule, kUnion
-  Role role = Role::kNone;         // kRole
-  std::optional<Text> text;        // kText, kModule AS 'text'
-  std::optional<Text> file;        // kModule AS FILE 'path'
+  SourceRange range;         // the whole part
+  std::optional<Name> name;  // kModule, kUnion
+  Role role = Role::kNone;   // kRole
+  std::optional<Text> text;  // kText, kModule AS 'text'
+  std::optional<Text> file;  // kModule AS FILE 'path'
   std::vector<Parameter> parameters;
-  std::vector<Part> children;      // kModule AS ( … ), kUnion, kRole
+  std::vector<Part> children;  // kModule AS ( … ), kUnion, kRole
 };
 
 struct Scaffold {
@@ -170,8 +170,8 @@ struct Unsupported {
   SourceRange range;
 };
 
-using StatementNode = std::variant<CreateModel, DropModel, CreateSchema, DropSchema, Select, Explain,
-                                   Warm, Show, Describe, Set, Reset, Unsupported>;
+using StatementNode = std::variant<CreateModel, DropModel, CreateSchema, DropSchema, Select,
+                                   Explain, Warm, Show, Describe, Set, Reset, Unsupported>;
 
 struct Statement {
   StatementNode node;

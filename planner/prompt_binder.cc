@@ -427,7 +427,7 @@ class PromptBinder {
 
 std::string ResolveModule(const std::vector<ast::Name>& path, const SchemaLayout& layout,
                           std::string_view schema) {
-  const std::string wanted = Join(path);
+  std::string wanted = Join(path);
   const std::vector<std::string> paths = layout.ModulePaths();
   if (std::find(paths.begin(), paths.end(), wanted) != paths.end()) return wanted;
   std::vector<std::string> matches;

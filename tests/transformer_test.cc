@@ -496,9 +496,8 @@ TEST(Transformer, CountsParametersBytesAndOperations) {
   EXPECT_EQ(model->weight_bytes(), 2 * (2 * layer + 2 * 512 * 64));
   EXPECT_EQ(model->kv_shape(), (KvShape{2, 2, 16, KvDtype::kBf16}));
   EXPECT_DOUBLE_EQ(PrefillFlops(model->config(), 10, 0), 10.0 * 2 * 2 * layer);
-  EXPECT_DOUBLE_EQ(
-      PrefillFlops(model->config(), 10, 100) - PrefillFlops(model->config(), 10, 0),
-      10.0 * 2 * 4 * 64 * 100);
+  EXPECT_DOUBLE_EQ(PrefillFlops(model->config(), 10, 100) - PrefillFlops(model->config(), 10, 0),
+                   10.0 * 2 * 4 * 64 * 100);
 }
 
 TEST(Reference, TheMaskDecidesWhatATokenSees) {
