@@ -218,7 +218,7 @@ void Linear::Rep::Blas(const SimdKernels& kernels, const float* x, int rows, flo
   const auto f32 = at::TensorOptions(at::kFloat);
   const at::Tensor left = at::from_blob(const_cast<float*>(x), {rows, in}, f32);
   const int panel =
-      bf16() ? static_cast<int>(std::clamp<int64_t>(kPanelBytes / (in * 4), 1, out)) : out;
+      bf16() ? static_cast<int>(std::clamp<int64_t>(kPanelBytes / (int64_t{in} * 4), 1, out)) : out;
   AlignedBytes widened;
   if (bf16()) widened = AllocateAligned(int64_t{panel} * in * 4);
   for (int first = 0; first < out; first += panel) {

@@ -4,6 +4,7 @@ namespace promptdb {
 
 std::vector<KvSpan> QueryState::Spans(const std::vector<AttendedSpan>& attended) const {
   std::vector<KvSpan> spans;
+  spans.reserve(attended.size());
   for (const AttendedSpan& span : attended) {
     spans.push_back({segments[static_cast<size_t>(span.segment)].get(), span.begin, span.end});
   }

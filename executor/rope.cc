@@ -57,9 +57,10 @@ void Rope::Rotate(const Turns& turns, int row, const float* x, float* out) const
   const int step = halves ? 1 : 2;
   const int partner = halves ? pairs_ : 1;
   for (int i = 0; i < pairs_; ++i) {
-    const float a = x[i * step], b = x[i * step + partner];
-    out[i * step] = a * cosines[i] - b * sines[i];
-    out[i * step + partner] = a * sines[i] + b * cosines[i];
+    const ptrdiff_t first = ptrdiff_t{i} * step, second = first + partner;
+    const float a = x[first], b = x[second];
+    out[first] = a * cosines[i] - b * sines[i];
+    out[second] = a * sines[i] + b * cosines[i];
   }
   for (int i = 2 * pairs_; i < head_dim_; ++i) out[i] = x[i];
 }

@@ -142,6 +142,7 @@ int64_t ShowModules(const ast::Show& statement, Database::Rep& database, ResultS
     for (const std::string& name : database.SchemaNames()) names.push_back({name, {}});
   }
   std::vector<std::shared_ptr<const OpenSchema>> schemas;
+  schemas.reserve(names.size());
   for (const ast::Name& name : names) schemas.push_back(database.Open(name, sink));
   sink.OnColumns({{"schema", Type::kText},
                   {"module", Type::kText},
