@@ -124,7 +124,8 @@ struct Transformer::Rep {
   void Mlp(const Layer& layer, int rows, Activations& a) const;
   // The piece's rows through all layers. If no row's logits are wanted, the last layer ends at its
   // K and V: nothing reads what comes after.
-  void Run(const ForwardBatch& batch, const Piece& piece, bool wants_logits, Activations& a) const;
+  void Run(const ForwardBatch& batch, const Piece& piece, bool wants_logits, Activations& a,
+           const ProgressListener* progress) const;
 };
 
 Layer Transformer::Rep::LoadLayer(int index) const {
@@ -259,7 +260,7 @@ void Transformer::Rep::Mlp(const Layer& layer, int rows, Activations& a) const {
 }
 
 void Transformer::Rep::Run(const ForwardBatch& batch, const Piece& piece, bool wants_logits,
-                           Activations& a) const {
+                           Activations& a, const ProgressListener* progress) const {
   const int rows = piece.rows;
   const Rope::Turns turns =
       rope->TurnsAt(std::span(batch.positions).subspan(static_cast<size_t>(piece.first_row), rows));
@@ -268,6 +269,9 @@ void Transformer::Rep::Run(const ForwardBatch& batch, const Piece& piece, bool w
 
   // x += Wo attention(norm(x));  x += Wdown (silu(Wgate norm(x)) * Wup norm(x))
   for (int i = 0; i < config.layers; ++i) {
+    if (progress != nullptr && progress->IsCanceled()) {
+      throw Error(ErrorCode::kCanceled, "the computation was canceled");
+    }
     const Layer& layer = layers[i];
     Norm(a.residual.data(), layer.attention_norm, rows, a.normed.data());
     layer.qkv.Apply(a.normed.data(), rows, a.qkv.data());
@@ -355,13 +359,10 @@ std::vector<float> Transformer::Forward(const ForwardBatch& batch,
   std::vector<float> last;  // [logits_of, dim]: the rows that go through the head
   size_t next = 0;          // in logits_of
   for (const Piece& piece : pieces) {
-    if (progress != nullptr) {
-      if (progress->IsCanceled()) throw Error(ErrorCode::kCanceled, "the computation was canceled");
-      progress->OnProgress("computing", piece.first_row, total, "tokens");
-    }
+    if (progress != nullptr) progress->OnProgress("computing", piece.first_row, total, "tokens");
     const int end = piece.first_row + piece.rows;
     const bool wants_logits = next < batch.logits_of.size() && batch.logits_of[next] < end;
-    rep.Run(batch, piece, wants_logits, a);
+    rep.Run(batch, piece, wants_logits, a, progress);
     for (; next < batch.logits_of.size() && batch.logits_of[next] < end; ++next) {
       const float* row =
           a.residual.data() + static_cast<int64_t>(batch.logits_of[next] - piece.first_row) * dim;

@@ -64,7 +64,7 @@ class Transformer {
 
   // Runs the batch; returns logits [logits_of.size(), vocab] f32. Long batches are cut into pieces
   // of rows that bound the working memory; `progress`, if given, hears of each (in tokens) and may
-  // cancel between them (Error(kCanceled); the segments are then of no use).
+  // cancel within a layer's time (Error(kCanceled); the segments are then of no use).
   std::vector<float> Forward(const ForwardBatch& batch, ProgressListener* progress = nullptr) const;
 
  private:
