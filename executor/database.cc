@@ -38,17 +38,7 @@ std::shared_ptr<const OpenSchema> Database::Rep::Open(const ast::Name& name, Res
                     "\", which does not exist",
                 "CREATE MODEL " + definition->model + " FROM '…';", name.range);
   }
-  bool changed = false;
-  std::shared_ptr<const OpenModel> model;
-  try {
-    model = models.Open(*model_definition, &sink, &changed);
-  } catch (const Error& error) {
-    throw error.At(name.range);
-  }
-  if (changed) {
-    sink.OnNotice("the files of model \"" + model_definition->name +
-                  "\" have changed; its cached states are computed again");
-  }
+  std::shared_ptr<const OpenModel> model = Open(*model_definition, name.range, sink);
   {
     const std::lock_guard lock(mutex_);
     const auto found = schemas_.find(name.text);
@@ -61,6 +51,27 @@ std::shared_ptr<const OpenSchema> Database::Rep::Open(const ast::Name& name, Res
   const std::lock_guard lock(mutex_);
   schemas_[name.text] = open;
   return open;
+}
+
+std::shared_ptr<const OpenModel> Database::Rep::Open(const ModelDefinition& definition,
+                                                     SourceRange place, ResultSink& sink) {
+  bool changed = false;
+  std::shared_ptr<const OpenModel> model;
+  try {
+    model = models.Open(definition, &sink, &changed);
+  } catch (const Error& error) {
+    throw error.At(place);
+  }
+  if (changed) {
+    sink.OnNotice("the files of model \"" + definition.name +
+                  "\" have changed; its cached states are computed again");
+  }
+  return model;
+}
+
+PlanContext Database::Rep::ContextOf(const OpenModel& model) const {
+  return {cache,      model.config(), model.fingerprint(), model.kv_shape(), model.weight_bytes(),
+          CostModel()};
 }
 
 std::vector<std::string> Database::Rep::ModelNames() const {

@@ -11,6 +11,7 @@
 #include "executor/model_registry.h"
 #include "executor/session.h"
 #include "planner/layout.h"
+#include "planner/planner.h"
 #include "storage/state_cache.h"
 
 namespace promptdb {
@@ -25,9 +26,16 @@ struct OpenSchema {
 struct Database::Rep {
   explicit Rep(const std::filesystem::path& folder);
 
-  // The schema laid out for its model. Throws Error(kUnknownName) at `name`. Tells `sink` when the
-  // model's files have changed.
+  // The schema laid out for its model. Throws Error(kUnknownName) at `name`.
   std::shared_ptr<const OpenSchema> Open(const ast::Name& name, ResultSink& sink);
+
+  // The model of a catalog row, with files that have changed opened again, which `sink` is told.
+  // Errors point at `place`.
+  std::shared_ptr<const OpenModel> Open(const ModelDefinition& definition, SourceRange place,
+                                        ResultSink& sink);
+
+  // What plans for a model depend on.
+  PlanContext ContextOf(const OpenModel& model) const;
 
   // Names for "did you mean".
   std::vector<std::string> ModelNames() const;

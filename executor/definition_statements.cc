@@ -120,13 +120,8 @@ std::string RunCreateSchema(const ast::CreateSchema& statement, Database::Rep& d
     throw Error(ErrorCode::kUnknownName, "model \"" + schema.model + "\" does not exist", hint,
                 statement.model.range);
   }
-  bool changed = false;
-  std::shared_ptr<const OpenModel> model;
-  try {
-    model = database.models.Open(*model_definition, &sink, &changed);
-  } catch (const Error& error) {
-    throw error.At(statement.model.range);
-  }
+  const std::shared_ptr<const OpenModel> model =
+      database.Open(*model_definition, statement.model.range, sink);
   // Laid out now, so that a schema that can never be used is refused here and not at its first
   // query.
   const SchemaLayout layout = LayOut(schema, model->tokenizer(), model->chat_template());

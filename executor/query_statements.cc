@@ -25,8 +25,7 @@ PlannedQuery Plan(const ast::Select& query, Database::Rep& database, const Setti
   BoundPrompt prompt =
       BindPrompt(query, planned.schema->definition, planned.schema->layout, model.tokenizer(),
                  model.chat_template(), model.config().context_length, settings.query_defaults());
-  const PlanContext context{database.cache,   model.config(),       model.fingerprint(),
-                            model.kv_shape(), model.weight_bytes(), CostModel()};
+  const PlanContext context = database.ContextOf(model);
   planned.plan = PlanQuery(std::move(prompt), context);
   planned.planning_ms = watch.Milliseconds();
   return planned;

@@ -239,13 +239,7 @@ int64_t DescribeModel(const ast::Name& name, Database::Rep& database, ResultSink
     throw Error(ErrorCode::kUnknownName, "model \"" + name.text + "\" does not exist",
                 DidYouMean(name.text, database.ModelNames()), name.range);
   }
-  bool changed = false;
-  std::shared_ptr<const OpenModel> model;
-  try {
-    model = database.models.Open(*definition, &sink, &changed);
-  } catch (const Error& error) {
-    throw error.At(name.range);
-  }
+  const std::shared_ptr<const OpenModel> model = database.Open(*definition, name.range, sink);
   const ModelConfig& config = model->config();
   PropertyRows rows(sink);
   rows.Add("name", definition->name);

@@ -76,8 +76,7 @@ std::string RunWarm(const ast::Warm& statement, Database::Rep& database, ResultS
     sink.OnRow({schema->definition.name, int64_t{0}, int64_t{0}, int64_t{0}});
     return "WARM";
   }
-  const PlanContext context{database.cache,   model.config(),       model.fingerprint(),
-                            model.kv_shape(), model.weight_bytes(), CostModel()};
+  const PlanContext context = database.ContextOf(model);
   const QueryPlan plan = PlanQuery(std::move(prompt), context);
   const Transformer& weights = model.Weights(&sink);
 

@@ -159,8 +159,7 @@ Answer Ask(Database& database, const std::string& text) {
                  model.chat_template(), model.config().context_length, QueryDefaults());
   Answer answer;
   answer.prompt = prompt;
-  const PlanContext context{database.rep().cache, model.config(),       model.fingerprint(),
-                            model.kv_shape(),     model.weight_bytes(), CostModel()};
+  const PlanContext context = database.rep().ContextOf(model);
   const QueryPlan plan = PlanQuery(std::move(prompt), context);
   QueryState query(plan, model.Weights(&sink), model, database.rep().cache, sink);
   answer.logits = RunPrompt(query);
