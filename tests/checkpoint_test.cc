@@ -18,6 +18,7 @@
 
 #include "base/bfloat16.h"
 #include "base/error.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/tiny_checkpoint.h"
 
 namespace promptdb {
@@ -92,22 +93,6 @@ void ExpectEqualConfigs(const ModelConfig& config, const TinyModel& model) {
   EXPECT_EQ(config.qkv_bias, model.qkv_bias);
   EXPECT_EQ(config.output_bias, model.output_bias);
   EXPECT_EQ(config.qk_norm, model.qk_norm);
-}
-
-// Runs `action`, which must throw an Error with this code whose message holds all `parts`.
-void ExpectError(ErrorCode code, const std::vector<std::string>& parts,
-                 const std::function<void()>& action) {
-  try {
-    action();
-    ADD_FAILURE() << "no error; expected one about " << parts.front();
-  } catch (const Error& error) {
-    EXPECT_EQ(ErrorCodeName(error.code()), ErrorCodeName(code)) << error.message();
-    for (const std::string& part : parts) {
-      EXPECT_NE(error.message().find(part), std::string::npos)
-          << "\"" << part << "\" is not in: " << error.message();
-    }
-    EXPECT_EQ(error.message().find('\n'), std::string::npos);
-  }
 }
 
 std::string ReadText(const std::filesystem::path& path) {

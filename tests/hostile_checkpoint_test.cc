@@ -15,29 +15,13 @@
 
 #include "base/error.h"
 #include "model/checkpoint.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/tiny_checkpoint.h"
 
 namespace promptdb {
 namespace {
 
 using nlohmann::ordered_json;
-
-void ExpectError(ErrorCode code, const std::vector<std::string>& parts,
-                 const std::function<void()>& action) {
-  try {
-    action();
-    ADD_FAILURE() << "no error; expected one about " << parts.front();
-  } catch (const Error& error) {
-    EXPECT_EQ(ErrorCodeName(error.code()), ErrorCodeName(code)) << error.message();
-    for (const std::string& part : parts) {
-      EXPECT_NE(error.message().find(part), std::string::npos)
-          << "\"" << part << "\" is not in: " << error.message();
-    }
-    for (const char c : error.message()) {
-      EXPECT_GE(static_cast<unsigned char>(c), 0x20) << "a control character is in a message";
-    }
-  }
-}
 
 std::string ReadText(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "model/checkpoint.h"
 #include "tests/support/test_folder.h"
+#include "tests/support/tokenizer_references.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/characters.h"
 #include "tokenizer/normalizer.h"
@@ -28,19 +29,6 @@ namespace {
 namespace fs = std::filesystem;
 using Ids = std::vector<TokenId>;
 using Strings = std::vector<std::string>;
-
-std::string ReadFile(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  EXPECT_TRUE(file.good()) << path;
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-Json ReadReference(const std::string& name) {
-  return Json::parse(
-      ReadFile(fs::path(PROMPTDB_SOURCE_DIR) / "tests/data/tokenizer" / (name + ".json")));
-}
 
 void WriteFile(const fs::path& path, std::string_view text) {
   std::ofstream(path, std::ios::binary) << text;

@@ -16,6 +16,7 @@
 
 #include "model/checkpoint.h"
 #include "tests/support/test_folder.h"
+#include "tests/support/tokenizer_references.h"
 
 namespace promptdb {
 namespace {
@@ -23,19 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using Ids = std::vector<TokenId>;
-
-std::string ReadFile(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  EXPECT_TRUE(file.good()) << path;
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-Json ReadReference(const std::string& name) {
-  return Json::parse(
-      ReadFile(fs::path(PROMPTDB_SOURCE_DIR) / "tests/data/tokenizer" / (name + ".json")));
-}
 
 std::string FromHex(const std::string& hex) {
   std::string bytes;
