@@ -4,46 +4,11 @@
 #include <random>
 
 #include "executor/sampler.h"
+#include "executor/stop_filter.h"
 
 namespace promptdb {
 
 namespace {
-
-// Passes text on, but never a part of the stop text nor anything after it.
-class StopFilter {
- public:
-  explicit StopFilter(std::string stop) : stop_(std::move(stop)) {}
-
-  // Returns what is safe to show of all text so far.
-  std::string Push(std::string_view piece) {
-    held_ += piece;
-    if (stop_.empty()) return Release(held_.size());
-    if (const size_t found = held_.find(stop_); found != std::string::npos) {
-      stopped_ = true;
-      return Release(found);
-    }
-    // The longest end of the text that could be the beginning of the stop text.
-    size_t keep = std::min(held_.size(), stop_.size() - 1);
-    while (keep > 0 && held_.compare(held_.size() - keep, keep, stop_, 0, keep) != 0) --keep;
-    return Release(held_.size() - keep);
-  }
-
-  // At the end: what was held back, unless the stop text came.
-  std::string Finish() { return stopped_ ? "" : Release(held_.size()); }
-
-  bool stopped() const { return stopped_; }
-
- private:
-  std::string Release(size_t bytes) {
-    std::string out = held_.substr(0, bytes);
-    held_.erase(0, bytes);
-    return out;
-  }
-
-  std::string stop_;
-  std::string held_;
-  bool stopped_ = false;
-};
 
 SamplingOptions ToSamplingOptions(const GenerateOptions& generate) {
   SamplingOptions options;
@@ -65,7 +30,7 @@ Generation RunDecode(const DecodeNode& decode, std::vector<float> logits, const 
   const Tokenizer& tokenizer = query.model.tokenizer();
   Sampler sampler(ToSamplingOptions(prompt.generate));
   StreamDecoder decoder(tokenizer);
-  StopFilter filter(prompt.generate.stop);
+  StopFilter filter(prompt.generate.stops);
 
   // Generated tokens extend the prompt's last new text, or else a segment of their own.
   const int last = query.LastSegment();

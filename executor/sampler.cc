@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <unordered_set>
 
 #include "base/error.h"
@@ -30,14 +31,15 @@ bool Likelier(const Candidate& a, const Candidate& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
 }
 
-// Repeated tokens become less likely whichever sign their logit has.
+// Repeated tokens become less likely whichever sign their logit has. REQUIRES: candidates by id.
 void Penalize(std::vector<Candidate>& candidates, std::span<const int32_t> history,
               double penalty) {
   const std::unordered_set<int32_t> seen(history.begin(), history.end());
+  const auto is_before = [](const Candidate& candidate, int32_t id) { return candidate.id < id; };
   for (const int32_t id : seen) {
-    if (id < 0 || id >= static_cast<int32_t>(candidates.size())) continue;
-    double& logit = candidates[id].logit;
-    logit = logit > 0 ? logit / penalty : logit * penalty;
+    const auto found = std::lower_bound(candidates.begin(), candidates.end(), id, is_before);
+    if (found == candidates.end() || found->id != id) continue;
+    found->logit = found->logit > 0 ? found->logit / penalty : found->logit * penalty;
   }
 }
 
@@ -53,10 +55,13 @@ Sampler::Sampler(const SamplingOptions& options) : options_(options), state_(opt
 
 int32_t Sampler::Sample(std::span<const float> logits, std::span<const int32_t> history) {
   Check(!logits.empty(), "there are logits to sample from");
-  std::vector<Candidate> candidates(logits.size());
+  std::vector<Candidate> candidates;
+  candidates.reserve(logits.size());
   for (size_t i = 0; i < logits.size(); ++i) {
-    candidates[i] = {static_cast<int32_t>(i), logits[i], 0};
+    if (logits[i] == -std::numeric_limits<float>::infinity()) continue;
+    candidates.push_back({static_cast<int32_t>(i), logits[i], 0});
   }
+  Check(!candidates.empty(), "some token may be drawn");
   if (options_.repetition_penalty != 1.0) {
     Penalize(candidates, history, options_.repetition_penalty);
   }

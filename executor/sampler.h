@@ -24,7 +24,8 @@ class Sampler {
   explicit Sampler(const SamplingOptions& options);
 
   // `history`: the prompt's and the generated tokens, for the repetition penalty. Filters apply in
-  // the order penalty, temperature, top_k, top_p, min_p.
+  // the order penalty, temperature, top_k, top_p, min_p. A token of logit minus infinity is never
+  // drawn. REQUIRES: some logit is more than that.
   int32_t Sample(std::span<const float> logits, std::span<const int32_t> history);
 
  private:

@@ -29,6 +29,12 @@ std::string Number(double value) {
               "", literal.range);
 }
 
+std::string LiteralText(const ast::Literal& literal, std::string_view name) {
+  const auto* text = std::get_if<std::string>(&literal.value);
+  if (text == nullptr || literal.is_word) FailType(literal, name, "a text in quotes");
+  return *text;
+}
+
 [[noreturn]] void FailRange(const ast::Literal& literal, std::string_view name,
                             const std::string& least, const std::string& most,
                             const std::string& found) {
@@ -40,7 +46,8 @@ std::string Number(double value) {
 }  // namespace
 
 OptionReader::OptionReader(const std::vector<ast::Option>& options, std::string_view place,
-                           std::vector<std::string> known)
+                           std::vector<std::string> known,
+                           const std::vector<std::string>& repeatable)
     : options_(options) {
   for (const ast::Option& option : options) {
     if (std::find(known.begin(), known.end(), option.name.text) == known.end()) {
@@ -57,7 +64,9 @@ OptionReader::OptionReader(const std::vector<ast::Option>& options, std::string_
                   std::string(place) + " has no option \"" + option.name.text + "\"", hint,
                   option.name.range);
     }
-    if (Find(option.name.text) != &option) {
+    const bool is_repeatable =
+        std::find(repeatable.begin(), repeatable.end(), option.name.text) != repeatable.end();
+    if (!is_repeatable && Find(option.name.text) != &option) {
       throw Error(ErrorCode::kInvalidArgument, "option \"" + option.name.text + "\" is given twice",
                   "", option.name.range);
     }
@@ -99,9 +108,16 @@ std::optional<bool> OptionReader::Boolean(std::string_view name) const {
 std::optional<std::string> OptionReader::TextValue(std::string_view name) const {
   const ast::Option* option = Find(name);
   if (option == nullptr) return std::nullopt;
-  const auto* text = std::get_if<std::string>(&option->value.value);
-  if (text == nullptr || option->value.is_word) FailType(option->value, name, "a text in quotes");
-  return *text;
+  return LiteralText(option->value, name);
+}
+
+std::vector<ast::Text> OptionReader::Texts(std::string_view name) const {
+  std::vector<ast::Text> texts;
+  for (const ast::Option& option : options_) {
+    if (option.name.text != name) continue;
+    texts.push_back({LiteralText(option.value, name), option.value.range});
+  }
+  return texts;
 }
 
 std::optional<std::string> OptionReader::Choice(std::string_view name,

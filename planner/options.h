@@ -16,15 +16,18 @@ namespace promptdb {
 class OptionReader {
  public:
   // Throws for an option that is not among `known` (with the nearest name as a hint) and for one
-  // given twice. `place` names the list in messages: "GENERATE", "WITH", "CREATE MODEL".
+  // given twice, unless it is among `repeatable` too. `place` names the list in messages:
+  // "GENERATE", "WITH", "CREATE MODEL".
   OptionReader(const std::vector<ast::Option>& options, std::string_view place,
-               std::vector<std::string> known);
+               std::vector<std::string> known, const std::vector<std::string>& repeatable = {});
 
   // Each returns nullopt when the option is not given.
   std::optional<int64_t> Integer(std::string_view name, int64_t least, int64_t most) const;
   std::optional<double> Real(std::string_view name, double least, double most) const;
   std::optional<bool> Boolean(std::string_view name) const;
   std::optional<std::string> TextValue(std::string_view name) const;
+  // Every value of a repeatable option, in order.
+  std::vector<ast::Text> Texts(std::string_view name) const;
   // Text or bare word, one of `choices`, in lower case.
   std::optional<std::string> Choice(std::string_view name,
                                     const std::vector<std::string>& choices) const;

@@ -40,26 +40,6 @@ void PromptSegment::AppendVisible(int index, int count, std::vector<AttendedSpan
 
 namespace {
 
-GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options,
-                                    const QueryDefaults& defaults) {
-  const OptionReader reader(options, "GENERATE",
-                            {"max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "stop",
-                             "repetition_penalty", "ignore_eos"});
-  GenerateOptions bound;
-  bound.max_tokens =
-      static_cast<int>(reader.Integer("max_tokens", 1, 1 << 24).value_or(defaults.max_tokens));
-  bound.temperature = reader.Real("temperature", 0, 100).value_or(0);
-  bound.top_k = static_cast<int>(reader.Integer("top_k", 0, 1 << 24).value_or(0));
-  bound.top_p = reader.Real("top_p", 0, 1).value_or(1);
-  bound.min_p = reader.Real("min_p", 0, 1).value_or(0);
-  bound.repetition_penalty = reader.Real("repetition_penalty", 0.01, 100).value_or(1);
-  if (const auto seed = reader.Integer("seed", 0, INT64_MAX))
-    bound.seed = static_cast<uint64_t>(*seed);
-  bound.stop = reader.TextValue("stop").value_or("");
-  bound.ignore_eos = reader.Boolean("ignore_eos").value_or(false);
-  return bound;
-}
-
 std::string Join(const std::vector<ast::Name>& path) {
   std::string joined;
   for (const ast::Name& name : path) joined += (joined.empty() ? "" : ".") + name.text;
@@ -84,7 +64,7 @@ class PromptBinder {
   BoundPrompt Bind(const QueryDefaults& defaults) {
     prompt_.schema = schema_.name;
     prompt_.model = schema_.model;
-    prompt_.generate = BindGenerateOptions(query_.generate_options, defaults);
+    prompt_.generate = BindGenerateOptions(query_.generate_options, defaults.max_tokens);
     const OptionReader with(query_.with_options, "WITH", {"reuse", "cache"});
     const auto reuse = with.Choice("reuse", {"modular", "exact", "none"});
     prompt_.reuse = !reuse                ? defaults.reuse

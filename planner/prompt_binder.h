@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "parser/ast.h"
+#include "planner/generate_options.h"
 #include "planner/layout.h"
 
 namespace promptdb {
@@ -16,19 +17,6 @@ namespace promptdb {
 enum class ReuseMode { kModular, kExact, kNone };
 
 std::string_view ReuseModeName(ReuseMode mode);  // "modular", "exact", "none"
-
-// What SELECT GENERATE (…) says about the continuation.
-struct GenerateOptions {
-  int max_tokens = 64;
-  double temperature = 0;
-  int top_k = 0;  // 0: off
-  double top_p = 1;
-  double min_p = 0;
-  double repetition_penalty = 1;
-  std::optional<uint64_t> seed;  // nullopt: another one each time
-  std::string stop;              // "": none
-  bool ignore_eos = false;
-};
 
 // Tokens [begin, end) of an earlier segment.
 struct AttendedSpan {

@@ -38,8 +38,8 @@ constexpr std::array<StatementHelp, 11> kTopics = {{
     {"SELECT GENERATE", "builds a prompt from cached modules and generates text",
      R"(SELECT GENERATE [(option => value, ...)] FROM schema
     [USE item, ...] [PROMPT 'text'] [WITH (option = value, ...)];
-  options: max_tokens, temperature, top_k, top_p, min_p, seed, stop,
-           repetition_penalty, ignore_eos
+  options: max_tokens, temperature, top_k, top_p, min_p, seed,
+           repetition_penalty, ignore_eos, stop (may be given several times)
   item: module | module(p => 'value', ...) | parent.child | 'free text'
       | USER 'text' | ASSISTANT 'text'
   WITH: reuse = 'modular' | 'exact' | 'none', cache = on | off)",

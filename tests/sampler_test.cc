@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 #include <vector>
@@ -129,6 +130,25 @@ TEST(Sampler, RepetitionPenaltyDividesPositiveAndMultipliesNegativeLogits) {
   penalized[2] = 1.0;
   penalized[3] = -2.0;
   EXPECT_LT(ChiSquare(counts, Softmax(penalized, 1)), 20.5);
+}
+
+TEST(Sampler, NeverDrawsWhatIsMasked) {
+  std::vector<float> masked = kLogits;
+  const float never = -std::numeric_limits<float>::infinity();
+  masked[2] = masked[5] = never;
+  EXPECT_EQ(Sampler({}).Sample(masked, {}), 4);
+  for (const double penalty : {1.0, 0.5, 2.0}) {
+    const std::vector<int32_t> history = {2, 3, 5};
+    SamplingOptions options = {.temperature = 1, .repetition_penalty = penalty, .seed = 11};
+    const auto counts = Draw(options, masked, history);
+    std::map<int32_t, double> left = {{0, 1.0}, {1, 0.0}, {3, -1.0 * penalty}, {4, 1.5}};
+    EXPECT_EQ(Ids(counts), (std::set<int32_t>{0, 1, 3, 4}));
+    EXPECT_LT(ChiSquare(counts, Softmax(left, 1)), 16.3) << "penalty " << penalty;
+    options.temperature = 100;
+    options.top_k = 5;
+    EXPECT_EQ(Ids(Draw(options, masked, history)), (std::set<int32_t>{0, 1, 3, 4}));
+  }
+  EXPECT_EQ(Sampler({.temperature = 1}).Sample(std::vector<float>{never, 0, never}, {}), 1);
 }
 
 TEST(Sampler, TheSeedDeterminesTheSequence) {

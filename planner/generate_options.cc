@@ -1,0 +1,59 @@
+#include "planner/generate_options.h"
+
+#include "planner/options.h"
+
+namespace promptdb {
+
+namespace {
+
+// The filter looks at the end of the text for each of them after every token.
+constexpr size_t kMostStops = 16;
+constexpr size_t kLongestStop = 1024;
+
+std::vector<std::string> BindStops(const std::vector<ast::Text>& texts) {
+  std::vector<std::string> stops;
+  for (const ast::Text& stop : texts) {
+    if (stop.text.empty()) {
+      throw Error(ErrorCode::kInvalidArgument, "stop must not be empty",
+                  "Leave the option out to stop at the model's end token alone.", stop.range);
+    }
+    if (stop.text.size() > kLongestStop) {
+      throw Error(ErrorCode::kTooLong,
+                  "stop must be at most " + std::to_string(kLongestStop) + " bytes, not " +
+                      std::to_string(stop.text.size()),
+                  "", stop.range);
+    }
+    if (stops.size() == kMostStops) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  "stop may be given at most " + std::to_string(kMostStops) + " times", "",
+                  stop.range);
+    }
+    stops.push_back(stop.text);
+  }
+  return stops;
+}
+
+}  // namespace
+
+GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options,
+                                    int default_max_tokens) {
+  const OptionReader reader(options, "GENERATE",
+                            {"max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "stop",
+                             "repetition_penalty", "ignore_eos"},
+                            {"stop"});
+  GenerateOptions bound;
+  bound.max_tokens =
+      static_cast<int>(reader.Integer("max_tokens", 1, 1 << 24).value_or(default_max_tokens));
+  bound.temperature = reader.Real("temperature", 0, 100).value_or(0);
+  bound.top_k = static_cast<int>(reader.Integer("top_k", 0, 1 << 24).value_or(0));
+  bound.top_p = reader.Real("top_p", 0, 1).value_or(1);
+  bound.min_p = reader.Real("min_p", 0, 1).value_or(0);
+  bound.repetition_penalty = reader.Real("repetition_penalty", 0.01, 100).value_or(1);
+  if (const auto seed = reader.Integer("seed", 0, INT64_MAX))
+    bound.seed = static_cast<uint64_t>(*seed);
+  bound.stops = BindStops(reader.Texts("stop"));
+  bound.ignore_eos = reader.Boolean("ignore_eos").value_or(false);
+  return bound;
+}
+
+}  // namespace promptdb

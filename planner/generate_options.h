@@ -1,0 +1,34 @@
+// What SELECT GENERATE (…) says about the continuation.
+//
+// Thread-safe: plain values and a pure function.
+#ifndef PROMPTDB_PLANNER_GENERATE_OPTIONS_H_
+#define PROMPTDB_PLANNER_GENERATE_OPTIONS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "parser/ast.h"
+
+namespace promptdb {
+
+struct GenerateOptions {
+  int max_tokens = 64;
+  double temperature = 0;
+  int top_k = 0;  // 0: off
+  double top_p = 1;
+  double min_p = 0;
+  double repetition_penalty = 1;
+  std::optional<uint64_t> seed;    // nullopt: another one each time
+  std::vector<std::string> stops;  // texts that end the answer, none of them empty
+  bool ignore_eos = false;
+};
+
+// Throws Error at the option to blame: unknown, given twice (`stop` alone may be), out of range.
+GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options,
+                                    int default_max_tokens);
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_PLANNER_GENERATE_OPTIONS_H_
