@@ -23,6 +23,10 @@ Database::Rep::Rep(const std::filesystem::path& folder)
       catalog(&rocks),
       models(&catalog) {}
 
+std::string ChatNotice(const std::string& model, const std::string& note) {
+  return "the chat template of model \"" + model + "\" " + note;
+}
+
 std::shared_ptr<const OpenSchema> Database::Rep::Open(const ast::Name& name, ResultSink& sink) {
   const auto definition = catalog.FindSchema(name.text);
   if (!definition) {
@@ -65,6 +69,9 @@ std::shared_ptr<const OpenModel> Database::Rep::Open(const ModelDefinition& defi
   if (changed) {
     sink.OnNotice("the files of model \"" + definition.name +
                   "\" have changed; its cached states are computed again");
+    for (const std::string& note : model->definition().chat_notes) {
+      sink.OnNotice(ChatNotice(definition.name, note));
+    }
   }
   return model;
 }

@@ -23,6 +23,9 @@ struct OpenSchema {
   SchemaLayout layout;
 };
 
+// How a note of ModelDefinition::chat_notes is told.
+std::string ChatNotice(const std::string& model, const std::string& note);
+
 struct Database::Rep {
   explicit Rep(const std::filesystem::path& folder);
 

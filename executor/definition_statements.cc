@@ -63,6 +63,9 @@ std::string RunCreateModel(const ast::CreateModel& statement, Database::Rep& dat
   try {
     auto model = std::make_shared<const OpenModel>(BindModel(statement), &sink);
     database.catalog.PutModel(model->definition());
+    for (const std::string& note : model->definition().chat_notes) {
+      sink.OnNotice(ChatNotice(statement.name.text, note));
+    }
     database.models.Put(std::move(model));
   } catch (const Error& error) {
     throw error.At(statement.path.range);

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "planner/cost.h"
 #include "planner/state_key.h"
+#include "planner/template_words.h"
 
 namespace promptdb {
 
@@ -15,9 +16,30 @@ std::unique_ptr<Tokenizer> OpenTokenizer(const Checkpoint& checkpoint) {
   return Tokenizer::FromHuggingFace(checkpoint.path());
 }
 
-ChatTemplate ChooseTemplate(const std::string& name, const Tokenizer& tokenizer) {
-  if (name == "auto") return ChatTemplate::Recognise(tokenizer.chat_template());
-  return ChatTemplate::Named(name);
+// `is_known`: the definition is of the same files, so that what it says of their template holds.
+// Else the template is rendered, which starts a process, and the definition learns its words.
+ChatTemplate ChooseTemplate(const Tokenizer& tokenizer, bool is_known,
+                            ModelDefinition& definition) {
+  const std::string& jinja = tokenizer.chat_template();
+  if (!is_known || definition.chat_template != "auto") {
+    definition.chat_words.reset();
+    definition.chat_notes.clear();
+  }
+  if (definition.chat_template != "auto") return ChatTemplate::Named(definition.chat_template);
+  if (!is_known && !jinja.empty()) {
+    const auto spelling = [&](std::optional<TokenId> id) {
+      return id ? tokenizer.TokenSpelling(*id) : std::string();
+    };
+    OwnTemplate own = ReadOwnTemplate(
+        JinjaRenderer(), {jinja, spelling(tokenizer.bos_id()), spelling(tokenizer.eos_id())},
+        tokenizer.adds_bos());
+    definition.chat_words = std::move(own.words);
+    definition.chat_notes = std::move(own.notes);
+  }
+  if (definition.chat_words) return ChatTemplate::Own(*definition.chat_words);
+  // Nothing is lost where a template of an older release's row has no built-in's marks: that
+  // release would not have created the model.
+  return ChatTemplate::Recognise(jinja).value_or(ChatTemplate());
 }
 
 std::string_view WeightDtypeName(WeightDtype dtype) {
@@ -29,8 +51,7 @@ std::string_view WeightDtypeName(WeightDtype dtype) {
 OpenModel::OpenModel(ModelDefinition definition, ProgressListener* progress)
     : definition_(std::move(definition)),
       checkpoint_(Checkpoint::Open(definition_.path)),
-      tokenizer_(OpenTokenizer(*checkpoint_)),
-      chat_template_(ChooseTemplate(definition_.chat_template, *tokenizer_)) {
+      tokenizer_(OpenTokenizer(*checkpoint_)) {
   const ModelConfig& config = checkpoint_->config();
   if (tokenizer_->vocab_size() > config.vocab) {
     throw Error(ErrorCode::kCorrupt,
@@ -56,7 +77,10 @@ OpenModel::OpenModel(ModelDefinition definition, ProgressListener* progress)
     definition_.parameters += tensor.elements();
 
   const std::string fingerprint = CheckpointFingerprint(definition_.path);
-  if (fingerprint != definition_.fingerprint || definition_.content_digest.empty()) {
+  const bool is_known =
+      fingerprint == definition_.fingerprint && !definition_.content_digest.empty();
+  chat_template_ = ChooseTemplate(*tokenizer_, is_known, definition_);
+  if (!is_known) {
     if (progress != nullptr) progress->OnProgress("reading " + definition_.name, 0, 1, "files");
     definition_.content_digest = checkpoint_->ContentDigest().ToHex();
     definition_.fingerprint = fingerprint;
@@ -64,7 +88,7 @@ OpenModel::OpenModel(ModelDefinition definition, ProgressListener* progress)
   }
   fingerprint_ =
       ModelFingerprint(Digest::FromHex(definition_.content_digest), config, tokenizer_->digest(),
-                       chat_template_.name(), WeightDtypeName(weight_dtype_), kv_shape_);
+                       chat_template_, WeightDtypeName(weight_dtype_), kv_shape_);
 }
 
 int64_t OpenModel::weight_bytes() const {

@@ -23,8 +23,9 @@ namespace promptdb {
 class OpenModel {
  public:
   // Opens the files that `definition` names; fills in what the definition tells of them
-  // (architecture, parameters, context, digest). Reads the whole files if their fingerprint differs
-  // from the definition's. Throws Error.
+  // (architecture, parameters, context, digest, words of the chat template). Reads the whole files,
+  // and renders their chat template, if their fingerprint differs from the definition's. Throws
+  // Error.
   OpenModel(ModelDefinition definition, ProgressListener* progress);
 
   const ModelDefinition& definition() const { return definition_; }

@@ -233,6 +233,16 @@ class PropertyRows {
   int64_t rows_ = 0;
 };
 
+std::string OnOneLine(std::string_view text) {
+  std::string line;
+  for (const char c : text) line += c == '\n' ? "\\n" : std::string(1, c);
+  return line;
+}
+
+std::string ShownWords(const RoleWords& words) {
+  return words == RoleWords() ? "" : OnOneLine(words.before) + "…" + OnOneLine(words.after);
+}
+
 int64_t DescribeModel(const ast::Name& name, Database::Rep& database, ResultSink& sink) {
   const auto definition = database.catalog.FindModel(name.text);
   if (!definition) {
@@ -257,7 +267,13 @@ int64_t DescribeModel(const ast::Name& name, Database::Rep& database, ResultSink
   rows.Add("dtype", model->weight_dtype() == WeightDtype::kBf16 ? "bf16" : "f32");
   rows.Add("kv_dtype", std::string(KvDtypeName(model->kv_shape().dtype)));
   rows.Add("kv_bytes_per_token", model->kv_shape().BytesPerToken());
-  rows.Add("chat_template", model->chat_template().name());
+  const ChatTemplate& chat = model->chat_template();
+  rows.Add("chat_template", chat.name());
+  rows.Add("system_words", ShownWords(chat.words().system));
+  rows.Add("user_words", ShownWords(chat.words().user));
+  rows.Add("assistant_words", ShownWords(chat.words().assistant));
+  rows.Add("answer_words", OnOneLine(chat.opening()));
+  for (const std::string& note : model->definition().chat_notes) rows.Add("chat_note", note);
   rows.Add("digest", model->definition().content_digest);
   return rows.rows();
 }

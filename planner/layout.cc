@@ -102,7 +102,7 @@ class LayoutBuilder {
   // in the prompt when one of them is, so later parts can't rely on its words.
   void PlaceRole(const PartDefinition& part, const std::string& path, LaidOutPart& placed,
                  int& cursor, std::vector<int>& certain) {
-    const RoleWrapping words = chat_template_.Wrap(part.role);
+    const RoleWords& words = chat_template_.Wrap(part.role);
     const std::string label = std::string(ChatRoleName(part.role)) + " " + std::to_string(++roles_);
     std::vector<int> inside = certain;
     std::vector<int>& scope = placed.is_certain ? certain : inside;
@@ -110,14 +110,13 @@ class LayoutBuilder {
         part.children.size() == 1 && part.children[0].kind == PartDefinition::Kind::kText;
     if (is_one_text) {
       // Tokenized as one text, as the model saw it in training.
-      const std::string text =
-          std::string(words.before) + part.children[0].text + std::string(words.after);
+      const std::string text = words.before + part.children[0].text + words.after;
       AddText("(" + label + ")", text, placed, cursor, scope);
       return;
     }
-    AddText("(" + label + " begin)", std::string(words.before), placed, cursor, scope, false);
+    AddText("(" + label + " begin)", words.before, placed, cursor, scope, false);
     placed.children = PlaceAll(part.children, path, cursor, scope);
-    AddText("(" + label + " end)", std::string(words.after), placed, cursor, scope);
+    AddText("(" + label + " end)", words.after, placed, cursor, scope);
   }
 
   void AddText(std::string label, const std::string& text, LaidOutPart& placed, int& cursor,

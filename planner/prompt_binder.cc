@@ -80,6 +80,12 @@ class PromptBinder {
     PlaceFreeTexts();
     if (query_.prompt && !query_.prompt->text.empty()) {
       AddNewText("(prompt)", query_.prompt->text, query_.prompt->range);
+      ends_in_user_turn_ = false;
+    }
+    // What follows a user's turn is the assistant's, and the model was taught to answer behind the
+    // words that open it.
+    if (ends_in_user_turn_) {
+      AddNewText("(answer)", chat_template_.opening(), last_range_.value_or(query_.range));
     }
     CheckLength();
     SetAttention();
@@ -168,6 +174,7 @@ class PromptBinder {
     for (const int atom : part.atoms) {
       if (!is_before(atom)) AddAtom(atom);
     }
+    ends_in_user_turn_ = part.role == ChatRole::kUser;
   }
 
   void AddAtoms(const LaidOutPart& part) {
@@ -268,6 +275,7 @@ class PromptBinder {
   }
 
   void AddAtom(int index) {
+    ends_in_user_turn_ = false;
     const Atom& atom = layout_.atoms[static_cast<size_t>(index)];
     PromptSegment segment;
     segment.label = atom.label;
@@ -283,20 +291,18 @@ class PromptBinder {
     for (size_t i = 0; i < query_.use.size(); ++i) {
       const ast::UseItem& item = query_.use[i];
       if (item.kind == ast::UseItem::Kind::kModule || item.text->text.empty()) continue;
-      const RoleWrapping words = chat_template_.Wrap(ToChatRole(item.role));
+      const RoleWords& words = chat_template_.Wrap(ToChatRole(item.role));
       const std::string label = "(free text " + std::to_string(++free_texts_) + ")";
-      const std::string text =
-          std::string(words.before) + item.text->text + std::string(words.after);
+      const std::string text = words.before + item.text->text + words.after;
       const auto next = std::find_if(
           query_.use.begin() + static_cast<long>(i), query_.use.end(),
           [](const ast::UseItem& other) { return other.kind == ast::UseItem::Kind::kModule; });
-      if (next == query_.use.end()) {
+      const std::string path =
+          next == query_.use.end() ? "" : ResolveModule(next->path, layout_, schema_.name);
+      // The module may have no text of its own, and none may follow.
+      if (path.empty() || segment_of_module_.at(path) + inserted >= prompt_.segments.size()) {
         AddNewText(label, text, item.range);
-        continue;
-      }
-      const std::string path = ResolveModule(next->path, layout_, schema_.name);
-      if (segment_of_module_.at(path) + inserted >= prompt_.segments.size()) {
-        AddNewText(label, text, item.range);  // the module has no text of its own, and none follows
+        ends_in_user_turn_ = item.role == ast::Role::kUser;
         continue;
       }
       InsertNewText(segment_of_module_.at(path) + inserted, path, label, text, item.range);
@@ -400,6 +406,7 @@ class PromptBinder {
   std::map<std::string, size_t> segment_of_module_;  // path -> index of its first segment
   std::vector<int> atom_of_segment_;                 // -1 for new text
   std::optional<SourceRange> last_range_;            // of the last new text
+  bool ends_in_user_turn_ = false;                   // what has been added so far
   int free_texts_ = 0;
 };
 

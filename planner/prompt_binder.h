@@ -26,8 +26,8 @@ struct AttendedSpan {
 };
 
 struct PromptSegment {
-  std::string label;            // "paris", "(text 1)"; "plan(days)", "(free text 1)" and "(prompt)"
-                                // are new text
+  std::string label;            // "paris", "(text 1)"; "plan(days)", "(free text 1)", "(prompt)"
+                                // and "(answer)" are new text
   std::vector<TokenId> tokens;  // never empty
   int start = 0;                // position of the first token
   bool is_new = false;          // the query's own words: not a part of the schema
@@ -60,6 +60,9 @@ struct QueryDefaults {
   int max_tokens = 64;
 };
 
+// A prompt whose last part is a whole user turn (a USER of the schema or of USE) ends in the words
+// that open the assistant's answer.
+//
 // Throws Error with the place to blame: an unknown module (with the nearest name), two members of
 // one union, a module twice or without the module around it, an option unknown or out of range, an
 // empty prompt, one that is longer than the model's context.

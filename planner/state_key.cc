@@ -3,12 +3,14 @@
 namespace promptdb {
 
 Digest ModelFingerprint(const Digest& content, const ModelConfig& config, const Digest& tokenizer,
-                        std::string_view chat_template, std::string_view weight_dtype,
+                        const ChatTemplate& chat_template, std::string_view weight_dtype,
                         const KvShape& kv_shape) {
   Hasher hasher;
   hasher.Add("model").Add(static_cast<int64_t>(kBlockFormatVersion)).Add(content);
   config.AddTo(hasher);
-  hasher.Add(tokenizer).Add(chat_template).Add(weight_dtype);
+  hasher.Add(tokenizer);
+  chat_template.AddTo(hasher);
+  hasher.Add(weight_dtype);
   hasher.Add(kv_shape.layers).Add(kv_shape.kv_heads).Add(kv_shape.head_dim);
   hasher.Add(KvDtypeName(kv_shape.dtype));
   return hasher.Finish();

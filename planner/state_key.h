@@ -13,6 +13,7 @@
 
 #include "base/digest.h"
 #include "model/model_config.h"
+#include "planner/chat_template.h"
 #include "storage/kv_format.h"
 #include "tokenizer/tokenizer.h"
 
@@ -21,7 +22,7 @@ namespace promptdb {
 // Everything about the model that states depend on. `content`: digest of the checkpoint's files;
 // `weight_dtype`: what weights are computed in ("f32", "bf16").
 Digest ModelFingerprint(const Digest& content, const ModelConfig& config, const Digest& tokenizer,
-                        std::string_view chat_template, std::string_view weight_dtype,
+                        const ChatTemplate& chat_template, std::string_view weight_dtype,
                         const KvShape& kv_shape);
 
 // Tokens [begin, end) of the segment that `key` names.

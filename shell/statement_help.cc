@@ -13,7 +13,9 @@ constexpr std::array<StatementHelp, 11> kTopics = {{
     [WITH (option = value, ...)];
   path: a GGUF file, or a Hugging Face folder (config.json, *.safetensors,
         tokenizer.json)
-  options: dtype ('bf16' | 'f32'), kv_dtype ('bf16' | 'f32'), chat_template)",
+  options: dtype ('bf16' | 'f32'), kv_dtype ('bf16' | 'f32'),
+           chat_template ('auto' | 'plain' | 'chatml' | 'llama2' | 'llama3' |
+                          'mistral' | 'gemma' | 'falcon'))",
      "CREATE MODEL stories FROM 'stories260K.gguf';"},
     {"DROP MODEL", "forgets a model; CASCADE drops its schemas as well",
      "DROP MODEL [IF EXISTS] name [CASCADE];", "DROP MODEL IF EXISTS stories CASCADE;"},

@@ -122,6 +122,26 @@ ScaffoldDefinition DecodeScaffold(const Json& json) {
   return {json.at("name").get<std::string>(), json.value("members", std::vector<std::string>())};
 }
 
+Json EncodeRoleWords(const RoleWords& words) {
+  return {{"before", words.before}, {"after", words.after}};
+}
+
+RoleWords DecodeRoleWords(const Json& json) {
+  return {json.value("before", ""), json.value("after", "")};
+}
+
+Json EncodeChatWords(const ChatWords& words) {
+  return {{"system", EncodeRoleWords(words.system)},
+          {"user", EncodeRoleWords(words.user)},
+          {"assistant", EncodeRoleWords(words.assistant)},
+          {"opening", words.opening}};
+}
+
+ChatWords DecodeChatWords(const Json& json) {
+  return {DecodeRoleWords(json.at("system")), DecodeRoleWords(json.at("user")),
+          DecodeRoleWords(json.at("assistant")), json.value("opening", "")};
+}
+
 ModelDefinition ModelFrom(const Json& json) {
   ModelDefinition model;
   model.name = json.at("name").get<std::string>();
@@ -129,6 +149,10 @@ ModelDefinition ModelFrom(const Json& json) {
   model.dtype = json.value("dtype", "stored");
   model.kv_dtype = json.value("kv_dtype", "bf16");
   model.chat_template = json.value("chat_template", "auto");
+  if (const auto found = json.find("chat_words"); found != json.end()) {
+    model.chat_words = DecodeChatWords(*found);
+  }
+  model.chat_notes = json.value("chat_notes", std::vector<std::string>());
   model.architecture = json.value("architecture", "");
   model.parameters = json.value("parameters", int64_t{0});
   model.context_length = json.value("context_length", 0);
@@ -167,18 +191,20 @@ std::string_view ChatRoleName(ChatRole role) {
 }
 
 std::string EncodeModel(const ModelDefinition& model) {
-  const Json json = {{"version", kRowVersion},
-                     {"name", model.name},
-                     {"path", model.path},
-                     {"dtype", model.dtype},
-                     {"kv_dtype", model.kv_dtype},
-                     {"chat_template", model.chat_template},
-                     {"architecture", model.architecture},
-                     {"parameters", model.parameters},
-                     {"context_length", model.context_length},
-                     {"content_digest", model.content_digest},
-                     {"fingerprint", model.fingerprint},
-                     {"created_at", model.created_at}};
+  Json json = {{"version", kRowVersion},
+               {"name", model.name},
+               {"path", model.path},
+               {"dtype", model.dtype},
+               {"kv_dtype", model.kv_dtype},
+               {"chat_template", model.chat_template},
+               {"architecture", model.architecture},
+               {"parameters", model.parameters},
+               {"context_length", model.context_length},
+               {"content_digest", model.content_digest},
+               {"fingerprint", model.fingerprint},
+               {"created_at", model.created_at}};
+  if (model.chat_words) json["chat_words"] = EncodeChatWords(*model.chat_words);
+  if (!model.chat_notes.empty()) json["chat_notes"] = model.chat_notes;
   return Dump(json, "model \"" + model.name + "\"");
 }
 

@@ -44,13 +44,32 @@ struct SchemaDefinition {
   int64_t created_at = 0;  // seconds since 1970
 };
 
+// What stands before and after a text in a chat role.
+struct RoleWords {
+  std::string before;
+  std::string after;
+
+  bool operator==(const RoleWords&) const = default;
+};
+
+struct ChatWords {
+  RoleWords system, user, assistant;
+  std::string opening;  // begins the assistant's answer
+
+  bool operator==(const ChatWords&) const = default;
+};
+
 struct ModelDefinition {
   std::string name;
   std::string path;           // absolute
   std::string dtype;          // "stored", "f32", "bf16"
   std::string kv_dtype;       // "f32", "bf16"
   std::string chat_template;  // "auto", "plain", "llama2", …
-  std::string architecture;   // for people, as are the next ones
+  // Of "auto": the words of the model's own template, where it has one that could be rendered, and
+  // what was lost on the way. Found when the model is created or its files change.
+  std::optional<ChatWords> chat_words;
+  std::vector<std::string> chat_notes;
+  std::string architecture;  // for people, as are the next ones
   int64_t parameters = 0;
   int context_length = 0;
   std::string content_digest;  // hex, of the checkpoint's files when they had this fingerprint:

@@ -219,6 +219,7 @@ void GgufTokenizer::ReadSpecialIds(const GgufVocabulary& vocabulary, bool adds_b
     if (!bos_id_) bos_id_ = 1;
     if (!eos) eos = 2;
   }
+  eos_id_ = eos;
   for (const auto& id : {eos, checked(vocabulary.eot_id, "tokenizer.ggml.eot_token_id")}) {
     if (id) end_ids_.push_back(*id);
   }

@@ -291,6 +291,7 @@ void HuggingFaceTokenizer::ReadConfig(const std::filesystem::path& folder, const
   TokenizerConfig config = ReadTokenizerConfig(folder, id_of, vocab_size_);
   const std::optional<std::string> leading = LeadingToken(FindMember(json, "", "post_processor"));
   bos_id_ = config.bos_id;
+  eos_id_ = config.eos_id;
   if (!bos_id_ && leading) bos_id_ = id_of(*leading);
   unk_id_ = config.unk_id;
   if (const auto unk = FindString(GetMember(json, "", "model"), "model", "unk_token");

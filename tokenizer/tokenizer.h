@@ -57,6 +57,8 @@ class Tokenizer {
 
   int vocab_size() const { return vocab_size_; }
   std::optional<TokenId> bos_id() const { return bos_id_; }
+  // The token that ends a sequence, as the model's files name it; others may end a generation too.
+  std::optional<TokenId> eos_id() const { return eos_id_; }
   std::optional<TokenId> unk_id() const { return unk_id_; }
   std::optional<TokenId> pad_id() const { return pad_id_; }
   // Whether the model's prompts begin with bos_id.
@@ -72,7 +74,7 @@ class Tokenizer {
 
  protected:
   int vocab_size_ = 0;
-  std::optional<TokenId> bos_id_, unk_id_, pad_id_;
+  std::optional<TokenId> bos_id_, eos_id_, unk_id_, pad_id_;
   bool adds_bos_ = false;
   std::vector<TokenId> end_ids_;
   std::string chat_template_;

@@ -86,7 +86,8 @@ TokenizerConfig ReadTokenizerConfig(
   config.bos_id = token_id("bos_token");
   config.unk_id = token_id("unk_token");
   config.pad_id = token_id("pad_token");
-  if (const auto eos = token_id("eos_token")) config.end_ids.push_back(*eos);
+  config.eos_id = token_id("eos_token");
+  if (config.eos_id) config.end_ids.push_back(*config.eos_id);
   for (const auto& [file, name] :
        {std::pair(&generation, "generation_config.json"), std::pair(&model, "config.json")}) {
     for (const int32_t id : FindIds(*file, name, "eos_token_id", vocab_size)) {
@@ -97,6 +98,7 @@ TokenizerConfig ReadTokenizerConfig(
       if (!bos.empty()) config.bos_id = bos[0];
     }
   }
+  if (!config.eos_id && !config.end_ids.empty()) config.eos_id = config.end_ids.front();
   if (tokenizer && FindMember(*tokenizer, "tokenizer_config.json", "add_bos_token") != nullptr) {
     config.adds_bos = GetBool(*tokenizer, "tokenizer_config.json", "add_bos_token", false);
   }

@@ -19,7 +19,7 @@
 namespace promptdb {
 
 struct TokenizerConfig {
-  std::optional<int32_t> bos_id, unk_id, pad_id;
+  std::optional<int32_t> bos_id, eos_id, unk_id, pad_id;
   std::optional<bool> adds_bos;  // tokenizer_config.json's word, which goes before the template's
   std::vector<int32_t> end_ids;  // not sorted, may repeat
   std::string chat_template;
