@@ -36,7 +36,7 @@ def answer(value):
     sys.exit(0)
 
 def one_line(text):
-    return "".join(c if c.isprintable() else " " for c in text)[:200]
+    return "".join(c if c.isprintable() else " " for c in text)[:200].rstrip(" .")
 
 def describe(error):
     if isinstance(error, MemoryError):

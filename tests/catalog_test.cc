@@ -20,7 +20,9 @@ ModelDefinition Model(const std::string& name) {
   model.path = "/models/it's \"here\"/m.gguf";
   model.dtype = "bf16";
   model.kv_dtype = "f32";
-  model.chat_template = "chatml";
+  model.chat_template = "auto";
+  model.chat_words = {{"<|system|>\n", "</s>"}, {"<|user|>", ""}, {"", "\n"}, "<｜Assistant｜>"};
+  model.chat_notes = {"has no \"tools\""};
   model.architecture = "llama";
   model.parameters = 134'515'008'000;
   model.context_length = 8192;
@@ -79,6 +81,8 @@ void ExpectEqual(const ModelDefinition& a, const ModelDefinition& b) {
   EXPECT_EQ(a.dtype, b.dtype);
   EXPECT_EQ(a.kv_dtype, b.kv_dtype);
   EXPECT_EQ(a.chat_template, b.chat_template);
+  EXPECT_EQ(a.chat_words, b.chat_words);
+  EXPECT_EQ(a.chat_notes, b.chat_notes);
   EXPECT_EQ(a.architecture, b.architecture);
   EXPECT_EQ(a.parameters, b.parameters);
   EXPECT_EQ(a.context_length, b.context_length);
@@ -215,6 +219,8 @@ TEST(CatalogTest, RowsOfOtherReleasesAreReadWherePossible) {
   EXPECT_EQ(read.dtype, "stored");
   EXPECT_EQ(read.kv_dtype, "bf16");
   EXPECT_EQ(read.chat_template, "auto");
+  EXPECT_EQ(read.chat_words, std::nullopt);
+  EXPECT_TRUE(read.chat_notes.empty());
   const SchemaDefinition schema =
       DecodeSchema(R"({"version":1,"name":"s","model":"m","parts":[{"kind":"text","new":1}]})");
   EXPECT_EQ(schema.separator, "");

@@ -312,19 +312,19 @@ TEST(HostileChatTemplateTest, EachHasOneClearCause) {
                     "{% set n.s = n.s + n.s %}{% endfor %}"),
             prefix + "it needs too much memory");
   EXPECT_EQ(CauseOf("{{ range(1000000000) | list }}"),
-            prefix + "Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).");
+            prefix + "Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000)");
   EXPECT_EQ(CauseOf("{{ ().__class__.__base__.__subclasses__() }}"),
-            prefix + "access to attribute '__class__' of 'tuple' object is unsafe.");
+            prefix + "access to attribute '__class__' of 'tuple' object is unsafe");
   EXPECT_EQ(CauseOf("{{ messages.append(1) }}"),
-            prefix + "access to attribute 'append' of 'list' object is unsafe.");
+            prefix + "access to attribute 'append' of 'list' object is unsafe");
   EXPECT_EQ(CauseOf("{{ raise_exception.__globals__['sys'] }}"),
-            prefix + "access to attribute '__globals__' of 'function' object is unsafe.");
+            prefix + "access to attribute '__globals__' of 'function' object is unsafe");
   // The sandbox's format() writes nothing for what it does not allow.
   EXPECT_EQ(CauseOf("{{ '{0.__class__}'.format(messages) }}"),
             prefix + "it leaves texts of a conversation out, or moves them");
   EXPECT_EQ(CauseOf("{{ raise_exception('No\nchats ' + 'x' * 500) }}"),
             prefix + "No chats " + std::string(191, 'x'));
-  EXPECT_EQ(CauseOf("one\n{% fro x in y %}"), prefix + "line 2: Encountered unknown tag 'fro'.");
+  EXPECT_EQ(CauseOf("one\n{% fro x in y %}"), prefix + "line 2: Encountered unknown tag 'fro'");
   EXPECT_EQ(CauseOf("one\xff"), prefix + "it is not UTF-8 at byte 3");
   EXPECT_EQ(CauseOf("{% include '/etc/passwd' %}"),
             prefix + "no loader for this environment specified");
