@@ -193,6 +193,7 @@ bool Child::Start(const std::string& program, const std::vector<const char*>& co
   posix_spawnattr_setsigdefault(&attributes, &all);
 
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (const char* argument : command) arguments.push_back(const_cast<char*>(argument));
   arguments.push_back(nullptr);
   std::string locale = "LC_ALL=C.UTF-8";
