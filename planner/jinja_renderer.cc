@@ -240,6 +240,9 @@ std::optional<std::string> Child::Converse(std::string_view input, Clock::time_p
   }
 }
 
+// The longest of today's are some tens of thousands.
+constexpr size_t kMostTemplateBytes = size_t{1} << 20;
+
 // JSON writes a character of a text as up to six bytes.
 constexpr size_t kJsonBytesPerByte = 6;
 
@@ -269,6 +272,9 @@ std::string Request(const JinjaRenderer::Template& chat_template,
 
 std::optional<std::vector<Rendering>> JinjaRenderer::Render(
     const Template& chat_template, const std::vector<Conversation>& conversations) const {
+  if (chat_template.jinja.size() > kMostTemplateBytes) {
+    Fail("it is longer than " + std::to_string(kMostTemplateBytes) + " bytes");
+  }
   if (!IsValidUtf8(chat_template.jinja)) {
     Fail("it is not UTF-8 at byte " + std::to_string(FindInvalidUtf8(chat_template.jinja)));
   }

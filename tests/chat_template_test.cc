@@ -15,6 +15,7 @@
 #include "planner/template_words.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/test_folder.h"
+#include "tokenizer/tokenizer.h"
 
 namespace promptdb {
 namespace {
@@ -80,15 +81,19 @@ std::vector<Conversation> RandomConversations(std::mt19937& random, bool with_sy
   return conversations;
 }
 
-std::string Joined(const Conversation& conversation, const ChatTemplate& chat) {
+const RoleWords& WordsOf(const ChatMessage& message, const ChatWords& words) {
+  return message.role == "system" ? words.system
+         : message.role == "user" ? words.user
+                                  : words.assistant;
+}
+
+std::string Joined(const Conversation& conversation, const ChatWords& words) {
   std::string joined;
   for (const ChatMessage& message : conversation.messages) {
-    const RoleWords& words = chat.Wrap(message.role == "system" ? ChatRole::kSystem
-                                       : message.role == "user" ? ChatRole::kUser
-                                                                : ChatRole::kAssistant);
-    joined += words.before + message.content + words.after;
+    const RoleWords& around = WordsOf(message, words);
+    joined += around.before + message.content + around.after;
   }
-  return joined + chat.opening();
+  return joined + words.opening;
 }
 
 std::string WithoutBos(const std::string& text, const std::string& bos) {
@@ -105,12 +110,35 @@ void ExpectSameAsJinja(const std::string& jinja, const std::string& bos, const s
   const auto conversations = RandomConversations(random, with_system);
   const auto renderings = JinjaRenderer().Render({jinja, bos, eos}, conversations);
   ASSERT_TRUE(renderings.has_value());
-  const ChatTemplate chat = ChatTemplate::Own(words);
   for (size_t i = 0; i < conversations.size(); ++i) {
     const Rendering& rendering = (*renderings)[i];
     ASSERT_TRUE(rendering.text.has_value()) << rendering.failure;
     EXPECT_EQ(WithoutBos(*rendering.text, bos),
-              (with_system ? "" : invented) + WithoutBos(Joined(conversations[i], chat), bos));
+              (with_system ? "" : invented) + WithoutBos(Joined(conversations[i], words), bos));
+  }
+}
+
+// A conversation of roles, each tokenized by itself, has the tokens of Jinja's rendering.
+void ExpectSameTokens(const Tokenizer& tokenizer, const std::string& jinja, const std::string& bos,
+                      const std::string& eos, const ChatWords& words) {
+  const uint32_t seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  const auto conversations = RandomConversations(random, true);
+  const auto renderings = JinjaRenderer().Render({jinja, bos, eos}, conversations);
+  ASSERT_TRUE(renderings.has_value());
+  for (size_t i = 0; i < conversations.size(); ++i) {
+    std::vector<TokenId> tokens;
+    const auto add = [&](const std::string& text) {
+      const std::vector<TokenId> ids = tokenizer.Encode(text);
+      tokens.insert(tokens.end(), ids.begin(), ids.end());
+    };
+    for (const ChatMessage& message : conversations[i].messages) {
+      const RoleWords& around = WordsOf(message, words);
+      add(around.before + message.content + around.after);
+    }
+    add(words.opening);
+    EXPECT_EQ(tokens, tokenizer.Encode(WithoutBos(*(*renderings)[i].text, bos)));
   }
 }
 
@@ -259,6 +287,7 @@ TEST(ChatTemplateTest, RealTemplatesOfFetchedTokenizers) {
     EXPECT_TRUE(own.notes.empty()) << own.notes.front();
     ExpectSameAsJinja(jinja, bos, eos, *own.words, false, "");
     ExpectSameAsJinja(jinja, bos, eos, *own.words, true, "");
+    ExpectSameTokens(*Tokenizer::FromHuggingFace(folder / name), jinja, bos, eos, *own.words);
   }
   if (tested == 0) GTEST_SKIP() << "tests/fetch_tokenizers has not been run";
 }
@@ -325,6 +354,7 @@ TEST(HostileChatTemplateTest, EachHasOneClearCause) {
   EXPECT_EQ(CauseOf("{{ raise_exception('No\nchats ' + 'x' * 500) }}"),
             prefix + "No chats " + std::string(191, 'x'));
   EXPECT_EQ(CauseOf("one\n{% fro x in y %}"), prefix + "line 2: Encountered unknown tag 'fro'");
+  EXPECT_EQ(CauseOf(std::string(2 << 20, 'x')), prefix + "it is longer than 1048576 bytes");
   EXPECT_EQ(CauseOf("one\xff"), prefix + "it is not UTF-8 at byte 3");
   EXPECT_EQ(CauseOf("{% include '/etc/passwd' %}"),
             prefix + "no loader for this environment specified");
@@ -384,10 +414,22 @@ TEST(MissingJinjaTest, TemplatesAreRecognisedByTheirMarks) {
   });
 }
 
+TEST(MissingJinjaTest, AnInterpreterWithoutJinjaIsPassedOver) {
+  REQUIRE_JINJA();
+  const TemporaryFolder folder("chat_template");
+  const fs::path program = folder / "python";
+  std::ofstream(program) << "#!/bin/sh\ncat > /dev/null\necho '{\"missing\": \"jinja2\"}'\n";
+  fs::permissions(program, fs::perms::owner_all);
+  EXPECT_EQ(JinjaRenderer({}, {program}).Render({"x", "", ""}, ProbeConversations()), std::nullopt);
+  EXPECT_TRUE(JinjaRenderer({}, {program, "/usr/bin/python3", "python3"})
+                  .Render({"x", "", ""}, ProbeConversations())
+                  .has_value());
+}
+
 TEST(MissingJinjaTest, AnInterpreterThatEndsAtOnceIsNoTemplate) {
   const JinjaRenderer broken({}, {"/bin/false"});
   ExpectError(ErrorCode::kUnsupported, {"the process that renders it ended early"}, [&] {
-    broken.Render({std::string(1 << 20, 'x'), "", ""}, ProbeConversations());
+    broken.Render({std::string(1 << 19, 'x'), "", ""}, ProbeConversations());
   });
 }
 
@@ -405,6 +447,11 @@ TEST(ChatTemplateTest, BuiltInsAreTheirFamilies) {
   EXPECT_EQ(ChatTemplate::Names(), (std::vector<std::string>{"plain", "chatml", "llama3", "llama2",
                                                              "mistral", "gemma", "falcon"}));
   EXPECT_EQ(ChatTemplate().words(), ChatWords());
+  const ChatTemplate chat = ChatTemplate::Own(kChatMl);
+  EXPECT_EQ(chat.Wrap(ChatRole::kSystem), kChatMlSystem);
+  EXPECT_EQ(chat.Wrap(ChatRole::kUser), kChatMlUser);
+  EXPECT_EQ(chat.Wrap(ChatRole::kAssistant), kChatMlAssistant);
+  EXPECT_EQ(chat.Wrap(ChatRole::kNone), RoleWords());
 }
 
 }  // namespace
