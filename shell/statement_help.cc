@@ -44,6 +44,7 @@ constexpr std::array<StatementHelp, 11> kTopics = {{
            repetition_penalty, ignore_eos, stop (may be given several times)
   item: module | module(p => 'value', ...) | parent.child | 'free text'
       | USER 'text' | ASSISTANT 'text'
+  A prompt that ends in a USER goes on with the words that open the answer.
   WITH: reuse = 'modular' | 'exact' | 'none', cache = on | off)",
      "SELECT GENERATE (max_tokens => 40) FROM trips USE beach, lily PROMPT 'One day, ';"},
     {"EXPLAIN", "shows a query's plan; ANALYZE runs it and shows what happened",
