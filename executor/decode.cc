@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 
+#include "executor/answer_constraint.h"
 #include "executor/sampler.h"
 #include "executor/stop_filter.h"
 
@@ -31,6 +32,7 @@ Generation RunDecode(const DecodeNode& decode, std::vector<float> logits, const 
   Sampler sampler(ToSamplingOptions(prompt.generate));
   StreamDecoder decoder(tokenizer);
   StopFilter filter(prompt.generate.stops);
+  AnswerConstraint constraint(prompt.generate, query.model);
 
   // Generated tokens extend the prompt's last new text, or else a segment of their own.
   const int last = query.LastSegment();
@@ -51,8 +53,10 @@ Generation RunDecode(const DecodeNode& decode, std::vector<float> logits, const 
   };
   const int room = query.model.config().context_length - prompt.end_position;
   const int most = std::min(decode.max_tokens, room);
-  generation.finish_reason = "length";
-  while (static_cast<int>(generation.tokens.size()) < most) {
+  bool is_complete = constraint.IsComplete();
+  generation.finish_reason = is_complete ? "stop" : "length";
+  while (!is_complete && static_cast<int>(generation.tokens.size()) < most) {
+    constraint.Mask(logits);
     const TokenId token = sampler.Sample(logits, history);
     if (generation.tokens.empty()) generation.first_token_ms = since.Milliseconds();
     if (tokenizer.IsEnd(token) && !prompt.generate.ignore_eos) {
@@ -62,7 +66,9 @@ Generation RunDecode(const DecodeNode& decode, std::vector<float> logits, const 
     generation.tokens.push_back(token);
     history.push_back(token);
     show(filter.Push(decoder.Push(token)));
-    if (filter.stopped()) {
+    constraint.Push(token);
+    is_complete = constraint.IsComplete();
+    if (filter.stopped() || is_complete) {
       generation.finish_reason = "stop";
       break;
     }

@@ -12,9 +12,9 @@ namespace promptdb {
 struct Generation {
   std::string text;
   std::vector<TokenId> tokens;  // without the one that ended it
-  std::string
-      finish_reason;  // "stop": an end token or the stop text; "length": max_tokens or context
-  double first_token_ms = 0;  // since `since` was started
+  std::string finish_reason;    // "stop": an end token, a stop text or the end of the constraint;
+                                // "length": max_tokens or context
+  double first_token_ms = 0;    // since `since` was started
 };
 
 // Generates from the logits after the prompt; every segment must be ready. Tells the sink of each

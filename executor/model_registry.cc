@@ -95,6 +95,12 @@ int64_t OpenModel::weight_bytes() const {
   return ActiveParameters(config()) * (weight_dtype_ == WeightDtype::kBf16 ? 2 : 4);
 }
 
+std::shared_ptr<const VocabularyTrie> OpenModel::vocabulary_trie() const {
+  const std::lock_guard lock(vocabulary_mutex_);
+  if (vocabulary_trie_ == nullptr) vocabulary_trie_ = std::make_shared<VocabularyTrie>(*tokenizer_);
+  return vocabulary_trie_;
+}
+
 const Transformer& OpenModel::Weights(ProgressListener* progress) const {
   const std::lock_guard lock(mutex_);
   if (weights_ == nullptr) {

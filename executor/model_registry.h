@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/progress.h"
+#include "constraint/vocabulary_trie.h"
 #include "executor/transformer.h"
 #include "model/checkpoint.h"
 #include "planner/chat_template.h"
@@ -42,6 +43,8 @@ class OpenModel {
   // Loads the weights on the first call.
   const Transformer& Weights(ProgressListener* progress) const;
   bool has_weights() const;
+  // The vocabulary as constrained answers need it; built on the first call.
+  std::shared_ptr<const VocabularyTrie> vocabulary_trie() const;
 
  private:
   ModelDefinition definition_;
@@ -55,6 +58,9 @@ class OpenModel {
 
   mutable std::mutex mutex_;
   mutable std::unique_ptr<Transformer> weights_;  // guarded by mutex_
+  mutable std::mutex vocabulary_mutex_;
+  // Guarded by vocabulary_mutex_; shared with the constraints that were used with the model.
+  mutable std::shared_ptr<const VocabularyTrie> vocabulary_trie_;
 };
 
 class ModelRegistry {

@@ -33,13 +33,30 @@ std::vector<std::string> BindStops(const std::vector<ast::Text>& texts) {
   return stops;
 }
 
+std::shared_ptr<Constraint> BindConstraint(const OptionReader& reader) {
+  const std::optional<std::string> grammar = reader.TextValue("grammar");
+  const std::optional<std::string> json_schema = reader.TextValue("json_schema");
+  if (!grammar && !json_schema) return nullptr;
+  const SourceRange range = reader.RangeOf(json_schema ? "json_schema" : "grammar");
+  if (grammar && json_schema) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "grammar and json_schema cannot constrain one answer together",
+                "Leave one of them out.", range);
+  }
+  try {
+    return grammar ? Constraint::FromGrammar(*grammar) : Constraint::FromJsonSchema(*json_schema);
+  } catch (const Error& error) {
+    throw error.At(range);
+  }
+}
+
 }  // namespace
 
 GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options,
                                     int default_max_tokens) {
   const OptionReader reader(options, "GENERATE",
                             {"max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "stop",
-                             "repetition_penalty", "ignore_eos"},
+                             "repetition_penalty", "ignore_eos", "grammar", "json_schema"},
                             {"stop"});
   GenerateOptions bound;
   bound.max_tokens =
@@ -53,6 +70,7 @@ GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options,
     bound.seed = static_cast<uint64_t>(*seed);
   bound.stops = BindStops(reader.Texts("stop"));
   bound.ignore_eos = reader.Boolean("ignore_eos").value_or(false);
+  bound.constraint = BindConstraint(reader);
   return bound;
 }
 

@@ -5,10 +5,12 @@
 #define PROMPTDB_PLANNER_GENERATE_OPTIONS_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "constraint/constraint.h"
 #include "parser/ast.h"
 
 namespace promptdb {
@@ -23,9 +25,13 @@ struct GenerateOptions {
   std::optional<uint64_t> seed;    // nullopt: another one each time
   std::vector<std::string> stops;  // texts that end the answer, none of them empty
   bool ignore_eos = false;
+  // What the answer must look like; null: anything. Shared: it remembers what it worked out for
+  // other rows of the query.
+  std::shared_ptr<Constraint> constraint;
 };
 
-// Throws Error at the option to blame: unknown, given twice (`stop` alone may be), out of range.
+// Throws Error at the option to blame: unknown, given twice (`stop` alone may be), out of range, or
+// a grammar or JSON schema that is none.
 GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options,
                                     int default_max_tokens);
 

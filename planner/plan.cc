@@ -35,6 +35,7 @@ void PrefillNode::Describe(PlanDetails& details) const {
 void DecodeNode::Describe(PlanDetails& details) const {
   details.emplace_back("max_tokens", int64_t{max_tokens});
   details.emplace_back("temperature", temperature);
+  if (!constraint.empty()) details.emplace_back("constraint", constraint);
 }
 
 void GenerateNode::Describe(PlanDetails& details) const {

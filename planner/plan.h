@@ -95,6 +95,7 @@ class DecodeNode : public PlanNode {
 
   int max_tokens = 0;
   double temperature = 0;
+  std::string constraint;  // "grammar", "json_schema"; "": none
 };
 
 class GenerateNode : public PlanNode {

@@ -28,6 +28,9 @@ class Planner {
     auto decode = std::make_unique<DecodeNode>();
     decode->max_tokens = prompt.generate.max_tokens;
     decode->temperature = prompt.generate.temperature;
+    if (prompt.generate.constraint != nullptr) {
+      decode->constraint = prompt.generate.constraint->name();
+    }
     decode->estimate_ms =
         prompt.generate.max_tokens *
         (Milliseconds(static_cast<double>(context_.weight_bytes),
