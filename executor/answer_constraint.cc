@@ -1,12 +1,14 @@
 #include "executor/answer_constraint.h"
 
 #include <limits>
+#include <utility>
 
 namespace promptdb {
 
-AnswerConstraint::AnswerConstraint(const GenerateOptions& generate, const OpenModel& model)
-    : tokenizer_(model.tokenizer()), ignore_eos_(generate.ignore_eos) {
-  if (generate.constraint != nullptr) text_.emplace(generate.constraint, model.vocabulary_trie());
+AnswerConstraint::AnswerConstraint(const GenerateOptions& generate, const Tokenizer& tokenizer,
+                                   std::shared_ptr<const VocabularyTrie> vocabulary)
+    : tokenizer_(tokenizer), ignore_eos_(generate.ignore_eos) {
+  if (generate.constraint != nullptr) text_.emplace(generate.constraint, std::move(vocabulary));
 }
 
 bool AnswerConstraint::IsComplete() {

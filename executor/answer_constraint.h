@@ -5,19 +5,21 @@
 #ifndef PROMPTDB_EXECUTOR_ANSWER_CONSTRAINT_H_
 #define PROMPTDB_EXECUTOR_ANSWER_CONSTRAINT_H_
 
+#include <memory>
 #include <optional>
 #include <span>
 
 #include "constraint/constraint.h"
-#include "executor/model_registry.h"
 #include "planner/generate_options.h"
 
 namespace promptdb {
 
 class AnswerConstraint {
  public:
-  // `model` is borrowed.
-  AnswerConstraint(const GenerateOptions& generate, const OpenModel& model);
+  // `tokenizer` is borrowed. `vocabulary` is the tokenizer's, and is needed only when there is a
+  // constraint.
+  AnswerConstraint(const GenerateOptions& generate, const Tokenizer& tokenizer,
+                   std::shared_ptr<const VocabularyTrie> vocabulary);
 
   // Whether the answer is whole and no token can be added to it. Throws Error(kInvalidArgument)
   // when it isn't whole and no token of the model's vocabulary can go on.

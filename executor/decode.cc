@@ -32,7 +32,9 @@ Generation RunDecode(const DecodeNode& decode, std::vector<float> logits, const 
   Sampler sampler(ToSamplingOptions(prompt.generate));
   StreamDecoder decoder(tokenizer);
   StopFilter filter(prompt.generate.stops);
-  AnswerConstraint constraint(prompt.generate, query.model);
+  AnswerConstraint constraint(
+      prompt.generate, tokenizer,
+      prompt.generate.constraint != nullptr ? query.model.vocabulary_trie() : nullptr);
 
   // Generated tokens extend the prompt's last new text, or else a segment of their own.
   const int last = query.LastSegment();

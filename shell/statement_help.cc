@@ -41,7 +41,8 @@ constexpr std::array<StatementHelp, 11> kTopics = {{
      R"(SELECT GENERATE [(option => value, ...)] FROM schema
     [USE item, ...] [PROMPT 'text'] [WITH (option = value, ...)];
   options: max_tokens, temperature, top_k, top_p, min_p, seed,
-           repetition_penalty, ignore_eos, stop (may be given several times)
+           repetition_penalty, ignore_eos, stop (may be given several times),
+           grammar (GBNF) or json_schema: what the answer must look like
   item: module | module(p => 'value', ...) | parent.child | 'free text'
       | USER 'text' | ASSISTANT 'text'
   A prompt that ends in a USER goes on with the words that open the answer.

@@ -21,7 +21,7 @@ class RandomSchema {
     root["$defs"] = {
         {"list",
          {{"type", "object"},
-          {"properties", {{"value", MakeSchema(2)}, {"next", {{"$ref", "#/$defs/list"}}}}},
+          {"properties", {{"value", MakeSchema(3)}, {"next", {{"$ref", "#/$defs/list"}}}}},
           {"required", {"value"}}}},
         {"tree",
          {{"anyOf",
