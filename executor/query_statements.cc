@@ -18,6 +18,11 @@ struct PlannedQuery {
 
 PlannedQuery Plan(const ast::Select& query, Database::Rep& database, const Settings& settings,
                   ResultSink& sink) {
+  if (query.kind != ast::Select::Kind::kGenerate || query.pml || !query.prompt_in.empty()) {
+    throw Error(ErrorCode::kUnsupported,
+                "this form of SELECT is PromptQL, but has no meaning in this release yet", "",
+                query.range);
+  }
   PlannedQuery planned;
   planned.schema = database.Open(query.schema, sink);
   const OpenModel& model = *planned.schema->model;
@@ -94,7 +99,11 @@ std::string RunSelect(const ast::Select& statement, Database::Rep& database,
 
 std::string RunExplain(const ast::Explain& statement, Database::Rep& database,
                        const Settings& settings, ResultSink& sink) {
-  const PlannedQuery planned = Plan(statement.query, database, settings, sink);
+  if (!std::holds_alternative<ast::Select>(statement.query)) {
+    throw Error(ErrorCode::kUnsupported, "EXPLAIN of a system table has no meaning yet");
+  }
+  const PlannedQuery planned =
+      Plan(std::get<ast::Select>(statement.query), database, settings, sink);
   std::optional<QueryOutcome> outcome;
   if (statement.analyze) outcome = Run(planned, database, false, sink);
   const std::vector<NodeActuals>* actuals = outcome ? &outcome->actuals : nullptr;

@@ -90,10 +90,22 @@ std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink)
       session.settings.Reset(node.name);
       return "RESET";
     }
-    std::string operator()(const ast::Unsupported& node) {
+    std::string operator()(const ast::AlterSchema&) { return Refuse("ALTER SCHEMA"); }
+    std::string operator()(const ast::ImportSchema&) { return Refuse("IMPORT SCHEMA"); }
+    std::string operator()(const ast::ExportSchema&) { return Refuse("EXPORT SCHEMA"); }
+    std::string operator()(const ast::SystemSelect&) { return Refuse("SELECT of a system table"); }
+    std::string operator()(const ast::Prepare&) { return Refuse("PREPARE"); }
+    std::string operator()(const ast::Execute&) { return Refuse("EXECUTE"); }
+    std::string operator()(const ast::Deallocate&) { return Refuse("DEALLOCATE"); }
+    std::string operator()(const ast::BeginChat&) { return Refuse("BEGIN CHAT"); }
+    std::string operator()(const ast::ContinueChat&) { return Refuse("CONTINUE"); }
+    std::string operator()(const ast::ForkChat&) { return Refuse("FORK"); }
+    std::string operator()(const ast::EndChat&) { return Refuse("END CHAT"); }
+    std::string operator()(const ast::Unsupported& node) { return Refuse(node.statement); }
+
+    [[noreturn]] std::string Refuse(const std::string& what) {
       throw Error(ErrorCode::kUnsupported,
-                  node.statement + " is PromptQL, but has no meaning in this release yet", "",
-                  node.range);
+                  what + " is PromptQL, but has no meaning in this release yet");
     }
   };
   return std::visit(Visitor{*this, sink}, statement.node);

@@ -385,6 +385,9 @@ std::string RunShow(const ast::Show& statement, Database::Rep& database, const S
     case ast::Show::What::kSettings:
       rows = ShowSettings(settings, sink);
       break;
+    case ast::Show::What::kChats:
+      throw Error(ErrorCode::kUnsupported,
+                  "SHOW CHATS is PromptQL, but has no meaning in this release yet");
   }
   return "SHOW " + std::to_string(rows);
 }

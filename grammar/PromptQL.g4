@@ -121,7 +121,7 @@ parameter
     ;
 
 scaffold
-    : SCAFFOLD scaffoldName '(' moduleName (',' moduleName)* ')'
+    : SCAFFOLD scaffoldName '(' modulePath (',' modulePath)* ')'
     ;
 
 // ---- Queries -----------------------------------------------------------------------------------

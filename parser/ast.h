@@ -25,6 +25,7 @@ struct Name {
 struct Text {
   std::string text;
   SourceRange range;
+  int parameter = 0;  // n where a PREPARE says $n instead, from 1; the text is then empty
 };
 
 // A literal: text, whole number, decimal number, ON/OFF/TRUE/FALSE, or a bare word (json, text, …).
@@ -32,6 +33,7 @@ struct Literal {
   std::variant<std::string, int64_t, double, bool> value;
   bool is_word = false;  // a bare word, in `value` as folded text
   SourceRange range;
+  int parameter = 0;  // n where a PREPARE says $n instead, from 1; the value is then an empty text
 };
 
 // name = value or name => value.
@@ -70,7 +72,7 @@ struct Part {
 
 struct Scaffold {
   Name name;
-  std::vector<Name> members;
+  std::vector<std::vector<Name>> members;  // paths of modules, or names of other scaffolds
   SourceRange range;
 };
 
@@ -120,22 +122,158 @@ struct UseItem {
   std::optional<Text> text;            // kText, kRoleText
 };
 
-// SELECT GENERATE [(options)] FROM schema [USE …] [PROMPT '…'] [WITH (…)].
+// '<prompt …/>' in the markup of the paper's prototype.
+struct PmlSource {
+  Text text;
+  std::optional<Name> model;  // USING model: the schema's model has to be this one
+};
+
+// SELECT GENERATE | TOKENS | LOGPROBS | EMBEDDING [(options)] FROM schema [USE …] [PROMPT …]
+// [WITH (…)].
 struct Select {
+  enum class Kind { kGenerate, kTokens, kLogprobs, kEmbedding };
+  Kind kind = Kind::kGenerate;
   SourceRange range;
-  std::vector<Option> generate_options;
-  Name schema;
+  std::vector<Option> options;
+  Name schema;                   // empty with FROM PML
+  std::optional<PmlSource> pml;  // FROM PML
   std::vector<UseItem> use;
-  std::optional<Text> prompt;
+  std::optional<Text> prompt;   // PROMPT 'text'
+  std::vector<Text> prompt_in;  // PROMPT IN ('text', …): a row each
   std::vector<Option> with_options;
 };
+
+// ---- Queries of system tables ------------------------------------------------------------------
+
+// A column, a function over one, a constant, or NULL.
+struct Operand {
+  enum class Kind { kColumn, kFunction, kConstant, kNull };
+  Kind kind = Kind::kColumn;
+  SourceRange range;
+  Name name;                     // kColumn; kFunction: the function's, as "count"
+  std::optional<Name> argument;  // kFunction: nullopt for (*)
+  bool is_distinct = false;      // kFunction: (DISTINCT column)
+  Literal constant;              // kConstant
+};
+
+// A tree of conditions.
+struct Condition {
+  enum class Kind { kAnd, kOr, kNot, kCompare, kIsNull, kLike, kIn, kBetween };
+  enum class Comparison { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual };
+  Kind kind = Kind::kCompare;
+  SourceRange range;
+  std::vector<Condition> children;             // kAnd, kOr: two and more; kNot: one
+  bool is_negated = false;                     // IS NOT NULL, NOT LIKE, NOT IN, NOT BETWEEN
+  Comparison comparison = Comparison::kEqual;  // kCompare
+  // kCompare: left, right;  kIsNull: what is tested;  kLike: what is tested, pattern;
+  // kIn: what is tested, then the list;  kBetween: what is tested, least, most.
+  std::vector<Operand> operands;
+};
+
+struct SelectItem {
+  bool is_star = false;  // *: all columns; `value` is then empty
+  Operand value;
+  std::optional<Name> alias;  // AS name
+  SourceRange range;
+};
+
+struct OrderItem {
+  Operand value;
+  bool is_descending = false;
+};
+
+// SELECT … FROM pc_table [WHERE …] [GROUP BY …] [ORDER BY …] [LIMIT n [OFFSET n]].
+struct SystemSelect {
+  SourceRange range;
+  std::vector<SelectItem> items;
+  Name table;  // "pc_modules"
+  std::optional<Condition> where;
+  std::vector<Operand> group_by;
+  std::vector<OrderItem> order_by;
+  std::optional<int64_t> limit;
+  int64_t offset = 0;
+};
+
+using Query = std::variant<Select, SystemSelect>;
 
 struct Explain {
   enum class Format { kText, kJson };
   Format format = Format::kText;
   bool analyze = false;
-  Select query;
+  Query query;
 };
+
+struct Prepare {
+  Name name;
+  Query query;
+  int parameters = 0;  // the highest $n
+};
+
+struct Execute {
+  Name name;
+  std::vector<Literal> values;  // of $1, $2, …
+};
+
+struct Deallocate {
+  Name name;
+};
+
+// ---- Changes to schemas
+// --------------------------------------------------------------------------
+
+// ALTER SCHEMA name ADD part | ADD SCAFFOLD … | DROP MODULE path | RENAME TO name.
+struct AlterSchema {
+  struct DropModule {
+    std::vector<Name> path;
+  };
+  struct Rename {
+    Name name;
+  };
+  Name name;
+  std::variant<Part, Scaffold, DropModule, Rename> action;
+};
+
+struct ImportSchema {
+  std::optional<Name> name;  // else the file's own
+  Text path;
+  Name model;
+};
+
+struct ExportSchema {
+  Name schema;
+  Text path;
+};
+
+// ---- Chats -----------------------------------------------------------------------------------
+
+// BEGIN CHAT name FROM schema [USE …] [WITH (…)].
+struct BeginChat {
+  Name name;
+  Name schema;
+  std::vector<UseItem> use;
+  std::vector<Option> with_options;
+  SourceRange range;
+};
+
+// CONTINUE name [(options)] PROMPT 'text' [WITH (…)].
+struct ContinueChat {
+  Name name;
+  std::vector<Option> options;  // as of GENERATE
+  Text prompt;
+  std::vector<Option> with_options;
+};
+
+// FORK name AS name.
+struct ForkChat {
+  Name from;
+  Name to;
+};
+
+struct EndChat {
+  Name name;
+};
+
+// ---- Cache and session -------------------------------------------------------------------------
 
 // WARM schema [MODULE m, …].
 struct Warm {
@@ -144,7 +282,7 @@ struct Warm {
 };
 
 struct Show {
-  enum class What { kModels, kSchemas, kModules, kCache, kStats, kSettings };
+  enum class What { kModels, kSchemas, kModules, kCache, kStats, kSettings, kChats };
   What what = What::kModels;
   std::optional<Name> from_schema;  // kModules
 };
@@ -166,12 +304,14 @@ struct Reset {
 
 // Parsed whole, but with no meaning in this release.
 struct Unsupported {
-  std::string statement;  // as a user would name it: "ALTER SCHEMA", "PROMPT IN", "SELECT TOKENS"
+  std::string statement;  // as a user would name it: "PIN", "CHECK DATABASE"
   SourceRange range;
 };
 
-using StatementNode = std::variant<CreateModel, DropModel, CreateSchema, DropSchema, Select,
-                                   Explain, Warm, Show, Describe, Set, Reset, Unsupported>;
+using StatementNode = std::variant<CreateModel, DropModel, CreateSchema, AlterSchema, DropSchema,
+                                   ImportSchema, ExportSchema, Select, SystemSelect, Explain,
+                                   Prepare, Execute, Deallocate, BeginChat, ContinueChat, ForkChat,
+                                   EndChat, Warm, Show, Describe, Set, Reset, Unsupported>;
 
 struct Statement {
   StatementNode node;

@@ -1,10 +1,13 @@
 #include "parser/parser.h"
 
+#include <algorithm>
+#include <charconv>
 #include <exception>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <utility>
+#include <variant>
 
 #include "PromptQLParser.h"
 #include "base/nearest_name.h"
@@ -156,15 +159,37 @@ class StatementParse {
   std::shared_ptr<StopAtFirstError> strategy_;  // ANTLR wants to share its owner
 };
 
-// A parameter gets its value from EXECUTE, so only a PREPARE can hold one.
-void CheckParameters(std::span<const Token> tokens) {
-  if (tokens.front().type == Grammar::PREPARE) return;
+constexpr int kMostParameters = 64;
+
+// A parameter gets its value from EXECUTE, so only a PREPARE can hold one. Returns the highest
+// number; below it, every one is used.
+int CheckParameters(std::string_view text, std::span<const Token> tokens) {
+  std::vector<SourceRange> places(kMostParameters);
+  int highest = 0;
   for (const Token& token : tokens) {
     if (token.type != Grammar::PARAMETER) continue;
-    throw Error(ErrorCode::kSyntax, "parameter outside a PREPARE has no value",
-                "Write the value itself, or PREPARE the query and EXECUTE it with values.",
-                token.range);
+    if (tokens.front().type != Grammar::PREPARE) {
+      throw Error(ErrorCode::kSyntax, "parameter outside a PREPARE has no value",
+                  "Write the value itself, or PREPARE the query and EXECUTE it with values.",
+                  token.range);
+    }
+    const char* const end = text.data() + token.range.end;
+    int number = 0;
+    const auto read = std::from_chars(text.data() + token.range.begin + 1, end, number);
+    if (read.ec != std::errc() || number < 1 || number > kMostParameters) {
+      throw Error(ErrorCode::kSyntax, "parameters are $1 to $" + std::to_string(kMostParameters),
+                  "", token.range);
+    }
+    places[static_cast<size_t>(number - 1)] = token.range;
+    highest = std::max(highest, number);
   }
+  for (int i = 0; i < highest; ++i) {
+    if (places[static_cast<size_t>(i)].end > 0) continue;
+    throw Error(ErrorCode::kSyntax,
+                "there is a $" + std::to_string(highest) + ", but no $" + std::to_string(i + 1),
+                "Number the parameters without gaps.", places[static_cast<size_t>(highest - 1)]);
+  }
+  return highest;
 }
 
 }  // namespace
@@ -181,7 +206,10 @@ std::vector<ast::Statement> Parse(std::string_view text) {
       throw Error(ErrorCode::kInternal, std::string("parser failed: ") + error.what(), "",
                   SourceRange{tokens.front().range.begin, tokens.back().range.end});
     }
-    CheckParameters(tokens);
+    const int parameters = CheckParameters(text, tokens);
+    if (auto* prepare = std::get_if<ast::Prepare>(&statements.back().node)) {
+      prepare->parameters = parameters;
+    }
   }
 }
 

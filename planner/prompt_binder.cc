@@ -64,7 +64,7 @@ class PromptBinder {
   BoundPrompt Bind(const QueryDefaults& defaults) {
     prompt_.schema = schema_.name;
     prompt_.model = schema_.model;
-    prompt_.generate = BindGenerateOptions(query_.generate_options, defaults.max_tokens);
+    prompt_.generate = BindGenerateOptions(query_.options, defaults.max_tokens);
     const OptionReader with(query_.with_options, "WITH", {"reuse", "cache"});
     const auto reuse = with.Choice("reuse", {"modular", "exact", "none"});
     prompt_.reuse = !reuse                ? defaults.reuse
