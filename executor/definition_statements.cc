@@ -1,11 +1,12 @@
-#include <algorithm>
 #include <ctime>
 #include <filesystem>
 
 #include "base/nearest_name.h"
+#include "executor/install_schema.h"
 #include "executor/statements.h"
 #include "planner/options.h"
 #include "planner/schema_binder.h"
+#include "planner/schema_change.h"
 
 namespace promptdb {
 
@@ -41,12 +42,11 @@ ModelDefinition BindModel(const ast::CreateModel& statement) {
               "Write CREATE OR REPLACE, or IF NOT EXISTS to keep it.", name.range);
 }
 
-// Frees what was stored for a schema. Where another schema lays the same text alike, it shared
-// these states, and computes them again.
-void DropStates(const std::string& schema, Database::Rep& database) {
-  for (const StateManifest& state : database.cache.List()) {
-    if (state.label.starts_with(schema + ".")) database.cache.Erase(state.key);
-  }
+// The catalog's schema of that name. Throws Error(kUnknownName) at `name`.
+SchemaDefinition FindSchema(const ast::Name& name, Database::Rep& database) {
+  if (auto found = database.catalog.FindSchema(name.text)) return *std::move(found);
+  throw Error(ErrorCode::kUnknownName, "schema \"" + name.text + "\" does not exist",
+              DidYouMean(name.text, database.SchemaNames()), name.range);
 }
 
 }  // namespace
@@ -108,49 +108,41 @@ std::string RunDropModel(const ast::DropModel& statement, Database::Rep& databas
 
 std::string RunCreateSchema(const ast::CreateSchema& statement, Database::Rep& database,
                             ResultSink& sink) {
-  if (database.catalog.FindSchema(statement.name.text)) {
+  const auto replaced = database.catalog.FindSchema(statement.name.text);
+  if (replaced) {
     if (statement.if_not_exists) {
       sink.OnNotice("schema \"" + statement.name.text + "\" exists already and is kept");
       return "CREATE SCHEMA";
     }
     if (!statement.or_replace) FailExists("schema", statement.name);
   }
-  const SchemaDefinition schema = BindSchema(statement);
-  const auto model_definition = database.catalog.FindModel(schema.model);
-  if (!model_definition) {
-    std::string hint = DidYouMean(schema.model, database.ModelNames());
-    if (hint.empty()) hint = "CREATE MODEL " + schema.model + " FROM 'file.gguf'; comes first.";
-    throw Error(ErrorCode::kUnknownName, "model \"" + schema.model + "\" does not exist", hint,
-                statement.model.range);
-  }
-  const std::shared_ptr<const OpenModel> model =
-      database.Open(*model_definition, statement.model.range, sink);
-  // Laid out now, so that a schema that can never be used is refused here and not at its first
-  // query.
-  const SchemaLayout layout = LayOut(schema, model->tokenizer(), model->chat_template());
-  if (layout.reserved >= model->config().context_length) {
-    throw Error(
-        ErrorCode::kTooLong,
-        "the schema takes " + std::to_string(layout.reserved) + " positions, and model \"" +
-            schema.model + "\" has a context of " + std::to_string(model->config().context_length),
-        "Put modules of which a prompt uses one at a time into a UNION.", statement.name.range);
-  }
-  database.catalog.PutSchema(schema);
-  database.ForgetLayouts();
+  InstallSchema(BindSchema(statement), replaced ? &*replaced : nullptr,
+                {statement.name.range, statement.model.range}, database, sink);
   return "CREATE SCHEMA";
+}
+
+std::string RunAlterSchema(const ast::AlterSchema& statement, Database::Rep& database,
+                           ResultSink& sink) {
+  const SchemaDefinition before = FindSchema(statement.name, database);
+  if (const auto* rename = std::get_if<ast::AlterSchema::Rename>(&statement.action)) {
+    if (database.catalog.FindSchema(rename->name.text)) {
+      throw Error(ErrorCode::kDuplicateName, "schema \"" + rename->name.text + "\" exists already",
+                  "", rename->name.range);
+    }
+  }
+  const SchemaDefinition after = ChangeSchema(before, statement);
+  InstallSchema(after, &before, {statement.name.range, statement.name.range}, database, sink);
+  return "ALTER SCHEMA";
 }
 
 std::string RunDropSchema(const ast::DropSchema& statement, Database::Rep& database,
                           ResultSink& sink) {
   const std::string& name = statement.name.text;
-  if (!database.catalog.FindSchema(name)) {
-    if (statement.if_exists) {
-      sink.OnNotice("schema \"" + name + "\" does not exist");
-      return "DROP SCHEMA";
-    }
-    throw Error(ErrorCode::kUnknownName, "schema \"" + name + "\" does not exist",
-                DidYouMean(name, database.SchemaNames()), statement.name.range);
+  if (statement.if_exists && !database.catalog.FindSchema(name)) {
+    sink.OnNotice("schema \"" + name + "\" does not exist");
+    return "DROP SCHEMA";
   }
+  FindSchema(statement.name, database);
   database.catalog.DropSchema(name);
   DropStates(name, database);
   database.ForgetLayouts();

@@ -7,6 +7,7 @@
 #include "executor/statements.h"
 #include "executor/threads.h"
 #include "parser/parser.h"
+#include "planner/module_path.h"
 
 namespace promptdb {
 
@@ -66,6 +67,9 @@ std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink)
     std::string operator()(const ast::CreateSchema& node) {
       return RunCreateSchema(node, session.database, sink);
     }
+    std::string operator()(const ast::AlterSchema& node) {
+      return RunAlterSchema(node, session.database, sink);
+    }
     std::string operator()(const ast::DropSchema& node) {
       return RunDropSchema(node, session.database, sink);
     }
@@ -90,7 +94,6 @@ std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink)
       session.settings.Reset(node.name);
       return "RESET";
     }
-    std::string operator()(const ast::AlterSchema&) { return Refuse("ALTER SCHEMA"); }
     std::string operator()(const ast::ImportSchema&) { return Refuse("IMPORT SCHEMA"); }
     std::string operator()(const ast::ExportSchema&) { return Refuse("EXPORT SCHEMA"); }
     std::string operator()(const ast::SystemSelect&) { return Refuse("SELECT of a system table"); }
@@ -139,17 +142,8 @@ Session::Names Session::CatalogNames() const {
   names.models = rep_->database.ModelNames();
   for (const SchemaDefinition& schema : rep_->database.catalog.Schemas()) {
     names.schemas.push_back(schema.name);
-    std::vector<std::pair<std::string, const std::vector<PartDefinition>*>> open = {
-        {schema.name, &schema.parts}};
-    while (!open.empty()) {
-      const auto [around, parts] = open.back();
-      open.pop_back();
-      for (const PartDefinition& part : *parts) {
-        const bool is_module = part.kind == PartDefinition::Kind::kModule;
-        const std::string path = is_module ? around + "." + part.name : around;
-        if (is_module) names.modules.push_back(path);
-        open.emplace_back(path, &part.children);
-      }
+    for (const std::string& path : ModulePaths(schema.parts)) {
+      names.modules.push_back(schema.name + "." + path);
     }
   }
   names.settings = Settings::Names();

@@ -4,7 +4,9 @@
 #include "base/nearest_name.h"
 #include "executor/statements.h"
 #include "parser/parser.h"
+#include "planner/module_path.h"
 #include "planner/planner.h"
+#include "planner/schema_states.h"
 
 namespace promptdb {
 
@@ -35,22 +37,15 @@ std::string_view KindName(PartDefinition::Kind kind) {
   return "";
 }
 
-// Keys of a schema's atoms, each as if all that it attends to were there: as in modular reuse.
-std::vector<SegmentKeys> AtomKeys(const OpenSchema& schema) {
-  std::vector<PromptSegment> segments;
-  for (const Atom& atom : schema.layout.atoms) {
-    PromptSegment segment;
-    segment.label = atom.label;
-    segment.tokens = atom.tokens;
-    segment.start = atom.start;
-    for (const int visible : atom.visible) {
-      const Atom& seen = schema.layout.atoms[static_cast<size_t>(visible)];
-      segment.attends.push_back({visible, 0, static_cast<int>(seen.tokens.size())});
-    }
-    segments.push_back(std::move(segment));
-  }
-  return ComputeSegmentKeys(segments, schema.model->fingerprint());
-}
+// The states of a schema's prompts, and their keys.
+struct KeyedStates {
+  explicit KeyedStates(const OpenSchema& schema)
+      : states(ListStates(schema.definition, schema.layout)),
+        keys(ComputeSegmentKeys(states.prompt.segments, schema.model->fingerprint())) {}
+
+  SchemaStates states;
+  std::vector<SegmentKeys> keys;  // by segment: first the atoms'
+};
 
 // What is cached of the atoms of a part and, for a module, of the parts in it.
 struct Coverage {
@@ -69,15 +64,21 @@ struct Coverage {
   }
 };
 
-Coverage Cover(const LaidOutPart& part, const OpenSchema& schema,
-               const std::vector<SegmentKeys>& keys, const StateCache& cache) {
+Coverage Cover(const std::vector<int>& segments, const KeyedStates& keyed,
+               const StateCache& cache) {
   Coverage coverage;
-  for (const int atom : part.atoms) {
-    const StateInfo info = cache.Probe(keys[static_cast<size_t>(atom)].key);
-    coverage.Add({static_cast<int>(schema.layout.atoms[static_cast<size_t>(atom)].tokens.size()),
-                  info.bytes, info.tier != Tier::kMiss, info.tier == Tier::kCpu});
+  for (const int segment : segments) {
+    const auto index = static_cast<size_t>(segment);
+    const StateInfo info = cache.Probe(keyed.keys[index].key);
+    coverage.Add({static_cast<int>(keyed.states.prompt.segments[index].tokens.size()), info.bytes,
+                  info.tier != Tier::kMiss, info.tier == Tier::kCpu});
   }
-  for (const LaidOutPart& child : part.children) coverage.Add(Cover(child, schema, keys, cache));
+  return coverage;
+}
+
+Coverage Cover(const LaidOutPart& part, const KeyedStates& keyed, const StateCache& cache) {
+  Coverage coverage = Cover(part.atoms, keyed, cache);
+  for (const LaidOutPart& child : part.children) coverage.Add(Cover(child, keyed, cache));
   return coverage;
 }
 
@@ -121,16 +122,16 @@ int64_t ShowSchemas(Database::Rep& database, ResultSink& sink) {
 }
 
 void ShowModulesIn(const std::vector<LaidOutPart>& parts, const OpenSchema& schema,
-                   const std::vector<SegmentKeys>& keys, const StateCache& cache, int64_t& rows,
+                   const KeyedStates& keyed, const StateCache& cache, int64_t& rows,
                    ResultSink& sink) {
   for (const LaidOutPart& part : parts) {
     if (part.kind == PartDefinition::Kind::kModule) {
-      const Coverage coverage = Cover(part, schema, keys, cache);
+      const Coverage coverage = Cover(part, keyed, cache);
       sink.OnRow({schema.definition.name, part.path, int64_t{coverage.tokens}, int64_t{part.start},
                   int64_t{part.reserved}, std::string(coverage.tier()), coverage.bytes});
       ++rows;
     }
-    ShowModulesIn(part.children, schema, keys, cache, rows, sink);
+    ShowModulesIn(part.children, schema, keyed, cache, rows, sink);
   }
 }
 
@@ -153,7 +154,7 @@ int64_t ShowModules(const ast::Show& statement, Database::Rep& database, ResultS
                   {"bytes", Type::kInteger}});
   int64_t rows = 0;
   for (const auto& schema : schemas) {
-    ShowModulesIn(schema->layout.parts, *schema, AtomKeys(*schema), database.cache, rows, sink);
+    ShowModulesIn(schema->layout.parts, *schema, KeyedStates(*schema), database.cache, rows, sink);
   }
   return rows;
 }
@@ -279,10 +280,10 @@ int64_t DescribeModel(const ast::Name& name, Database::Rep& database, ResultSink
 }
 
 void DescribeParts(const std::vector<LaidOutPart>& parts, int depth, const OpenSchema& schema,
-                   const std::vector<SegmentKeys>& keys, const StateCache& cache, int64_t& rows,
+                   const KeyedStates& keyed, const StateCache& cache, int64_t& rows,
                    ResultSink& sink) {
   for (const LaidOutPart& part : parts) {
-    const Coverage coverage = Cover(part, schema, keys, cache);
+    const Coverage coverage = Cover(part, keyed, cache);
     std::string name(static_cast<size_t>(depth) * 2, ' ');
     if (!part.name.empty()) {
       name += part.name;
@@ -296,8 +297,14 @@ void DescribeParts(const std::vector<LaidOutPart>& parts, int depth, const OpenS
     sink.OnRow({name, kind, int64_t{part.start}, int64_t{part.reserved}, int64_t{coverage.tokens},
                 std::string(coverage.tier())});
     ++rows;
-    DescribeParts(part.children, depth + 1, schema, keys, cache, rows, sink);
+    DescribeParts(part.children, depth + 1, schema, keyed, cache, rows, sink);
   }
+}
+
+std::string Joined(const std::vector<std::string>& names) {
+  std::string joined;
+  for (const std::string& name : names) joined += (joined.empty() ? "" : ", ") + name;
+  return joined;
 }
 
 int64_t DescribeSchema(const ast::Name& name, Database::Rep& database, ResultSink& sink) {
@@ -309,7 +316,20 @@ int64_t DescribeSchema(const ast::Name& name, Database::Rep& database, ResultSin
                   {"tokens", Type::kInteger},
                   {"tier", Type::kText}});
   int64_t rows = 0;
-  DescribeParts(schema->layout.parts, 0, *schema, AtomKeys(*schema), database.cache, rows, sink);
+  const KeyedStates keyed(*schema);
+  DescribeParts(schema->layout.parts, 0, *schema, keyed, database.cache, rows, sink);
+  // A scaffold has the place from its first member to its last, and states of its own.
+  for (size_t i = 0; i < schema->layout.scaffolds.size(); ++i) {
+    const LaidOutScaffold& scaffold = schema->layout.scaffolds[i];
+    if (scaffold.atoms.empty()) continue;  // members without texts of their own
+    const Coverage coverage = Cover(keyed.states.scaffolds[i], keyed, database.cache);
+    const int start = schema->layout.atoms[static_cast<size_t>(scaffold.atoms.front())].start;
+    const int end = schema->layout.atoms[static_cast<size_t>(scaffold.atoms.back())].end();
+    sink.OnRow({scaffold.name + " (" + Joined(scaffold.members) + ")", std::string("scaffold"),
+                int64_t{start}, int64_t{end - start}, int64_t{coverage.tokens},
+                std::string(coverage.tier())});
+    ++rows;
+  }
   return rows;
 }
 
@@ -335,11 +355,12 @@ int64_t DescribeModule(const std::vector<ast::Name>& path, Database::Rep& databa
   }
   const auto schema = database.Open(path.front(), sink);
   const std::string module =
-      ResolveModule({path.begin() + 1, path.end()}, schema->layout, schema->definition.name);
+      ResolveModule({path.begin() + 1, path.end()}, ModulePaths(schema->definition.parts),
+                    schema->definition.name);
   const LaidOutPart& part = *schema->layout.FindModule(module);
   const PartDefinition& definition = *FindDefinition(schema->definition.parts, "", module);
-  const std::vector<SegmentKeys> keys = AtomKeys(*schema);
-  const Coverage coverage = Cover(part, *schema, keys, database.cache);
+  const KeyedStates keyed(*schema);
+  const Coverage coverage = Cover(part, keyed, database.cache);
   PropertyRows rows(sink);
   rows.Add("schema", schema->definition.name);
   rows.Add("module", module);
@@ -351,8 +372,8 @@ int64_t DescribeModule(const std::vector<ast::Name>& path, Database::Rep& databa
   rows.Add("bytes", coverage.bytes);
   if (!part.atoms.empty()) {
     const auto atom = static_cast<size_t>(part.atoms.front());
-    rows.Add("state", keys[atom].key.ToHex());
-    if (const auto manifest = database.cache.Manifest(keys[atom].key)) {
+    rows.Add("state", keyed.keys[atom].key.ToHex());
+    if (const auto manifest = database.cache.Manifest(keyed.keys[atom].key)) {
       rows.Add("encoded", FormatTime(manifest->created_at));
     }
   }

@@ -21,6 +21,8 @@ std::string RunDropModel(const ast::DropModel& statement, Database::Rep& databas
                          ResultSink& sink);
 std::string RunCreateSchema(const ast::CreateSchema& statement, Database::Rep& database,
                             ResultSink& sink);
+std::string RunAlterSchema(const ast::AlterSchema& statement, Database::Rep& database,
+                           ResultSink& sink);
 std::string RunDropSchema(const ast::DropSchema& statement, Database::Rep& database,
                           ResultSink& sink);
 

@@ -63,6 +63,7 @@ statement
 alterSchemaAction
     : ADD schemaElement
     | DROP MODULE modulePath
+    | DROP SCAFFOLD scaffoldName
     | RENAME TO schemaName
     ;
 

@@ -221,16 +221,20 @@ struct Deallocate {
 // ---- Changes to schemas
 // --------------------------------------------------------------------------
 
-// ALTER SCHEMA name ADD part | ADD SCAFFOLD … | DROP MODULE path | RENAME TO name.
+// ALTER SCHEMA name ADD part | ADD SCAFFOLD … | DROP MODULE path | DROP SCAFFOLD name |
+// RENAME TO name.
 struct AlterSchema {
   struct DropModule {
     std::vector<Name> path;
+  };
+  struct DropScaffold {
+    Name name;
   };
   struct Rename {
     Name name;
   };
   Name name;
-  std::variant<Part, Scaffold, DropModule, Rename> action;
+  std::variant<Part, Scaffold, DropModule, DropScaffold, Rename> action;
 };
 
 struct ImportSchema {

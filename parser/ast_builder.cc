@@ -151,6 +151,8 @@ class AstBuilder : public grammar::PromptQLBaseVisitor {
       }
     } else if (action->modulePath() != nullptr) {
       alter.action = ast::AlterSchema::DropModule{reader_.PathOf(action->modulePath())};
+    } else if (action->scaffoldName() != nullptr) {
+      alter.action = ast::AlterSchema::DropScaffold{reader_.NameOf(action->scaffoldName())};
     } else {
       alter.action = ast::AlterSchema::Rename{reader_.NameOf(action->schemaName())};
     }

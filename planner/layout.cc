@@ -1,6 +1,7 @@
 #include "planner/layout.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "planner/module_template.h"
@@ -39,23 +40,30 @@ class LayoutBuilder {
       layout_.has_bos = true;
       certain.push_back(AddAtom("(bos)", {*tokenizer_.bos_id()}, cursor, certain));
     }
-    layout_.parts = PlaceAll(schema_.parts, "", cursor, certain);
+    layout_.parts = PlaceAll(schema_.parts, {}, cursor, certain);
     layout_.reserved = cursor;
+    for (const ScaffoldDefinition& scaffold : schema_.scaffolds) AddScaffold(scaffold);
     return std::move(layout_);
   }
 
  private:
+  // The module around a part: its path, and the parameters that its texts may have.
+  struct Enclosing {
+    std::string path;
+    const std::vector<ParameterDefinition>* parameters = nullptr;  // null at the schema's root
+  };
+
   // Places parts one after another from `cursor`, which moves past them. `certain` grows by the
   // atoms that later parts of the same scope can rely on.
   std::vector<LaidOutPart> PlaceAll(const std::vector<PartDefinition>& parts,
-                                    const std::string& path, int& cursor,
+                                    const Enclosing& around, int& cursor,
                                     std::vector<int>& certain) {
     std::vector<LaidOutPart> placed;
-    for (const PartDefinition& part : parts) placed.push_back(Place(part, path, cursor, certain));
+    for (const PartDefinition& part : parts) placed.push_back(Place(part, around, cursor, certain));
     return placed;
   }
 
-  LaidOutPart Place(const PartDefinition& part, const std::string& path, int& cursor,
+  LaidOutPart Place(const PartDefinition& part, const Enclosing& around, int& cursor,
                     std::vector<int>& certain) {
     LaidOutPart placed;
     placed.kind = part.kind;
@@ -65,17 +73,17 @@ class LayoutBuilder {
     placed.is_certain = HasCertainText(part);
     switch (part.kind) {
       case PartDefinition::Kind::kText:
-        AddText("(text " + std::to_string(++anonymous_) + ")", part.text, placed, cursor, certain);
+        AddText({"(text " + std::to_string(++anonymous_) + ")", part.text, around.parameters},
+                placed, cursor, certain);
         break;
       case PartDefinition::Kind::kModule: {
-        placed.path = path.empty() ? part.name : path + "." + part.name;
+        placed.path = around.path.empty() ? part.name : around.path + "." + part.name;
         std::vector<int> inside = certain;
-        if (part.children.empty() && !part.parameters.empty()) {
-          AddTemplate(part, placed, cursor, inside);
-        } else if (part.children.empty()) {
-          AddText(placed.path, part.text, placed, cursor, inside);
+        if (part.children.empty()) {
+          AddText({placed.path, part.text, &part.parameters}, placed, cursor, inside);
         } else {
-          placed.children = PlaceAll(part.children, placed.path, cursor, inside);
+          placed.children =
+              PlaceAll(part.children, {placed.path, &part.parameters}, cursor, inside);
         }
         break;
       }
@@ -84,14 +92,14 @@ class LayoutBuilder {
         for (const PartDefinition& member : part.children) {
           int member_cursor = placed.start;
           std::vector<int> inside = certain;
-          placed.children.push_back(Place(member, path, member_cursor, inside));
+          placed.children.push_back(Place(member, around, member_cursor, inside));
           end = std::max(end, member_cursor);
         }
         cursor = end;
         break;
       }
       case PartDefinition::Kind::kRole:
-        PlaceRole(part, path, placed, cursor, certain);
+        PlaceRole(part, around, placed, cursor, certain);
         break;
     }
     placed.reserved = cursor - placed.start;
@@ -100,7 +108,7 @@ class LayoutBuilder {
 
   // The words of the chat template stand before and after the parts. A role around modules only is
   // in the prompt when one of them is, so later parts can't rely on its words.
-  void PlaceRole(const PartDefinition& part, const std::string& path, LaidOutPart& placed,
+  void PlaceRole(const PartDefinition& part, const Enclosing& around, LaidOutPart& placed,
                  int& cursor, std::vector<int>& certain) {
     const RoleWords& words = chat_template_.Wrap(part.role);
     const std::string label = std::string(ChatRoleName(part.role)) + " " + std::to_string(++roles_);
@@ -110,33 +118,43 @@ class LayoutBuilder {
         part.children.size() == 1 && part.children[0].kind == PartDefinition::Kind::kText;
     if (is_one_text) {
       // Tokenized as one text, as the model saw it in training.
-      const std::string text = words.before + part.children[0].text + words.after;
-      AddText("(" + label + ")", text, placed, cursor, scope);
+      Text text{"(" + label + ")", part.children[0].text, around.parameters};
+      text.before = words.before;
+      text.after = words.after;
+      AddText(text, placed, cursor, scope);
       return;
     }
-    AddText("(" + label + " begin)", words.before, placed, cursor, scope, false);
-    placed.children = PlaceAll(part.children, path, cursor, scope);
-    AddText("(" + label + " end)", words.after, placed, cursor, scope);
+    Text begin{"(" + label + " begin)", words.before};
+    begin.has_separator = false;
+    AddText(begin, placed, cursor, scope);
+    placed.children = PlaceAll(part.children, around, cursor, scope);
+    AddText({"(" + label + " end)", words.after}, placed, cursor, scope);
   }
 
-  void AddText(std::string label, const std::string& text, LaidOutPart& placed, int& cursor,
-               std::vector<int>& certain, bool with_separator = true) {
-    if (text.empty()) return;
-    std::vector<TokenId> tokens =
-        EncodeAt(with_separator ? text + schema_.separator : text, cursor, tokenizer_);
-    if (tokens.empty()) return;
-    const int atom = AddAtom(std::move(label), std::move(tokens), cursor, certain);
-    placed.atoms.push_back(atom);
-    certain.push_back(atom);
-  }
+  // A text that becomes an atom.
+  struct Text {
+    std::string label;
+    std::string text;
+    const std::vector<ParameterDefinition>* parameters = nullptr;  // null or none: no template
+    std::string_view before = "", after = "";                      // words around it
+    bool has_separator = true;
+  };
 
-  // One atom of the literal pieces and, between them, placeholders.
-  void AddTemplate(const PartDefinition& part, LaidOutPart& placed, int& cursor,
-                   std::vector<int>& certain) {
+  // One atom: the literal pieces of the text and, between them, placeholders. None for a text
+  // without tokens.
+  void AddText(const Text& text, LaidOutPart& placed, int& cursor, std::vector<int>& certain) {
+    static const std::vector<ParameterDefinition> kNoParameters;
+    std::set<std::string> used;
+    std::vector<TemplatePiece> pieces = ParseTemplate(
+        text.text, text.parameters != nullptr ? *text.parameters : kNoParameters, used);
+    AddLiteral(text.before, pieces, true);
+    AddLiteral(text.after, pieces, false);
+    const bool is_empty =
+        pieces.empty() || (pieces.size() == 1 && used.empty() && pieces[0].text.empty());
+    if (text.has_separator && !is_empty) AddLiteral(schema_.separator, pieces, false);
+
     std::vector<TokenId> tokens;
     std::vector<ParameterPlace> places;
-    std::vector<TemplatePiece> pieces = ParseTemplate(part.text, part.parameters);
-    if (!schema_.separator.empty()) pieces.push_back({schema_.separator, nullptr});
     for (const TemplatePiece& piece : pieces) {
       const int begin = static_cast<int>(tokens.size());
       if (piece.parameter == nullptr) {
@@ -151,10 +169,35 @@ class LayoutBuilder {
       tokens.insert(tokens.end(), static_cast<size_t>(parameter.tokens), Placeholder());
       places.push_back({parameter.name, begin, parameter.tokens, parameter.default_value});
     }
-    const int atom = AddAtom(placed.path, std::move(tokens), cursor, certain);
+    if (tokens.empty()) return;
+    const int atom = AddAtom(text.label, std::move(tokens), cursor, certain);
     layout_.atoms.back().parameters = std::move(places);
     placed.atoms.push_back(atom);
     certain.push_back(atom);
+  }
+
+  // Adds to the literal piece at the begin or end, so that both are tokenized as one text.
+  static void AddLiteral(std::string_view literal, std::vector<TemplatePiece>& pieces,
+                         bool at_begin) {
+    if (literal.empty()) return;
+    const auto at = at_begin ? pieces.begin() : pieces.end();
+    if (pieces.empty() || (at_begin ? pieces.front() : pieces.back()).parameter != nullptr) {
+      pieces.insert(at, {std::string(literal), nullptr});
+    } else if (at_begin) {
+      pieces.front().text.insert(0, literal);
+    } else {
+      pieces.back().text += literal;
+    }
+  }
+
+  void AddScaffold(const ScaffoldDefinition& scaffold) {
+    LaidOutScaffold laid_out{scaffold.name, scaffold.members, {}};
+    for (const std::string& member : scaffold.members) {
+      const std::vector<int> atoms = CertainAtoms(*layout_.FindModule(member));
+      laid_out.atoms.insert(laid_out.atoms.end(), atoms.begin(), atoms.end());
+    }
+    std::sort(laid_out.atoms.begin(), laid_out.atoms.end());
+    layout_.scaffolds.push_back(std::move(laid_out));
   }
 
   TokenId Placeholder() const {
@@ -194,10 +237,10 @@ const LaidOutPart* FindIn(const std::vector<LaidOutPart>& parts, std::string_vie
   return nullptr;
 }
 
-void CollectPaths(const std::vector<LaidOutPart>& parts, std::vector<std::string>& out) {
-  for (const LaidOutPart& part : parts) {
-    if (part.kind == PartDefinition::Kind::kModule) out.push_back(part.path);
-    CollectPaths(part.children, out);
+void AddCertainAtoms(const LaidOutPart& part, std::vector<int>& atoms) {
+  atoms.insert(atoms.end(), part.atoms.begin(), part.atoms.end());
+  for (const LaidOutPart& child : part.children) {
+    if (child.is_certain) AddCertainAtoms(child, atoms);
   }
 }
 
@@ -207,10 +250,29 @@ const LaidOutPart* SchemaLayout::FindModule(std::string_view path) const {
   return FindIn(parts, path);
 }
 
-std::vector<std::string> SchemaLayout::ModulePaths() const {
-  std::vector<std::string> paths;
-  CollectPaths(parts, paths);
-  return paths;
+std::vector<int> SchemaLayout::VisibleIn(int atom, const std::vector<int>& complete) const {
+  const std::vector<int>& own = atoms[static_cast<size_t>(atom)].visible;
+  std::set<int> visible(own.begin(), own.end());
+  for (const int index : complete) {
+    const std::vector<int>& together = scaffolds[static_cast<size_t>(index)].atoms;
+    const auto place = std::lower_bound(together.begin(), together.end(), atom);
+    if (place != together.end() && *place == atom) visible.insert(together.begin(), place);
+  }
+  return {visible.begin(), visible.end()};
+}
+
+std::vector<int> CertainAtoms(const LaidOutPart& part) {
+  std::vector<int> atoms;
+  AddCertainAtoms(part, atoms);
+  std::sort(atoms.begin(), atoms.end());
+  return atoms;
+}
+
+std::string ScaffoldMark(const LaidOutScaffold& scaffold, int atom) {
+  const std::vector<int>& atoms = scaffold.atoms;
+  const bool is_changed =
+      std::binary_search(atoms.begin(), atoms.end(), atom) && atom != atoms.front();
+  return is_changed ? " in scaffold " + scaffold.name : "";
 }
 
 std::vector<TokenId> EncodeAt(const std::string& text, int start, const Tokenizer& tokenizer) {

@@ -54,16 +54,28 @@ struct LaidOutPart {
   std::vector<LaidOutPart> children;
 };
 
+// Modules that are also encoded together: in a prompt that has all of them, each of `atoms` attends
+// to those before it as well.
+struct LaidOutScaffold {
+  std::string name;
+  std::vector<std::string> members;  // paths
+  // The members' own texts, but not the modules in them. Ascending, and by position too: no two
+  // members are alternatives of one union.
+  std::vector<int> atoms;
+};
+
 struct SchemaLayout {
   std::vector<Atom> atoms;  // in the order in which the schema writes them
   std::vector<LaidOutPart> parts;
+  std::vector<LaidOutScaffold> scaffolds;
   bool has_bos = false;  // atom 0 is the beginning-of-sequence token
   int reserved = 0;      // positions the whole schema takes
 
   // The module with this path, or nullptr.
   const LaidOutPart* FindModule(std::string_view path) const;
-  // Paths of all modules, in order.
-  std::vector<std::string> ModulePaths() const;
+  // What an atom attends to in a prompt that has all members of `complete`, indices of scaffolds.
+  // Ascending.
+  std::vector<int> VisibleIn(int atom, const std::vector<int>& complete) const;
 };
 
 // The tokens of a text that begins at position `start` of a prompt. A text right after the
@@ -74,6 +86,14 @@ std::vector<TokenId> EncodeAt(const std::string& text, int start, const Tokenize
 // than `tokens`.
 std::vector<TokenId> CheckValueLength(const std::string& name, const std::string& value, int tokens,
                                       const Tokenizer& tokenizer);
+
+// Appended to the label of an atom's state in a prompt that has all of `scaffold`'s members:
+// " in scaffold s". Empty for an atom that the scaffold does not change: one outside, or its first.
+std::string ScaffoldMark(const LaidOutScaffold& scaffold, int atom);
+
+// The atoms that a part brings into every prompt that has it: not those of modules in it. In order
+// of position.
+std::vector<int> CertainAtoms(const LaidOutPart& part);
 
 // Throws Error(kInvalidArgument) for a schema of more than 2^30 positions, and Error(kTooLong) for
 // a parameter whose default value is longer than its place.

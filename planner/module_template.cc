@@ -1,7 +1,6 @@
 #include "planner/module_template.h"
 
 #include <algorithm>
-#include <set>
 
 #include "base/error.h"
 #include "base/nearest_name.h"
@@ -27,10 +26,10 @@ const ParameterDefinition& FindParameter(const std::string& name,
 }  // namespace
 
 std::vector<TemplatePiece> ParseTemplate(std::string_view text,
-                                         const std::vector<ParameterDefinition>& parameters) {
+                                         const std::vector<ParameterDefinition>& parameters,
+                                         std::set<std::string>& used) {
   if (parameters.empty()) return {{std::string(text), nullptr}};
   std::vector<TemplatePiece> pieces;
-  std::set<std::string> used;
   std::string literal;
   const auto end_literal = [&] {
     if (!literal.empty()) pieces.push_back({std::move(literal), nullptr});
@@ -53,7 +52,7 @@ std::vector<TemplatePiece> ParseTemplate(std::string_view text,
       const std::string name(text.substr(i + 1, end - i - 1));
       const ParameterDefinition& parameter = FindParameter(name, parameters);
       if (!used.insert(name).second) {
-        throw Error(ErrorCode::kInvalidArgument, "the text has {" + name + "} twice",
+        throw Error(ErrorCode::kInvalidArgument, "{" + name + "} stands twice in the module",
                     "Declare a second parameter for the second place.");
       }
       end_literal();
@@ -62,6 +61,11 @@ std::vector<TemplatePiece> ParseTemplate(std::string_view text,
     }
   }
   end_literal();
+  return pieces;
+}
+
+void CheckAllUsed(const std::vector<ParameterDefinition>& parameters,
+                  const std::set<std::string>& used) {
   for (const ParameterDefinition& parameter : parameters) {
     if (!used.contains(parameter.name)) {
       throw Error(ErrorCode::kInvalidArgument,
@@ -69,7 +73,6 @@ std::vector<TemplatePiece> ParseTemplate(std::string_view text,
                   "Put {" + parameter.name + "} where its value goes.");
     }
   }
-  return pieces;
 }
 
 }  // namespace promptdb

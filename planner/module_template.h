@@ -4,6 +4,7 @@
 #ifndef PROMPTDB_PLANNER_MODULE_TEMPLATE_H_
 #define PROMPTDB_PLANNER_MODULE_TEMPLATE_H_
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,10 +18,16 @@ struct TemplatePiece {
   const ParameterDefinition* parameter = nullptr;  // borrowed from the list given; null for text
 };
 
-// Throws Error(kInvalidArgument or kUnknownName), without a place: a brace that is not closed or
-// stands alone, a parameter that is not declared, one that is used twice or never.
+// Cuts one text of a module. Adds the parameters that it has to `used`, which holds those of the
+// module's earlier texts. Throws Error(kInvalidArgument or kUnknownName), without a place: a brace
+// that is not closed or stands alone, a parameter that is not declared or was used already.
 std::vector<TemplatePiece> ParseTemplate(std::string_view text,
-                                         const std::vector<ParameterDefinition>& parameters);
+                                         const std::vector<ParameterDefinition>& parameters,
+                                         std::set<std::string>& used);
+
+// Throws Error(kInvalidArgument) for a parameter that no text of the module has.
+void CheckAllUsed(const std::vector<ParameterDefinition>& parameters,
+                  const std::set<std::string>& used);
 
 }  // namespace promptdb
 

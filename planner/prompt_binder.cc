@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/nearest_name.h"
+#include "planner/module_path.h"
 #include "planner/options.h"
 #include "planner/schema_binder.h"
 
@@ -38,17 +39,11 @@ void PromptSegment::AppendVisible(int index, int count, std::vector<AttendedSpan
   if (begin < count) spans.push_back({index, begin, count});
 }
 
+void PromptSegment::AppendAllVisible(int index, std::vector<AttendedSpan>& spans) const {
+  AppendVisible(index, static_cast<int>(tokens.size()), spans);
+}
+
 namespace {
-
-std::string Join(const std::vector<ast::Name>& path) {
-  std::string joined;
-  for (const ast::Name& name : path) joined += (joined.empty() ? "" : ".") + name.text;
-  return joined;
-}
-
-SourceRange RangeOf(const std::vector<ast::Name>& path) {
-  return {path.front().range.begin, path.back().range.end};
-}
 
 class PromptBinder {
  public:
@@ -59,7 +54,8 @@ class PromptBinder {
         layout_(layout),
         tokenizer_(tokenizer),
         chat_template_(chat_template),
-        context_length_(context_length) {}
+        context_length_(context_length),
+        paths_(ModulePaths(schema.parts)) {}
 
   BoundPrompt Bind(const QueryDefaults& defaults) {
     prompt_.schema = schema_.name;
@@ -75,8 +71,9 @@ class PromptBinder {
 
     ResolveUse();
     CheckParts(layout_.parts, "");
+    FindCompleteScaffolds();
     if (layout_.has_bos) AddAtom(0);
-    AddParts(layout_.parts);
+    AddParts(layout_.parts, nullptr);
     PlaceFreeTexts();
     if (query_.prompt && !query_.prompt->text.empty()) {
       AddNewText("(prompt)", query_.prompt->text, query_.prompt->range);
@@ -96,7 +93,7 @@ class PromptBinder {
   void ResolveUse() {
     for (const ast::UseItem& item : query_.use) {
       if (item.kind != ast::UseItem::Kind::kModule) continue;
-      const std::string path = ResolveModule(item.path, layout_, schema_.name);
+      const std::string path = ResolveModule(item.path, paths_, schema_.name);
       if (!used_.emplace(path, &item).second) {
         throw Error(ErrorCode::kInvalidArgument, "module \"" + path + "\" is used twice", "",
                     item.range);
@@ -139,52 +136,78 @@ class PromptBinder {
     }
   }
 
-  void AddParts(const std::vector<LaidOutPart>& parts) {
+  // In modular reuse, the scaffolds of which the prompt has every member.
+  void FindCompleteScaffolds() {
+    if (prompt_.reuse != ReuseMode::kModular) return;
+    for (size_t i = 0; i < layout_.scaffolds.size(); ++i) {
+      const std::vector<std::string>& members = layout_.scaffolds[i].members;
+      const auto is_used = [&](const std::string& path) { return used_.contains(path); };
+      if (std::all_of(members.begin(), members.end(), is_used)) {
+        complete_scaffolds_.push_back(static_cast<int>(i));
+      }
+    }
+  }
+
+  // `item`: the USE item of the module around the parts; null at the schema's root.
+  void AddParts(const std::vector<LaidOutPart>& parts, const ast::UseItem* item) {
     for (const LaidOutPart& part : parts) {
       switch (part.kind) {
         case PartDefinition::Kind::kText:
-          AddAtoms(part);
+          AddAtoms(part, item);
           break;
-        case PartDefinition::Kind::kModule:
-          if (!used_.contains(part.path)) break;
+        case PartDefinition::Kind::kModule: {
+          const auto used = used_.find(part.path);
+          if (used == used_.end()) break;
+          CheckArguments(part, *used->second);
           segment_of_module_[part.path] = prompt_.segments.size();
-          AddModuleAtoms(part);
-          AddParts(part.children);
+          AddAtoms(part, used->second);
+          AddParts(part.children, used->second);
           break;
+        }
         case PartDefinition::Kind::kUnion:
-          AddParts(part.children);
+          AddParts(part.children, item);
           break;
         case PartDefinition::Kind::kRole:
           if (!part.is_certain && !IsUsed(part)) break;
-          AddRole(part);
+          AddRole(part, item);
           break;
       }
     }
   }
 
   // The role's first words, the parts in it, its last words.
-  void AddRole(const LaidOutPart& part) {
+  void AddRole(const LaidOutPart& part, const ast::UseItem* item) {
     const auto is_before = [&](int atom) {
       return layout_.atoms[static_cast<size_t>(atom)].start == part.start;
     };
     for (const int atom : part.atoms) {
-      if (is_before(atom)) AddAtom(atom);
+      if (is_before(atom)) AddAtom(atom, item);
     }
-    AddParts(part.children);
+    AddParts(part.children, item);
     for (const int atom : part.atoms) {
-      if (!is_before(atom)) AddAtom(atom);
+      if (!is_before(atom)) AddAtom(atom, item);
     }
     ends_in_user_turn_ = part.role == ChatRole::kUser;
   }
 
-  void AddAtoms(const LaidOutPart& part) {
-    for (const int atom : part.atoms) AddAtom(atom);
+  void AddAtoms(const LaidOutPart& part, const ast::UseItem* item) {
+    for (const int atom : part.atoms) AddAtom(atom, item);
   }
 
-  void AddModuleAtoms(const LaidOutPart& part) {
-    const ast::UseItem& item = *used_.at(part.path);
+  void AddAtom(int index, const ast::UseItem* item) {
+    if (layout_.atoms[static_cast<size_t>(index)].parameters.empty()) {
+      AddAtom(index);
+    } else if (prompt_.reuse == ReuseMode::kModular) {
+      AddCachedTemplate(index, *item);
+    } else {
+      AddFilledTemplate(index, *item);
+    }
+  }
+
+  // Every argument is one of the module's parameters, and given once.
+  void CheckArguments(const LaidOutPart& part, const ast::UseItem& item) const {
     std::vector<std::string> names;
-    for (const int atom : part.atoms) {
+    for (const int atom : CertainAtoms(part)) {
       for (const ParameterPlace& place : layout_.atoms[static_cast<size_t>(atom)].parameters) {
         names.push_back(place.name);
       }
@@ -205,20 +228,10 @@ class PromptBinder {
                     argument.name.range);
       }
     }
-    for (const int atom : part.atoms) {
-      if (layout_.atoms[static_cast<size_t>(atom)].parameters.empty()) {
-        AddAtom(atom);
-      } else if (prompt_.reuse == ReuseMode::kModular) {
-        AddCachedTemplate(atom, item);
-      } else {
-        AddFilledTemplate(atom, item);
-      }
-    }
   }
 
   // The value's tokens; they may be none.
-  std::vector<TokenId> ValueTokens(const ParameterPlace& place, const std::string& module,
-                                   const ast::UseItem& item) const {
+  std::vector<TokenId> ValueTokens(const ParameterPlace& place, const ast::UseItem& item) const {
     for (const ast::UseArgument& argument : item.arguments) {
       if (argument.name.text != place.name) continue;
       try {
@@ -228,6 +241,7 @@ class PromptBinder {
       }
     }
     if (place.default_value) return tokenizer_.Encode(*place.default_value);
+    const std::string module = JoinPath(item.path);
     throw Error(ErrorCode::kInvalidArgument,
                 "parameter \"" + place.name + "\" of module \"" + module + "\" has no value",
                 "Write " + module + "(" + place.name + " => '…').", item.range);
@@ -265,7 +279,7 @@ class PromptBinder {
 
   void AddValue(const Atom& atom, const ParameterPlace& place, const ast::UseItem& item) {
     PromptSegment segment;
-    segment.tokens = ValueTokens(place, atom.label, item);
+    segment.tokens = ValueTokens(place, item);
     if (segment.tokens.empty()) return;
     segment.label = atom.label + "(" + place.name + ")";
     segment.start = atom.start + place.begin;
@@ -298,7 +312,7 @@ class PromptBinder {
           query_.use.begin() + static_cast<long>(i), query_.use.end(),
           [](const ast::UseItem& other) { return other.kind == ast::UseItem::Kind::kModule; });
       const std::string path =
-          next == query_.use.end() ? "" : ResolveModule(next->path, layout_, schema_.name);
+          next == query_.use.end() ? "" : ResolveModule(next->path, paths_, schema_.name);
       // The module may have no text of its own, and none may follow.
       if (path.empty() || segment_of_module_.at(path) + inserted >= prompt_.segments.size()) {
         AddNewText(label, text, item.range);
@@ -378,10 +392,12 @@ class PromptBinder {
       PromptSegment& segment = segments[i];
       const int atom = atom_of_segment_[i];
       if (prompt_.reuse == ReuseMode::kModular && !segment.is_new) {
-        for (const int visible : layout_.atoms[static_cast<size_t>(atom)].visible) {
+        for (const int visible : layout_.VisibleIn(atom, complete_scaffolds_)) {
           const int index = segment_of_atom.at(visible);
-          segment.attends.push_back(
-              {index, 0, static_cast<int>(segments[static_cast<size_t>(index)].tokens.size())});
+          segments[static_cast<size_t>(index)].AppendAllVisible(index, segment.attends);
+        }
+        for (const int scaffold : complete_scaffolds_) {
+          segment.label += ScaffoldMark(layout_.scaffolds[static_cast<size_t>(scaffold)], atom);
         }
       } else {
         for (size_t k = 0; k < i; ++k) {
@@ -400,44 +416,19 @@ class PromptBinder {
   const Tokenizer& tokenizer_;
   const ChatTemplate& chat_template_;
   const int context_length_;
+  const std::vector<std::string> paths_;  // of all modules
 
   BoundPrompt prompt_;
   std::map<std::string, const ast::UseItem*> used_;  // module path -> its USE item
   std::map<std::string, size_t> segment_of_module_;  // path -> index of its first segment
   std::vector<int> atom_of_segment_;                 // -1 for new text
+  std::vector<int> complete_scaffolds_;              // indices in the layout
   std::optional<SourceRange> last_range_;            // of the last new text
   bool ends_in_user_turn_ = false;                   // what has been added so far
   int free_texts_ = 0;
 };
 
 }  // namespace
-
-std::string ResolveModule(const std::vector<ast::Name>& path, const SchemaLayout& layout,
-                          std::string_view schema) {
-  std::string wanted = Join(path);
-  const std::vector<std::string> paths = layout.ModulePaths();
-  if (std::find(paths.begin(), paths.end(), wanted) != paths.end()) return wanted;
-  std::vector<std::string> matches;
-  for (const std::string& candidate : paths) {
-    if (candidate.ends_with("." + wanted)) matches.push_back(candidate);
-  }
-  if (matches.size() == 1) return matches.front();
-  if (matches.size() > 1) {
-    throw Error(
-        ErrorCode::kInvalidArgument,
-        "module \"" + wanted + "\" could be \"" + matches[0] + "\" or \"" + matches[1] + "\"",
-        "Write the whole path.", RangeOf(path));
-  }
-  std::string hint = DidYouMean(wanted, paths);
-  if (hint.empty() && !paths.empty() && paths.size() <= 8) {
-    hint = "It has ";
-    for (size_t i = 0; i < paths.size(); ++i) hint += (i > 0 ? ", " : "") + paths[i];
-    hint += ".";
-  }
-  throw Error(ErrorCode::kUnknownName,
-              "schema \"" + std::string(schema) + "\" has no module \"" + wanted + "\"", hint,
-              RangeOf(path));
-}
 
 BoundPrompt BindPrompt(const ast::Select& query, const SchemaDefinition& schema,
                        const SchemaLayout& layout, const Tokenizer& tokenizer,

@@ -26,11 +26,12 @@ struct AttendedSpan {
 };
 
 struct PromptSegment {
-  std::string label;            // "paris", "(text 1)"; "plan(days)", "(free text 1)", "(prompt)"
-                                // and "(answer)" are new text
-  std::vector<TokenId> tokens;  // never empty
-  int start = 0;                // position of the first token
-  bool is_new = false;          // the query's own words: not a part of the schema
+  // "paris", "(text 1)", "paris in scaffold s"; "plan(days)", "(free text 1)", "(prompt)" and
+  // "(answer)" are new text.
+  std::string label;
+  std::vector<TokenId> tokens;        // never empty
+  int start = 0;                      // position of the first token
+  bool is_new = false;                // the query's own words: not a part of the schema
   std::vector<AttendedSpan> attends;  // what its tokens see besides each other, in order
   // Where parameters stand in a cached module: placeholders, which nothing outside it sees.
   std::vector<ParameterPlace> placeholders;
@@ -39,6 +40,7 @@ struct PromptSegment {
   int prompt_tokens() const;
   // Appends what others may see of the first `count` tokens, as spans of segment `index`.
   void AppendVisible(int index, int count, std::vector<AttendedSpan>& spans) const;
+  void AppendAllVisible(int index, std::vector<AttendedSpan>& spans) const;
   int end() const { return start + static_cast<int>(tokens.size()); }
 };
 
@@ -70,11 +72,6 @@ BoundPrompt BindPrompt(const ast::Select& query, const SchemaDefinition& schema,
                        const SchemaLayout& layout, const Tokenizer& tokenizer,
                        const ChatTemplate& chat_template, int context_length,
                        const QueryDefaults& defaults);
-
-// The path of the module that `path` names in a layout: its full path, or the last name of one when
-// that is unambiguous. Throws Error(kUnknownName) with the nearest name.
-std::string ResolveModule(const std::vector<ast::Name>& path, const SchemaLayout& layout,
-                          std::string_view schema);
 
 }  // namespace promptdb
 

@@ -6,8 +6,10 @@
 
 #include "base/mapped_file.h"
 #include "base/utf8.h"
+#include "planner/module_path.h"
 #include "planner/module_template.h"
 #include "planner/options.h"
+#include "planner/scaffold_binder.h"
 
 namespace promptdb {
 
@@ -38,14 +40,17 @@ class SchemaBinder {
     schema.created_at = std::time(nullptr);
     const OptionReader options(statement.options, "CREATE SCHEMA", {"separator"});
     schema.separator = options.TextValue("separator").value_or("");
-    if (!statement.scaffolds.empty()) {
-      throw Error(ErrorCode::kUnsupported, "SCAFFOLD has no meaning in this release yet",
-                  "Leave the scaffold out: its modules then attend to what is certain before them.",
-                  statement.scaffolds.front().range);
-    }
     std::set<std::string> names;
     schema.parts = BindParts(statement.parts, names, false);
+    AddScaffolds(statement.scaffolds, schema);
     return schema;
+  }
+
+  // A part that is added to `schema` at its end.
+  PartDefinition BindAddedPart(const ast::Part& part, const SchemaDefinition& schema) {
+    std::set<std::string> names = NamesInScope(schema.parts);
+    for (const ScaffoldDefinition& scaffold : schema.scaffolds) names.insert(scaffold.name);
+    return BindPart(part, names, false);
   }
 
  private:
@@ -101,12 +106,6 @@ class SchemaBinder {
   }
 
   static void BindParameters(const ast::Part& part, PartDefinition& bound) {
-    if (part.parameters.empty()) return;
-    if (!part.children.empty()) {
-      throw Error(ErrorCode::kUnsupported, "a module made of parts cannot have parameters yet",
-                  "Give the parameters to a module of text inside it.",
-                  part.parameters.front().name.range);
-    }
     for (const ast::Parameter& parameter : part.parameters) {
       if (parameter.tokens < 1 || parameter.tokens > kMostParameterTokens) {
         throw Error(ErrorCode::kInvalidArgument,
@@ -128,12 +127,39 @@ class SchemaBinder {
     }
   }
 
+  // A module of parts: its parameters stand in the texts that are its own.
+  static void CheckTemplates(const ast::Part& module,
+                             const std::vector<ParameterDefinition>& parameters) {
+    std::set<std::string> used;
+    CheckTexts(module.children, parameters, used);
+    try {
+      CheckAllUsed(parameters, used);
+    } catch (const Error& error) {
+      throw error.At(module.name->range);
+    }
+  }
+
+  static void CheckTexts(const std::vector<ast::Part>& parts,
+                         const std::vector<ParameterDefinition>& parameters,
+                         std::set<std::string>& used) {
+    for (const ast::Part& part : parts) {
+      if (part.kind == ast::Part::Kind::kRole) CheckTexts(part.children, parameters, used);
+      if (part.kind != ast::Part::Kind::kText) continue;
+      try {
+        ParseTemplate(part.text->text, parameters, used);
+      } catch (const Error& error) {
+        throw error.At(part.text->range);
+      }
+    }
+  }
+
   void BindModule(const ast::Part& part, bool inside_role, PartDefinition& bound) {
     bound.kind = PartDefinition::Kind::kModule;
     BindParameters(part, bound);
     if (!part.children.empty()) {
       std::set<std::string> inner_names;
       bound.children = BindParts(part.children, inner_names, inside_role);
+      CheckTemplates(part, bound.parameters);
       return;
     }
     if (part.file) {
@@ -144,7 +170,9 @@ class SchemaBinder {
     }
     if (!bound.parameters.empty()) {
       try {
-        ParseTemplate(bound.text, bound.parameters);
+        std::set<std::string> used;
+        ParseTemplate(bound.text, bound.parameters, used);
+        CheckAllUsed(bound.parameters, used);
       } catch (const Error& error) {
         throw error.At(part.file ? part.file->range : part.text->range);
       }
@@ -174,6 +202,10 @@ ChatRole ToChatRole(ast::Role role) {
 
 SchemaDefinition BindSchema(const ast::CreateSchema& statement) {
   return SchemaBinder().Bind(statement);
+}
+
+void AddPart(const ast::Part& part, SchemaDefinition& schema) {
+  schema.parts.push_back(SchemaBinder().BindAddedPart(part, schema));
 }
 
 }  // namespace promptdb

@@ -12,6 +12,9 @@ namespace promptdb {
 // role, an option unknown. The model's existence is the caller's to check.
 SchemaDefinition BindSchema(const ast::CreateSchema& statement);
 
+// Adds a part at the schema's end. Throws as BindSchema() does, and then has changed nothing.
+void AddPart(const ast::Part& part, SchemaDefinition& schema);
+
 ChatRole ToChatRole(ast::Role role);
 
 }  // namespace promptdb

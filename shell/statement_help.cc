@@ -7,7 +7,7 @@ namespace promptdb {
 
 namespace {
 
-constexpr std::array<StatementHelp, 11> kTopics = {{
+constexpr std::array<StatementHelp, 12> kTopics = {{
     {"CREATE MODEL", "gives a name to a model's weights on disk",
      R"(CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name FROM 'path'
     [WITH (option = value, ...)];
@@ -29,12 +29,19 @@ constexpr std::array<StatementHelp, 11> kTopics = {{
       | MODULE m AS (part, ...)      a module made of parts
       | MODULE m (p TOKENS(n) [DEFAULT 'text'], ...) AS 'text with {p}'
       | UNION u (MODULE ..., ...)    at most one of its members in a prompt
-      | USER (part, ...)             a role around parts; also SYSTEM, ASSISTANT)",
+      | USER (part, ...)             a role around parts; also SYSTEM, ASSISTANT
+      | SCAFFOLD s (m, ...)          modules that also attend to each other)",
      R"(CREATE SCHEMA trips USING stories (
     TEXT 'You plan trips.',
     UNION place (MODULE beach AS 'To the beach.', MODULE city AS 'To the city.'),
     MODULE lily AS 'For a girl named Lily.'
 );)"},
+    {"ALTER SCHEMA", "changes a schema, and keeps the states of what stays where it was",
+     R"(ALTER SCHEMA name ADD part;
+ALTER SCHEMA name DROP MODULE m;
+ALTER SCHEMA name DROP SCAFFOLD s;
+ALTER SCHEMA name RENAME TO other;)",
+     "ALTER SCHEMA trips ADD MODULE winter AS 'It is cold.';"},
     {"DROP SCHEMA", "drops a schema and its cached states", "DROP SCHEMA [IF EXISTS] name;",
      "DROP SCHEMA IF EXISTS trips;"},
     {"SELECT GENERATE", "builds a prompt from cached modules and generates text",

@@ -99,6 +99,16 @@ void Catalog::PutSchema(const SchemaDefinition& schema) {
   schemas_[schema.name] = schema;
 }
 
+void Catalog::RenameSchema(std::string_view name, const SchemaDefinition& renamed) {
+  Rocks::Batch batch;
+  batch.Delete(Family::kCatalog, RowKey(kSchemaPrefix, name));
+  batch.Put(Family::kCatalog, RowKey(kSchemaPrefix, renamed.name), EncodeSchema(renamed));
+  const std::scoped_lock lock(mutex_);
+  rocks_->Write(std::move(batch));
+  if (const auto found = schemas_.find(name); found != schemas_.end()) schemas_.erase(found);
+  schemas_[renamed.name] = renamed;
+}
+
 void Catalog::DropModel(std::string_view name, const std::vector<std::string>& schemas) {
   Rocks::Batch batch;
   batch.Delete(Family::kCatalog, RowKey(kModelPrefix, name));

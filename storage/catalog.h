@@ -28,6 +28,8 @@ class Catalog {
   // Adds or replaces.
   void PutModel(const ModelDefinition& model);
   void PutSchema(const SchemaDefinition& schema);
+  // Replaces the schema `name` by one of another name, in one write.
+  void RenameSchema(std::string_view name, const SchemaDefinition& renamed);
   // Drops the model and, in the same write, the schemas named.
   void DropModel(std::string_view name, const std::vector<std::string>& schemas);
   void DropSchema(std::string_view name);

@@ -279,6 +279,28 @@ std::optional<StateManifest> StateCache::LastUnderLabel(const std::string& label
   }
 }
 
+void StateCache::Relabel(const std::string& old_prefix, const std::string& new_prefix) {
+  const auto renamed = [&](std::string_view label) {
+    return new_prefix + std::string(label.substr(old_prefix.size()));
+  };
+  for (StateManifest& manifest : List()) {
+    if (!manifest.label.starts_with(old_prefix)) continue;
+    const ChangeGuard guard(this, manifest.key);
+    if (!Find(manifest.key)) continue;  // erased meanwhile
+    manifest.label = renamed(manifest.label);
+    Rocks::Batch batch;
+    batch.Put(Family::kStates, manifest.key.ToBytes(), EncodeManifest(manifest));
+    rocks_->Write(std::move(batch));
+  }
+  Rocks::Batch batch;
+  rocks_->Scan(Family::kLabels, old_prefix, [&](std::string_view label, std::string_view row) {
+    batch.Put(Family::kLabels, renamed(label), row);
+    batch.Delete(Family::kLabels, label);
+    return true;
+  });
+  rocks_->Write(std::move(batch));
+}
+
 void StateCache::Erase(const Digest& key) { EraseIfThere(key); }
 
 bool StateCache::EraseIfThere(const Digest& key) {

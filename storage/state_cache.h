@@ -75,6 +75,10 @@ class StateCache {
   // The manifest that was last published under a label, whether or not its state still exists.
   std::optional<StateManifest> LastUnderLabel(const std::string& label) const;
 
+  // Gives every state whose label begins with `old_prefix` a label that begins with `new_prefix`
+  // instead. Not atomic: a crash in between leaves some as they were.
+  void Relabel(const std::string& old_prefix, const std::string& new_prefix);
+
   // Forgets a state in both tiers. Pinned blocks stay until they are unpinned.
   void Erase(const Digest& key);
 

@@ -96,7 +96,6 @@ TEST(LayoutTest, NestedModulesSeeTheTextAroundThem) {
   EXPECT_EQ(Atoms(layout), (Lines{"(text 1)@0+1<>", "(text 2)@1+2<(text 1)>",
                                   "out.p@3+1<(text 1) (text 2)>", "out.q@3+2<(text 1) (text 2)>",
                                   "(text 3)@5+1<(text 1) (text 2)>", "last@6+1<(text 1)>"}));
-  EXPECT_EQ(layout.ModulePaths(), (Lines{"out", "out.p", "out.q", "last"}));
   ASSERT_NE(layout.FindModule("out.q"), nullptr);
   EXPECT_EQ(layout.FindModule("out.q")->start, 3);
   EXPECT_EQ(layout.FindModule("q"), nullptr);
@@ -141,6 +140,76 @@ TEST(LayoutTest, TheSeparatorFollowsEveryText) {
 TEST(LayoutTest, EmptyTextTakesNoPlace) {
   const SchemaLayout layout = LayOutText("TEXT '', MODULE m AS 'b'");
   EXPECT_EQ(Atoms(layout), (Lines{"m@0+1<>"}));
+}
+
+// "label<what it sees>" of the atoms that a scaffold changes.
+Lines Changed(const SchemaLayout& layout, const std::vector<int>& complete) {
+  Lines out;
+  for (size_t i = 0; i < layout.atoms.size(); ++i) {
+    const std::vector<int> visible = layout.VisibleIn(static_cast<int>(i), complete);
+    if (visible == layout.atoms[i].visible) continue;
+    std::string line = layout.atoms[i].label + "<";
+    for (const int seen : visible) {
+      line += (line.back() == '<' ? "" : " ") + layout.atoms[static_cast<size_t>(seen)].label;
+    }
+    out.push_back(line + ">");
+  }
+  return out;
+}
+
+TEST(LayoutTest, AScaffoldsMembersSeeThoseBeforeThem) {
+  const SchemaLayout layout = LayOutText(
+      "TEXT 't', MODULE a AS 'x', MODULE b AS 'y', MODULE c AS 'z', MODULE d AS 'w', "
+      "SCAFFOLD s (d, a, c)");
+  EXPECT_EQ(Changed(layout, {}), Lines{});
+  EXPECT_EQ(Changed(layout, {0}), (Lines{"c<(text 1) a>", "d<(text 1) a c>"}));
+  EXPECT_EQ(ScaffoldMark(layout.scaffolds[0], 1), "");
+  EXPECT_EQ(ScaffoldMark(layout.scaffolds[0], 2), "");
+  EXPECT_EQ(ScaffoldMark(layout.scaffolds[0], 3), " in scaffold s");
+}
+
+TEST(LayoutTest, AScaffoldTakesAMembersOwnTextsAndNotTheModulesInIt) {
+  const SchemaLayout layout = LayOutText(
+      "MODULE a AS (TEXT 'x', MODULE inn AS 'y', USER (TEXT 'u', MODULE v AS 'w'), TEXT 'z'), "
+      "MODULE b AS 'w', SCAFFOLD s (a, b)");
+  EXPECT_EQ(Changed(layout, {0}), (Lines{"b<(text 1) (text 2) (text 3)>"}));
+}
+
+TEST(LayoutTest, OverlappingScaffoldsAddUp) {
+  const SchemaLayout layout = LayOutText(
+      "MODULE a AS 'x', MODULE b AS 'y', MODULE c AS 'z', SCAFFOLD s (a, c), SCAFFOLD t (b, c)");
+  EXPECT_EQ(Changed(layout, {0}), (Lines{"c<a>"}));
+  EXPECT_EQ(Changed(layout, {1}), (Lines{"c<b>"}));
+  EXPECT_EQ(Changed(layout, {0, 1}), (Lines{"c<a b>"}));
+}
+
+TEST(LayoutTest, AScaffoldOfScaffoldsHasAllTheirMembers) {
+  const SchemaLayout layout = LayOutText(
+      "MODULE a AS 'x', MODULE b AS 'y', MODULE c AS 'z', SCAFFOLD s (t, c), SCAFFOLD t (a, b)");
+  EXPECT_EQ(layout.scaffolds[0].members, (Lines{"a", "b", "c"}));
+}
+
+// "name@begin+tokens" of an atom's parameters.
+Lines Places(const Atom& atom) {
+  Lines out;
+  for (const ParameterPlace& place : atom.parameters) {
+    out.push_back(place.name + "@" + std::to_string(place.begin) + "+" +
+                  std::to_string(place.tokens));
+  }
+  return out;
+}
+
+TEST(LayoutTest, ParametersStandInTheTextsOfAModuleOfParts) {
+  const SchemaLayout layout = LayOutText(
+      "MODULE m (p TOKENS(3), q TOKENS(2)) AS (TEXT 'a{p}', MODULE inn AS '{p}', USER 'b{q}')",
+      false, "chatml");
+  const std::string begin = "<|im_start|>user\nb";
+  ASSERT_EQ(layout.atoms.size(), 3u);
+  EXPECT_EQ(Places(layout.atoms[0]), (Lines{"p@1+3"}));
+  EXPECT_EQ(Places(layout.atoms[1]), Lines{});  // a module without parameters is no template
+  EXPECT_EQ(layout.atoms[1].tokens.size(), 3u);
+  EXPECT_EQ(Places(layout.atoms[2]), (Lines{"q@" + std::to_string(begin.size()) + "+2"}));
+  EXPECT_EQ(layout.atoms[2].end(), layout.reserved);
 }
 
 }  // namespace

@@ -367,6 +367,8 @@ TEST(ParserTest, AlterSchema) {
   EXPECT_EQ(std::get<ast::Scaffold>(scaffold.action).members.at(1).at(1).text, "c");
   const auto drop = ParseOne<ast::AlterSchema>("ALTER SCHEMA s DROP MODULE m.n");
   EXPECT_EQ(std::get<ast::AlterSchema::DropModule>(drop.action).path.size(), 2u);
+  const auto less = ParseOne<ast::AlterSchema>("ALTER SCHEMA s DROP SCAFFOLD t");
+  EXPECT_EQ(std::get<ast::AlterSchema::DropScaffold>(less.action).name.text, "t");
   const auto rename = ParseOne<ast::AlterSchema>("ALTER SCHEMA s RENAME TO t");
   EXPECT_EQ(std::get<ast::AlterSchema::Rename>(rename.action).name.text, "t");
 }

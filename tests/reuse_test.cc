@@ -1,16 +1,19 @@
 // The central promise: whatever comes from the cache gives the answer of one slow, uncached pass
 // with the block mask and position ids of the contract.
 //
-// Random schemas (texts, modules, unions, modules in modules, roles) and random prompts over them
-// run through planner and operators four ways (computed and stored, from memory, from disk after a
-// restart, and with cache = off), and each time the logits after the prompt are compared with
-// ReferenceForward. PROMPTDB_SEED and PROMPTDB_CASES (a number of schemas an architecture) change
-// what is run; the seed is printed.
+// Random schemas (texts, modules, unions, modules in modules, roles, parameters, scaffolds) and
+// random prompts over them run through planner and operators four ways (computed and stored, from
+// memory, from disk after a restart, and with cache = off), and each time the logits after the
+// prompt are compared with ReferenceForward. PROMPTDB_SEED and PROMPTDB_CASES (a number of schemas
+// an architecture) change what is run; the seed is printed.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <iterator>
 #include <random>
+#include <set>
 
 #include "executor/database.h"
 #include "executor/prefill.h"
@@ -51,6 +54,8 @@ class RandomSchema {
     const int parts = 2 + Draw(4);
     std::string body;
     for (int i = 0; i < parts; ++i) body += (i > 0 ? ", " : "") + Part("", 0, false);
+    const int scaffolds = Draw(3);
+    for (int i = 0; i < scaffolds; ++i) body += Scaffold("sc" + std::to_string(i));
     return "CREATE OR REPLACE SCHEMA s USING m (" + body + ");";
   }
 
@@ -59,7 +64,7 @@ class RandomSchema {
     std::string use;
     used_.clear();
     for (const Module& module : modules_) {
-      if (Draw(3) == 0) continue;
+      if (Draw(4) == 0) continue;
       if (!module.parent.empty() && !used_.contains(module.parent)) continue;
       if (!module.union_name.empty() && !used_.insert("union " + module.union_name).second)
         continue;
@@ -80,7 +85,26 @@ class RandomSchema {
   struct Module {
     std::string path, parent, union_name;
     bool has_parameter;
+    std::set<std::string> unions;  // around it, at any depth
   };
+
+  // Two or three modules that can stand in one prompt; nothing when they are not found at once.
+  std::string Scaffold(const std::string& name) {
+    std::set<std::string> members, unions;
+    for (int tries = 0; tries < 6 && members.size() < 3 && !modules_.empty(); ++tries) {
+      const Module& module = modules_[static_cast<size_t>(Draw(static_cast<int>(modules_.size())))];
+      std::set<std::string> shared;
+      std::set_intersection(unions.begin(), unions.end(), module.unions.begin(),
+                            module.unions.end(), std::inserter(shared, shared.end()));
+      if (!shared.empty()) continue;
+      members.insert(module.path);
+      unions.insert(module.unions.begin(), module.unions.end());
+    }
+    if (members.size() < 2) return "";
+    std::string list;
+    for (const std::string& member : members) list += (list.empty() ? "" : ", ") + member;
+    return ", SCAFFOLD " + name + " (" + list + ")";
+  }
 
   std::string Words() {
     static const char* kWords[] = {"the", "city", "a",      "river", "of",   "is", "and", "green",
@@ -124,7 +148,8 @@ class RandomSchema {
                          bool in_role) {
     const std::string name = "m" + std::to_string(next_name_++);
     const std::string path = parent.empty() ? name : parent + "." + name;
-    modules_.push_back({path, parent, union_name, false});
+    modules_.push_back({path, parent, union_name, false, unions_around_});
+    if (!union_name.empty()) modules_.back().unions.insert(union_name);
     if (Draw(4) == 0) {
       modules_.back().has_parameter = true;
       return "MODULE " + name + " (p TOKENS(" + std::to_string(8 + Draw(8)) +
@@ -132,13 +157,24 @@ class RandomSchema {
              QuoteText(Draw(2) == 0 ? Words() + " {p} " + Words() : Words() + " {p}");
     }
     if (depth >= 2 || Draw(3) != 0) return "MODULE " + name + " AS " + QuoteText(Words());
-    return "MODULE " + name + " AS (TEXT " + QuoteText(Words()) + ", " +
-           Part(path, depth + 1, in_role) + ")";
+    std::string head = "MODULE " + name, text = Words();
+    if (Draw(3) == 0) {
+      modules_.back().has_parameter = true;
+      head += " (p TOKENS(8) DEFAULT 'two')";
+      text += " {p} " + Words();
+    }
+    const std::set<std::string> outside = unions_around_;
+    if (!union_name.empty()) unions_around_.insert(union_name);
+    const std::string inside = Part(path, depth + 1, in_role);
+    unions_around_ = outside;
+    return head + " AS (TEXT " + QuoteText(text) + ", " + inside + ", TEXT " + QuoteText(Words()) +
+           ")";
   }
 
   std::mt19937 random_;
   std::vector<Module> modules_;
   std::set<std::string> used_;
+  std::set<std::string> unions_around_;  // the module that is being written
   int next_name_ = 0;
 };
 
@@ -258,7 +294,7 @@ TEST_P(ReuseTest, EveryWayToReuseEqualsTheSlowPass) {
                sink);
 
   double worst_truth = 0, worst_reuse = 0;
-  int prompts = 0, prompts_from_cache = 0;
+  int prompts = 0, prompts_from_cache = 0, prompts_with_scaffold = 0;
   const char* kModes[] = {"modular", "exact", "none"};
   for (int i = 0; i < cases; ++i) {
     RandomSchema random(seed + static_cast<uint32_t>(i));
@@ -284,6 +320,12 @@ TEST_P(ReuseTest, EveryWayToReuseEqualsTheSlowPass) {
       }
       ++prompts;
       if (from_memory.cached_tokens > 0) ++prompts_from_cache;
+      const auto& segments = stored.prompt.segments;
+      if (std::any_of(segments.begin(), segments.end(), [](const PromptSegment& segment) {
+            return segment.label.find(" in scaffold ") != std::string::npos;
+          })) {
+        ++prompts_with_scaffold;
+      }
       if (q == 0 && i % 5 == 0) {
         database.reset();
         database = std::make_unique<Database>(folder / "db");
@@ -295,9 +337,9 @@ TEST_P(ReuseTest, EveryWayToReuseEqualsTheSlowPass) {
   }
   EXPECT_GT(prompts_from_cache, prompts / 2);
   std::printf(
-      "%d prompts, %d with tokens from the cache; worst distance of logits: %.2g to the "
-      "reference, %.2g to cache = off\n",
-      prompts, prompts_from_cache, worst_truth, worst_reuse);
+      "%d prompts, %d with tokens from the cache, %d with scaffolds; worst distance of logits: "
+      "%.2g to the reference, %.2g to cache = off\n",
+      prompts, prompts_from_cache, prompts_with_scaffold, worst_truth, worst_reuse);
 }
 
 // bf16 keeps 8 bits of K and V, a relative error of up to 0.4 % in each; the logits' relative error

@@ -1,0 +1,64 @@
+#include "executor/install_schema.h"
+
+#include <set>
+
+#include "base/nearest_name.h"
+
+namespace promptdb {
+
+namespace {
+
+// What a state was made of, besides what it attends to.
+using Place = std::pair<int, std::vector<TokenId>>;
+
+// Drops states of the schema that no part of its new layout can use.
+void DropStaleStates(const std::string& schema, const SchemaLayout& layout, const OpenModel& model,
+                     Database::Rep& database) {
+  std::set<Place> places;
+  for (const Atom& atom : layout.atoms) places.emplace(atom.start, atom.tokens);
+  for (const StateManifest& state : database.cache.List()) {
+    if (!state.label.starts_with(schema + ".")) continue;
+    const bool is_usable = state.model == model.fingerprint() &&
+                           places.contains({state.start_position, state.token_ids});
+    if (!is_usable) database.cache.Erase(state.key);
+  }
+}
+
+}  // namespace
+
+void InstallSchema(const SchemaDefinition& schema, const SchemaDefinition* replaced,
+                   const SchemaPlaces& places, Database::Rep& database, ResultSink& sink) {
+  const auto model_definition = database.catalog.FindModel(schema.model);
+  if (!model_definition) {
+    std::string hint = DidYouMean(schema.model, database.ModelNames());
+    if (hint.empty()) hint = "CREATE MODEL " + schema.model + " FROM 'file.gguf'; comes first.";
+    throw Error(ErrorCode::kUnknownName, "model \"" + schema.model + "\" does not exist", hint,
+                places.model);
+  }
+  const std::shared_ptr<const OpenModel> model =
+      database.Open(*model_definition, places.model, sink);
+  const SchemaLayout layout = LayOut(schema, model->tokenizer(), model->chat_template());
+  const int context = model->config().context_length;
+  if (layout.reserved >= context) {
+    throw Error(ErrorCode::kTooLong,
+                "the schema takes " + std::to_string(layout.reserved) + " positions, and model \"" +
+                    schema.model + "\" has a context of " + std::to_string(context),
+                "Put modules of which a prompt uses one at a time into a UNION.", places.schema);
+  }
+  if (replaced != nullptr && replaced->name != schema.name) {
+    database.catalog.RenameSchema(replaced->name, schema);
+    database.cache.Relabel(replaced->name + ".", schema.name + ".");
+  } else {
+    database.catalog.PutSchema(schema);
+  }
+  database.ForgetLayouts();
+  if (replaced != nullptr) DropStaleStates(schema.name, layout, *model, database);
+}
+
+void DropStates(const std::string& schema, Database::Rep& database) {
+  for (const StateManifest& state : database.cache.List()) {
+    if (state.label.starts_with(schema + ".")) database.cache.Erase(state.key);
+  }
+}
+
+}  // namespace promptdb
