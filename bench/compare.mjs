@@ -13,8 +13,8 @@ import {cpus} from "node:os";
 import path from "node:path";
 import {fileURLToPath} from "node:url";
 import {parseArgs} from "node:util";
+import {installPeer} from "./peer.mjs";
 
-const PEER = "node-llama-cpp@3.21.1";
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 const text = (fallback) => ({type: "string", default: fallback});
 const {values: options} = parseArgs({options: {
@@ -41,11 +41,7 @@ const run = (command, args, extra = {}) =>
   execFileSync(command, args, {cwd: work, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"],
                                maxBuffer: 1 << 26, ...extra});
 
-if (!existsSync(path.join(work, "node_modules", "node-llama-cpp"))) {
-  console.error(`installing ${PEER} …`);
-  if (!existsSync(path.join(work, "package.json"))) writeFileSync(path.join(work, "package.json"), "{}");
-  run("npm", ["install", "--save-exact", "--ignore-scripts", PEER]);
-}
+installPeer(work);
 copyFileSync(path.join(peerScripts, "llama_cpp_ttft.mjs"), path.join(work, "llama_cpp_ttft.mjs"));
 
 const shape = [options.layers, options.dim, options.hidden, options.heads, options["kv-heads"], options.vocab];

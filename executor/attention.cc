@@ -175,6 +175,10 @@ class Attention {
     task.slices = group.slices.data();
     task.slice_count = static_cast<int>(group.slices.size());
     task.kv_head = block.kv_head;
+    if (!shape_.slopes.empty()) {
+      task.slopes = shape_.slopes.data() + static_cast<size_t>(block.kv_head) * heads_;
+      task.first_position = group.first_position + block.first_row;
+    }
     task.first_key = planned.part * block.keys_per_part;
     task.last_key = std::min(block.keys, task.first_key + block.keys_per_part);
     task.limit_step = group.causal_tokens == 0 ? 0 : 1;
@@ -251,6 +255,8 @@ void AttendBy(AttentionPath path, CpuPath cpu, const AttentionShape& shape,
               std::span<const AttentionGroup> groups) {
   Check(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0,
         "query heads are shared out evenly");
+  Check(shape.slopes.empty() || static_cast<int>(shape.slopes.size()) == shape.heads,
+        "a slope for each head");
   Attention(path, KernelsFor(cpu), shape).Run(groups);
 }
 

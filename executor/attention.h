@@ -25,7 +25,8 @@ struct AttentionGroup {
   // tokens of the list, which are the rows' own segment, row r sees the first causal_tokens - rows
   // + 1 + r.
   std::span<const KvSlice> slices;
-  int causal_tokens = 0;  // 0: no causal part; else >= rows
+  int causal_tokens = 0;   // 0: no causal part; else >= rows
+  int first_position = 0;  // of row 0, the others follow one by one; only slopes ask for it
 };
 
 struct AttentionShape {
@@ -34,6 +35,9 @@ struct AttentionShape {
   int head_dim = 0;
   KvDtype dtype = KvDtype::kBf16;
   float scale = 1.0f;  // 1 / sqrt(head_dim)
+  // ALiBi's slopes, [heads] or none: a score then gets -slope * (the row's position - the key's),
+  // by the positions that the group and the slices say, gaps included.
+  std::span<const float> slopes;
 };
 
 // Computes `out` for every group.

@@ -87,7 +87,7 @@ Linear::Linear(const std::vector<const TensorView*>& weights,
   const int64_t element_bytes = rep_->element_bytes();
   const TensorDtype wanted = rep_->bf16() ? TensorDtype::kBf16 : TensorDtype::kF32;
   const TensorView& first = *weights[0];
-  if (weights.size() == 1 && first.dtype == wanted &&
+  if (weights.size() == 1 && first.dtype == wanted && first.layout.in_order() &&
       reinterpret_cast<uintptr_t>(first.data.data()) % element_bytes == 0) {
     rep_->weights = first.data.data();
   } else {
@@ -95,7 +95,7 @@ Linear::Linear(const std::vector<const TensorView*>& weights,
     std::byte* to = rep_->own.get();
     for (const TensorView* weight : weights) {
       const size_t count = static_cast<size_t>(weight->elements());
-      if (weight->dtype == wanted) {
+      if (weight->dtype == wanted && weight->layout.in_order()) {
         std::memcpy(to, weight->data.data(), weight->data.size());
       } else if (rep_->bf16()) {
         CopyAsBf16(*weight, {reinterpret_cast<uint16_t*>(to), count});

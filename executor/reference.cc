@@ -37,28 +37,35 @@ class ReferenceModel {
     for (int i = 0; i < n; ++i) {
       for (int d = 0; d < config_.dim; ++d) x.At(i, d) = embedding.At(tokens[i], d);
     }
+    if (config_.positions == PositionScheme::kLearned) {
+      const Matrix learned = Load("position_embd.weight");
+      for (int i = 0; i < n; ++i) {
+        for (int d = 0; d < config_.dim; ++d) x.At(i, d) += learned.At(positions[i], d);
+      }
+    }
     for (int layer = 0; layer < config_.layers; ++layer) {
       const std::string blk = "blk." + std::to_string(layer) + ".";
-      const Matrix h = Norm(x, Vector(blk + "attn_norm.weight"));
+      const Matrix h = Norm(x, blk + (config_.two_norms ? "attn_norm_2" : "attn_norm"));
       Matrix q = Product(h, blk + "attn_q");
       Matrix k = Product(h, blk + "attn_k");
-      const Matrix v = Product(h, blk + "attn_v");
+      Matrix v = Product(h, blk + "attn_v");
+      for (Matrix* projected : {&q, &k, &v}) Clip(*projected);
       NormHeads(q, blk + "attn_q_norm.weight");
       NormHeads(k, blk + "attn_k_norm.weight");
-      Rotate(q, positions);
-      Rotate(k, positions);
-      Add(x, Product(Attention(q, k, v, mask), blk + "attn_output"));
-
-      const Matrix m = Norm(x, Vector(blk + "ffn_norm.weight"));
-      Matrix gate = Product(m, blk + "ffn_gate");
-      const Matrix up = Product(m, blk + "ffn_up");
-      for (size_t i = 0; i < gate.values.size(); ++i) {
-        const double g = gate.values[i];
-        gate.values[i] = static_cast<float>(g / (1 + std::exp(-g)) * up.values[i]);
+      if (config_.positions == PositionScheme::kRope) {
+        Rotate(q, positions);
+        Rotate(k, positions);
       }
-      Add(x, Product(gate, blk + "ffn_down"));
+      const Matrix attended = Product(Attention(q, k, v, positions, mask), blk + "attn_output");
+      if (config_.parallel) {
+        Add(x, Mlp(Norm(x, blk + "attn_norm"), blk));
+        Add(x, attended);
+      } else {
+        Add(x, attended);
+        Add(x, Mlp(Norm(x, blk + "ffn_norm"), blk));
+      }
     }
-    x = Norm(x, Vector("output_norm.weight"));
+    x = Norm(x, "output_norm");
     const bool untied = checkpoint_.Find("output.weight") != nullptr;
     return Product(x, untied ? "output" : "token_embd").values;
   }
@@ -99,6 +106,32 @@ class ReferenceModel {
     for (size_t i = 0; i < x.values.size(); ++i) x.values[i] += y.values[i];
   }
 
+  // Falcon's and MPT's GELU is x Φ(x), GPT-2's an approximation of it.
+  double Gelu(double x) const {
+    if (config_.mlp == MlpKind::kGeluErf) return x / 2 * (1 + std::erf(x / std::numbers::sqrt2));
+    return x / 2 * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+  }
+
+  Matrix Mlp(const Matrix& m, const std::string& blk) const {
+    Matrix hidden = Product(m, blk + "ffn_up");
+    if (config_.mlp == MlpKind::kSwiGlu) {
+      const Matrix gate = Product(m, blk + "ffn_gate");
+      for (size_t i = 0; i < hidden.values.size(); ++i) {
+        const double g = gate.values[i];
+        hidden.values[i] = static_cast<float>(g / (1 + std::exp(-g)) * hidden.values[i]);
+      }
+    } else {
+      for (float& value : hidden.values) value = static_cast<float>(Gelu(value));
+    }
+    return Product(hidden, blk + "ffn_down");
+  }
+
+  void Clip(Matrix& x) const {
+    const float limit = static_cast<float>(config_.qkv_clip);
+    if (limit == 0) return;
+    for (float& value : x.values) value = std::fmin(std::fmax(value, -limit), limit);
+  }
+
   void NormRun(float* x, const std::vector<float>& weight) const {
     double squares = 0;
     for (size_t d = 0; d < weight.size(); ++d) squares += static_cast<double>(x[d]) * x[d];
@@ -107,8 +140,26 @@ class ReferenceModel {
     for (size_t d = 0; d < weight.size(); ++d) x[d] = static_cast<float>(x[d] * scale * weight[d]);
   }
 
-  Matrix Norm(Matrix x, const std::vector<float>& weight) const {
-    for (int i = 0; i < x.rows; ++i) NormRun(&x.At(i, 0), weight);
+  // By the tensors name.weight and name.bias.
+  Matrix Norm(Matrix x, const std::string& name) const {
+    const std::vector<float> weight = Vector(name + ".weight");
+    const std::vector<float> bias = Vector(name + ".bias");
+    for (int i = 0; i < x.rows; ++i) {
+      if (config_.norm == NormKind::kRms) {
+        NormRun(&x.At(i, 0), weight);
+        continue;
+      }
+      double mean = 0, variance = 0;
+      for (int d = 0; d < x.columns; ++d) mean += x.At(i, d) / static_cast<double>(x.columns);
+      for (int d = 0; d < x.columns; ++d) {
+        variance += (x.At(i, d) - mean) * (x.At(i, d) - mean) / x.columns;
+      }
+      const double deviation = std::sqrt(variance + config_.norm_eps);
+      for (int d = 0; d < x.columns; ++d) {
+        x.At(i, d) = static_cast<float>((x.At(i, d) - mean) / deviation * weight[d] +
+                                        (bias.empty() ? 0.0 : bias[d]));
+      }
+    }
     return x;
   }
 
@@ -159,14 +210,32 @@ class ReferenceModel {
     }
   }
 
+  // What a step of distance costs head `head` (0 without ALiBi), as MPT says it: for the next power
+  // of two n, the slopes are 1 / 2^(max i / n), i = 1 … n; where there are fewer heads than n,
+  // those with even i come first, and then those with odd i.
+  double Slope(int head) const {
+    if (config_.positions != PositionScheme::kAlibi) return 0;
+    int n = 1;
+    while (n < config_.heads) n *= 2;
+    std::vector<int> order;
+    if (n == config_.heads) {
+      for (int i = 1; i <= n; ++i) order.push_back(i);
+    } else {
+      for (int i = 2; i <= n; i += 2) order.push_back(i);
+      for (int i = 1; i <= n; i += 2) order.push_back(i);
+    }
+    return 1 / std::pow(2.0, config_.alibi_max_bias * order[static_cast<size_t>(head)] / n);
+  }
+
   Matrix Attention(const Matrix& q, const Matrix& k, const Matrix& v,
-                   const AttentionMask& mask) const {
+                   const std::vector<int32_t>& positions, const AttentionMask& mask) const {
     const int n = q.rows, head_dim = config_.head_dim;
     Matrix out(n, q.columns);
     std::vector<double> weights(n);
     for (int head = 0; head < config_.heads; ++head) {
       const int from = head * head_dim;
       const int kv_from = head / (config_.heads / config_.kv_heads) * head_dim;
+      const double slope = Slope(head);
       for (int i = 0; i < n; ++i) {
         double most = -INFINITY;
         for (int j = 0; j < n; ++j) {
@@ -174,7 +243,9 @@ class ReferenceModel {
           for (int d = 0; d < head_dim; ++d) {
             score += static_cast<double>(q.At(i, from + d)) * k.At(j, kv_from + d);
           }
-          weights[j] = mask[i][j] ? score / std::sqrt(static_cast<double>(head_dim)) : -INFINITY;
+          score = score / std::sqrt(static_cast<double>(head_dim)) -
+                  slope * (positions[i] - positions[j]);
+          weights[j] = mask[i][j] ? score : -INFINITY;
           if (weights[j] > most) most = weights[j];
         }
         double total = 0;

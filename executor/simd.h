@@ -44,6 +44,9 @@ struct AttentionTask {
   int kv_head = 0;
   int first_key = 0;  // the keys of the list that this task reads
   int last_key = 0;
+  // ALiBi: a score gets slopes[query] * (key's position - first_position - row). nullptr: no bias.
+  const float* slopes = nullptr;  // [heads]
+  int first_position = 0;         // of row 0; the others follow one by one
   // Row r sees the keys of the list before first_limit + r * limit_step.
   int first_limit = 0;
   int limit_step = 0;  // 0 or 1
@@ -87,6 +90,15 @@ struct SimdKernels {
   void (*round_bf16)(const float* in, int64_t n, uint16_t* out);
   // out = x / sqrt(mean(x²) + eps) * weight; out may be x.
   void (*rms_norm)(const float* x, const float* weight, int n, float eps, float* out);
+  // out = (x - mean(x)) / sqrt(variance(x) + eps) * weight (+ bias); out may be x, bias nullptr.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, int n, float eps,
+                     float* out);
+  // out = x / 2 (1 + tanh(sqrt(2 / π) (x + 0.044715 x³))); out may be x.
+  void (*gelu_tanh)(const float* x, int n, float* out);
+  // out = x / 2 (1 + erf(x / sqrt(2))); out may be x.
+  void (*gelu_erf)(const float* x, int n, float* out);
+  // Every value is moved to the nearest in [-limit, limit].
+  void (*clamp)(float* x, int64_t n, float limit);
   // out = gate * sigmoid(gate) * up; out may be gate.
   void (*swiglu)(const float* gate, const float* up, int n, float* out);
   // x += y.

@@ -21,15 +21,20 @@ constexpr int kPieceRows = 512;
 // Elements below which waking another thread costs more than it saves.
 constexpr int64_t kLeastParallelElements = 1 << 15;
 
+struct NormWeights {
+  std::vector<float> weight;  // [dim]
+  std::vector<float> bias;    // [dim], or empty
+};
+
 struct Layer {
-  std::vector<float> attention_norm;  // [dim]
-  Linear qkv;                         // dim -> (heads + 2 kv_heads) * head_dim
-  std::vector<float> q_norm;          // [head_dim], or empty
-  std::vector<float> k_norm;          // [head_dim], or empty
-  Linear attention_output;            // heads * head_dim -> dim
-  std::vector<float> mlp_norm;        // [dim]
-  Linear gate_up;                     // dim -> 2 hidden
-  Linear down;                        // hidden -> dim
+  NormWeights attention_norm;
+  Linear qkv;                 // dim -> (heads + 2 kv_heads) * head_dim
+  std::vector<float> q_norm;  // [head_dim], or empty
+  std::vector<float> k_norm;  // [head_dim], or empty
+  Linear attention_output;    // heads * head_dim -> dim
+  NormWeights mlp_norm;       // of a parallel block it may be attention_norm again
+  Linear up;                  // dim -> hidden; SwiGLU: the gate first, dim -> 2 hidden
+  Linear down;                // hidden -> dim
 };
 
 // The rows of one group that a piece holds.
@@ -74,8 +79,8 @@ struct Activations {
   std::vector<float> q;          // [rows, heads, head_dim]
   std::vector<float> attended;   // [rows, heads, head_dim]
   std::vector<float> projected;  // [rows, dim]
-  std::vector<float> gate_up;    // [rows, 2 hidden]
-  std::vector<float> gated;      // [rows, hidden]
+  std::vector<float> up;         // [rows, hidden]; SwiGLU: [rows, 2 hidden]
+  std::vector<float> activated;  // [rows, hidden]
 };
 
 std::vector<float> Floats(const TensorView* tensor) {
@@ -83,6 +88,21 @@ std::vector<float> Floats(const TensorView* tensor) {
   std::vector<float> values(static_cast<size_t>(tensor->elements()));
   CopyAsFloat(*tensor, values);
   return values;
+}
+
+// The slopes fall geometrically from head to head: with n heads, n a power of two, that of head h
+// is 2^(-max (h + 1) / n). Other numbers take the sequence of the power of two below, and then
+// every second slope of the power of two above.
+std::vector<float> AlibiSlopes(int heads, double max_bias) {
+  int power = 1;
+  while (2 * power <= heads) power *= 2;
+  std::vector<float> slopes;
+  for (int head = 0; head < heads; ++head) {
+    const double exponent = head < power ? static_cast<double>(head + 1) / power
+                                         : (2.0 * (head - power) + 1) / (2.0 * power);
+    slopes.push_back(static_cast<float>(std::exp2(-max_bias * exponent)));
+  }
+  return slopes;
 }
 
 // Calls work(row) for each row, in several threads if the rows, of `width` elements, are worth it.
@@ -103,22 +123,28 @@ struct Transformer::Rep {
   const SimdKernels& kernels = KernelsFor(BestCpuPath());
   const TensorView* embedding = nullptr;  // [vocab, dim], read where it lies
   std::vector<Layer> layers;
-  std::vector<float> final_norm;  // [dim]
-  std::unique_ptr<Linear> head;   // dim -> vocab
-  std::unique_ptr<Rope> rope;
+  const TensorView* positions = nullptr;  // [context, dim], kLearned only
+  NormWeights final_norm;
+  std::unique_ptr<Linear> head;  // dim -> vocab
+  std::unique_ptr<Rope> rope;    // kRope only
+  std::vector<float> slopes;     // [heads], kAlibi only
 
   int q_width() const { return config.heads * config.head_dim; }
   int kv_width() const { return config.kv_heads * config.head_dim; }
   int qkv_width() const { return q_width() + 2 * kv_width(); }
+  int up_width() const {
+    return config.mlp == MlpKind::kSwiGlu ? 2 * config.hidden : config.hidden;
+  }
 
+  NormWeights LoadNorm(const std::string& name) const;
   Layer LoadLayer(int index) const;
   Activations Allocate(int rows) const;
-  void Embed(const int32_t* tokens, int rows, float* residual) const;
-  void Norm(const float* x, const std::vector<float>& weight, int rows, float* out) const;
+  void Embed(const int32_t* tokens, const int32_t* positions, int rows, float* residual) const;
+  void Norm(const float* x, const NormWeights& norm, int rows, float* out) const;
   void AddToResidual(int rows, Activations& a) const;
-  // Rotates Q and K, and writes K and V into the groups' own segments.
-  void SplitQkv(const Layer& layer, int layer_index, const Piece& piece, const Rope::Turns& turns,
-                Activations& a) const;
+  // Brings Q and K to what attention compares, and writes K and V into the groups' own segments.
+  void SplitQkv(const Layer& layer, int layer_index, const Piece& piece,
+                const std::optional<Rope::Turns>& turns, Activations& a) const;
   void StoreKv(const float* values, std::byte* to) const;
   void AttendTo(int layer_index, const Piece& piece, Activations& a) const;
   void Mlp(const Layer& layer, int rows, Activations& a) const;
@@ -128,22 +154,30 @@ struct Transformer::Rep {
            const ProgressListener* progress) const;
 };
 
+NormWeights Transformer::Rep::LoadNorm(const std::string& name) const {
+  return {Floats(&checkpoint->Get(name + ".weight")), Floats(checkpoint->Find(name + ".bias"))};
+}
+
 Layer Transformer::Rep::LoadLayer(int index) const {
   const std::string prefix = "blk." + std::to_string(index) + ".";
-  const auto get = [&](const char* name) { return &checkpoint->Get(prefix + name); };
-  const auto find = [&](const char* name) { return checkpoint->Find(prefix + name); };
+  const auto find = [&](const std::string& name) { return checkpoint->Find(prefix + name); };
+  const auto linear = [&](std::initializer_list<const char*> names) {
+    std::vector<const TensorView*> weights, biases;
+    for (const std::string name : names) {
+      weights.push_back(&checkpoint->Get(prefix + name + ".weight"));
+      biases.push_back(find(name + ".bias"));
+    }
+    return Linear(weights, biases, weight_dtype);
+  };
   return Layer{
-      .attention_norm = Floats(get("attn_norm.weight")),
-      .qkv = Linear({get("attn_q.weight"), get("attn_k.weight"), get("attn_v.weight")},
-                    {find("attn_q.bias"), find("attn_k.bias"), find("attn_v.bias")}, weight_dtype),
+      .attention_norm = LoadNorm(prefix + (config.two_norms ? "attn_norm_2" : "attn_norm")),
+      .qkv = linear({"attn_q", "attn_k", "attn_v"}),
       .q_norm = Floats(find("attn_q_norm.weight")),
       .k_norm = Floats(find("attn_k_norm.weight")),
-      .attention_output =
-          Linear({get("attn_output.weight")}, {find("attn_output.bias")}, weight_dtype),
-      .mlp_norm = Floats(get("ffn_norm.weight")),
-      .gate_up =
-          Linear({get("ffn_gate.weight"), get("ffn_up.weight")}, {nullptr, nullptr}, weight_dtype),
-      .down = Linear({get("ffn_down.weight")}, {nullptr}, weight_dtype),
+      .attention_output = linear({"attn_output"}),
+      .mlp_norm = LoadNorm(prefix + (config.parallel ? "attn_norm" : "ffn_norm")),
+      .up = config.mlp == MlpKind::kSwiGlu ? linear({"ffn_gate", "ffn_up"}) : linear({"ffn_up"}),
+      .down = linear({"ffn_down"}),
   };
 }
 
@@ -156,25 +190,34 @@ Activations Transformer::Rep::Allocate(int rows) const {
   a.q.resize(n * q_width());
   a.attended.resize(n * q_width());
   a.projected.resize(n * config.dim);
-  a.gate_up.resize(n * 2 * config.hidden);
-  a.gated.resize(n * config.hidden);
+  a.up.resize(n * up_width());
+  a.activated.resize(n * config.hidden);
   return a;
 }
 
-void Transformer::Rep::Embed(const int32_t* tokens, int rows, float* residual) const {
+void Transformer::Rep::Embed(const int32_t* tokens, const int32_t* positions_of, int rows,
+                             float* residual) const {
   const size_t dim = static_cast<size_t>(config.dim);
+  std::vector<float> learned(positions != nullptr ? dim : 0);
   for (int row = 0; row < rows; ++row) {
     Check(tokens[row] >= 0 && tokens[row] < config.vocab, "a token is in the vocabulary");
     CopyRowsAsFloat(*embedding, tokens[row], 1, {residual + row * dim, dim});
+    if (positions == nullptr) continue;
+    CopyRowsAsFloat(*positions, positions_of[row], 1, learned);
+    kernels.add(residual + row * dim, learned.data(), config.dim);
   }
 }
 
-void Transformer::Rep::Norm(const float* x, const std::vector<float>& weight, int rows,
-                            float* out) const {
+void Transformer::Rep::Norm(const float* x, const NormWeights& norm, int rows, float* out) const {
   const int64_t dim = config.dim;
+  const float eps = static_cast<float>(config.norm_eps);
+  const float* bias = norm.bias.empty() ? nullptr : norm.bias.data();
   ForRows(rows, dim, [&](int row) {
-    kernels.rms_norm(x + row * dim, weight.data(), config.dim, static_cast<float>(config.norm_eps),
-                     out + row * dim);
+    if (config.norm == NormKind::kRms) {
+      kernels.rms_norm(x + row * dim, norm.weight.data(), config.dim, eps, out + row * dim);
+    } else {
+      kernels.layer_norm(x + row * dim, norm.weight.data(), bias, config.dim, eps, out + row * dim);
+    }
   });
 }
 
@@ -194,9 +237,16 @@ void Transformer::Rep::StoreKv(const float* values, std::byte* to) const {
 }
 
 void Transformer::Rep::SplitQkv(const Layer& layer, int layer_index, const Piece& piece,
-                                const Rope::Turns& turns, Activations& a) const {
+                                const std::optional<Rope::Turns>& turns, Activations& a) const {
   const int head_dim = config.head_dim;
   const float eps = static_cast<float>(config.norm_eps);
+  const auto rotate = [&](int row, const float* x, float* out) {
+    if (turns.has_value()) {
+      rope->Rotate(*turns, row, x, out);
+    } else if (x != out) {
+      std::memcpy(out, x, sizeof(float) * head_dim);
+    }
+  };
   for (const GroupPart& part : piece.parts) {
     ForRows(part.rows, qkv_width(), [&](int i) {
       const int row = part.first_row + i;
@@ -204,17 +254,20 @@ void Transformer::Rep::SplitQkv(const Layer& layer, int layer_index, const Piece
       float* q = a.qkv.data() + static_cast<int64_t>(row) * qkv_width();
       float* k = q + q_width();
       const float* v = k + kv_width();
+      if (config.qkv_clip > 0) {
+        kernels.clamp(q, qkv_width(), static_cast<float>(config.qkv_clip));
+      }
       float* rotated_q = a.q.data() + static_cast<int64_t>(row) * q_width();
       for (int head = 0; head < config.heads; ++head) {
         float* x = q + head * head_dim;
         if (!layer.q_norm.empty()) kernels.rms_norm(x, layer.q_norm.data(), head_dim, eps, x);
-        rope->Rotate(turns, row, x, rotated_q + head * head_dim);
+        rotate(row, x, rotated_q + head * head_dim);
       }
       KvSegment& own = *part.group->own;
       for (int head = 0; head < config.kv_heads; ++head) {
         float* x = k + head * head_dim;
         if (!layer.k_norm.empty()) kernels.rms_norm(x, layer.k_norm.data(), head_dim, eps, x);
-        rope->Rotate(turns, row, x, x);
+        rotate(row, x, x);
         StoreKv(x, own.MutableK(layer_index, head, token));
         StoreKv(v + head * head_dim, own.MutableV(layer_index, head, token));
       }
@@ -239,35 +292,49 @@ void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, Activations
                       .out = a.attended.data() + offset,
                       .rows = part.rows,
                       .slices = slices[i],
-                      .causal_tokens = own_tokens});
+                      .causal_tokens = own_tokens,
+                      .first_position = part.group->own->start_position() + part.first_token});
   }
   Attend({.heads = config.heads,
           .kv_heads = config.kv_heads,
           .head_dim = config.head_dim,
           .dtype = kv_shape.dtype,
-          .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim))},
+          .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
+          .slopes = slopes},
          groups);
 }
 
 void Transformer::Rep::Mlp(const Layer& layer, int rows, Activations& a) const {
-  layer.gate_up.Apply(a.normed.data(), rows, a.gate_up.data());
-  const int64_t hidden = config.hidden;
-  ForRows(rows, 2 * hidden, [&](int row) {
-    const float* gate = a.gate_up.data() + row * 2 * hidden;
-    kernels.swiglu(gate, gate + hidden, config.hidden, a.gated.data() + row * hidden);
+  layer.up.Apply(a.normed.data(), rows, a.up.data());
+  const int hidden = config.hidden;
+  const int64_t width = up_width();
+  ForRows(rows, width, [&](int row) {
+    const float* up = a.up.data() + row * width;
+    float* out = a.activated.data() + static_cast<int64_t>(row) * hidden;
+    switch (config.mlp) {
+      case MlpKind::kSwiGlu:
+        return kernels.swiglu(up, up + hidden, hidden, out);
+      case MlpKind::kGeluTanh:
+        return kernels.gelu_tanh(up, hidden, out);
+      case MlpKind::kGeluErf:
+        return kernels.gelu_erf(up, hidden, out);
+    }
   });
-  layer.down.Apply(a.gated.data(), rows, a.projected.data());
+  layer.down.Apply(a.activated.data(), rows, a.projected.data());
 }
 
 void Transformer::Rep::Run(const ForwardBatch& batch, const Piece& piece, bool wants_logits,
                            Activations& a, const ProgressListener* progress) const {
   const int rows = piece.rows;
-  const Rope::Turns turns =
-      rope->TurnsAt(std::span(batch.positions).subspan(static_cast<size_t>(piece.first_row), rows));
-  Embed(batch.tokens.data() + piece.first_row, rows, a.residual.data());
+  const auto positions_of =
+      std::span(batch.positions).subspan(static_cast<size_t>(piece.first_row), rows);
+  std::optional<Rope::Turns> turns;
+  if (rope != nullptr) turns = rope->TurnsAt(positions_of);
+  Embed(batch.tokens.data() + piece.first_row, positions_of.data(), rows, a.residual.data());
   for (const GroupPart& part : piece.parts) part.group->own->Grow(part.rows);
 
-  // x += Wo attention(norm(x));  x += Wdown (silu(Wgate norm(x)) * Wup norm(x))
+  // x += attention(norm(x));  x += mlp(norm(x))
+  // or, parallel: x += attention(norm(x)) + mlp(norm(x))
   for (int i = 0; i < config.layers; ++i) {
     if (progress != nullptr && progress->IsCanceled()) {
       throw Error(ErrorCode::kCanceled, "the computation was canceled");
@@ -278,10 +345,11 @@ void Transformer::Rep::Run(const ForwardBatch& batch, const Piece& piece, bool w
     SplitQkv(layer, i, piece, turns, a);
     if (i == config.layers - 1 && !wants_logits) return;
     AttendTo(i, piece, a);
+    if (config.parallel) Norm(a.residual.data(), layer.mlp_norm, rows, a.normed.data());
     layer.attention_output.Apply(a.attended.data(), rows, a.projected.data());
     AddToResidual(rows, a);
 
-    Norm(a.residual.data(), layer.mlp_norm, rows, a.normed.data());
+    if (!config.parallel) Norm(a.residual.data(), layer.mlp_norm, rows, a.normed.data());
     Mlp(layer, rows, a);
     AddToResidual(rows, a);
   }
@@ -314,8 +382,18 @@ std::unique_ptr<Transformer> Transformer::Load(std::shared_ptr<const Checkpoint>
   rep->head = std::make_unique<Linear>(
       std::vector<const TensorView*>{output != nullptr ? output : rep->embedding},
       std::vector<const TensorView*>{nullptr}, rep->weight_dtype);
-  rep->final_norm = Floats(&file.Get("output_norm.weight"));
-  rep->rope = std::make_unique<Rope>(config, file.Find("rope_freqs.weight"));
+  rep->final_norm = rep->LoadNorm("output_norm");
+  switch (config.positions) {
+    case PositionScheme::kRope:
+      rep->rope = std::make_unique<Rope>(config, file.Find("rope_freqs.weight"));
+      break;
+    case PositionScheme::kAlibi:
+      rep->slopes = AlibiSlopes(config.heads, config.alibi_max_bias);
+      break;
+    case PositionScheme::kLearned:
+      rep->positions = &file.Get("position_embd.weight");
+      break;
+  }
   return std::unique_ptr<Transformer>(new Transformer(std::move(rep)));
 }
 
@@ -325,12 +403,13 @@ WeightDtype Transformer::weight_dtype() const { return rep_->weight_dtype; }
 
 int64_t Transformer::weight_bytes() const {
   int64_t bytes = rep_->head->bytes();
+  if (rep_->positions != nullptr) bytes += static_cast<int64_t>(rep_->positions->data.size());
   if (rep_->checkpoint->Find("output.weight") != nullptr) {
     bytes += static_cast<int64_t>(rep_->embedding->data.size());
   }
   for (const Layer& layer : rep_->layers) {
-    bytes += layer.qkv.bytes() + layer.attention_output.bytes() + layer.gate_up.bytes() +
-             layer.down.bytes();
+    bytes +=
+        layer.qkv.bytes() + layer.attention_output.bytes() + layer.up.bytes() + layer.down.bytes();
   }
   return bytes;
 }

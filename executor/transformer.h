@@ -1,4 +1,5 @@
-// The forward pass of a Llama-family decoder over token ids, position ids and lists of KV segments.
+// The forward pass of a decoder, of any family (ModelConfig says which), over token ids, position
+// ids and lists of KV segments.
 //
 // Who attends to whom is said by lists, not by mask tensors: a RowGroup's rows see all tokens of
 // its context spans, and each other causally. A context span may name the `own` segment of another

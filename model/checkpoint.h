@@ -32,14 +32,27 @@ std::string_view TensorDtypeName(TensorDtype dtype);  // "f32", "f16", "bf16", "
 // Bytes that `elements` values take in a file. REQUIRES: whole blocks of 32 for kQ8_0.
 int64_t TensorBytes(TensorDtype dtype, int64_t elements);
 
-// A tensor in a mapped file. Valid as long as its Checkpoint. `data` may be unaligned: read it
-// through the functions below, or check before reading it in place.
+// How a view's rows lie in the file where they are not simply one after the other: because the view
+// is a part of a fused projection, or because the file has [in, out].
+struct TensorLayout {
+  int64_t run_rows = 0;    // rows that follow one another in the file; 0: all of them
+  int64_t run_stride = 0;  // stored rows from the start of one run to the start of the next
+  // Above 0: the file has [in, this], so that a row's values lie this many elements apart, and row
+  // r + 1 starts one element after row r. Not for kQ8_0.
+  int64_t transposed = 0;
+
+  bool in_order() const { return run_rows == 0 && transposed == 0; }
+};
+
+// A tensor in a mapped file. Valid as long as its Checkpoint. `data` may be unaligned and out of
+// order: read it through the functions below, or check before reading it in place.
 struct TensorView {
   std::string name;       // canonical, see Checkpoint
   std::string file_name;  // as the file calls it, for messages
   TensorDtype dtype = TensorDtype::kF32;
-  std::vector<int64_t> shape;  // row-major, outermost first: a weight is [out, in]
-  std::span<const std::byte> data;
+  std::vector<int64_t> shape;       // row-major, outermost first: a weight is [out, in]
+  std::span<const std::byte> data;  // from the first row's first value on
+  TensorLayout layout;
 
   int64_t elements() const;
 };
@@ -73,12 +86,17 @@ GgufVocabulary ReadGgufVocabulary(const std::filesystem::path& path);
 // Canonical tensor names, whatever the file calls them (they are GGUF's own):
 //   token_embd.weight [vocab, dim]          output_norm.weight [dim]
 //   output.weight [vocab, dim]              (absent when the embeddings are tied)
-//   blk.N.attn_norm.weight [dim]            blk.N.ffn_norm.weight [dim]
+//   position_embd.weight [context, dim]     (positions == kLearned)
+//   blk.N.attn_norm.weight [dim]            blk.N.ffn_norm.weight [dim] (not if parallel)
+//   blk.N.attn_norm_2.weight [dim]          (two_norms: attention's; attn_norm is then the MLP's)
+//   …norm.bias [dim] beside each            (norm_bias)
 //   blk.N.attn_q.weight [heads*head_dim, dim]        blk.N.attn_k/v.weight [kv_heads*head_dim, dim]
 //   blk.N.attn_q/k/v.bias                   (qkv_bias)
 //   blk.N.attn_q_norm/k_norm.weight [head_dim]       (qk_norm)
 //   blk.N.attn_output.weight [dim, heads*head_dim]   blk.N.attn_output.bias [dim] (output_bias)
-//   blk.N.ffn_gate/up.weight [hidden, dim]  blk.N.ffn_down.weight [dim, hidden]
+//   blk.N.ffn_gate.weight [hidden, dim]     (kSwiGlu)
+//   blk.N.ffn_up.weight [hidden, dim]       blk.N.ffn_down.weight [dim, hidden]
+//   blk.N.ffn_up.bias [hidden]              blk.N.ffn_down.bias [dim] (mlp_bias)
 //   rope_freqs.weight [rope_dims/2]         (GGUF's own form of llama3 scaling; optional)
 class Checkpoint {
  public:

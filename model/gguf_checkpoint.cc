@@ -4,6 +4,8 @@
 #include <limits>
 
 #include "base/error.h"
+#include "model/fused_tensors.h"
+#include "model/model_family.h"
 #include "model/model_validation.h"
 #include "model/quoted_name.h"
 
@@ -42,7 +44,12 @@ class GgufHyperparameters {
     return *value;
   }
 
-  std::optional<double> Real(std::string_view name) const { return file_.Real(Key(name)); }
+  std::optional<double> FindReal(std::string_view name) const { return file_.Real(Key(name)); }
+  double Real(std::string_view name) const {
+    const std::optional<double> value = FindReal(name);
+    if (!value.has_value()) file_.Corrupt("metadata key " + QuotedName(Key(name)) + " is missing");
+    return *value;
+  }
 
  private:
   int Narrow(const std::string& key, int64_t value) const {
@@ -60,8 +67,8 @@ class GgufHyperparameters {
 void ReadRopeScaling(const GgufFile& file, const GgufHyperparameters& parameters,
                      RopeScaling& scaling) {
   const std::string key = parameters.Key("rope.scaling.type");
-  std::optional<double> factor = parameters.Real("rope.scaling.factor");
-  if (!factor.has_value()) factor = parameters.Real("rope.scale_linear");  // its older name
+  std::optional<double> factor = parameters.FindReal("rope.scaling.factor");
+  if (!factor.has_value()) factor = parameters.FindReal("rope.scale_linear");  // its older name
   // Where the type is not said, a factor means linear scaling.
   const std::string type = file.Text(key).value_or(factor.value_or(0) != 0 ? "linear" : "none");
   if (type == "none") return;
@@ -101,11 +108,9 @@ ModelConfig ReadConfig(const GgufFile& file) {
     file.Corrupt("metadata key \"general.architecture\" is missing");
   }
   // Mistral files say "llama"; a file that says "mistral" is of a kind that we do not know.
-  CheckArchitecture(*architecture == "mistral" ? "mistral (GGUF)" : *architecture, file.path());
-
+  ModelConfig config =
+      DescribeFamily(*architecture == "mistral" ? "mistral (GGUF)" : *architecture, file.path());
   const GgufHyperparameters parameters(file, *architecture);
-  ModelConfig config;
-  config.architecture = *architecture;
   config.layers = parameters.Integer("block_count");
   config.dim = parameters.Integer("embedding_length");
   config.hidden = parameters.Integer("feed_forward_length");
@@ -125,18 +130,22 @@ ModelConfig ReadConfig(const GgufFile& file) {
     file.Unsupported("keys and values of different width are not supported, " +
                      std::to_string(config.head_dim) + " and " + std::to_string(value_length));
   }
-  config.rope_dims = parameters.FindInteger("rope.dimension_count").value_or(config.head_dim);
-  const std::optional<double> eps = parameters.Real("attention.layer_norm_rms_epsilon");
-  if (!eps.has_value()) {
-    file.Corrupt("metadata key " + QuotedName(parameters.Key("attention.layer_norm_rms_epsilon")) +
-                 " is missing");
+  config.norm_eps =
+      parameters.Real(config.norm == NormKind::kRms ? "attention.layer_norm_rms_epsilon"
+                                                    : "attention.layer_norm_epsilon");
+  config.qkv_clip = parameters.FindReal("attention.clamp_kqv").value_or(0.0);
+  if (config.positions == PositionScheme::kRope) {
+    config.rope_dims = parameters.FindInteger("rope.dimension_count").value_or(config.head_dim);
+    config.rope_theta = parameters.FindReal("rope.freq_base").value_or(10000.0);
+    config.rope_pairing = *architecture == "llama" ? RopePairing::kAdjacent : RopePairing::kHalves;
+    ReadRopeScaling(file, parameters, config.rope_scaling);
+  } else if (config.positions == PositionScheme::kAlibi) {
+    config.alibi_max_bias = parameters.FindReal("attention.max_alibi_bias").value_or(0.0);
+    if (config.alibi_max_bias == 0) {
+      file.Unsupported("a model of architecture " + QuotedName(*architecture) +
+                       " without ALiBi is not supported");
+    }
   }
-  config.norm_eps = *eps;
-  config.rope_theta = parameters.Real("rope.freq_base").value_or(10000.0);
-  config.rope_pairing = *architecture == "llama" ? RopePairing::kAdjacent : RopePairing::kHalves;
-  config.qkv_bias = *architecture == "qwen2";
-  config.qk_norm = *architecture == "qwen3";
-  ReadRopeScaling(file, parameters, config.rope_scaling);
   RefuseWhatWouldBeIgnored(file, parameters, config);
   return config;
 }
@@ -155,8 +164,9 @@ GgufCheckpoint::GgufCheckpoint(const std::filesystem::path& path) : file_(path) 
                             GgmlTypeName(tensor.type_code),
                         "Supported are F32, F16, BF16 and Q8_0.");
     }
-    tensors_.emplace(tensor.name, TensorView{tensor.name, tensor.name, *tensor.dtype, tensor.shape,
-                                             tensor.data});
+    tensors_.emplace(
+        tensor.name,
+        TensorView{tensor.name, tensor.name, *tensor.dtype, tensor.shape, tensor.data, {}});
   }
   const TensorView* embeddings = Find("token_embd.weight");
   if (embeddings == nullptr) file_.Corrupt("tensor \"token_embd.weight\" is missing");
@@ -176,6 +186,7 @@ GgufCheckpoint::GgufCheckpoint(const std::filesystem::path& path) : file_(path) 
   config_.tied_embeddings = Find("output.weight") == nullptr;
 
   CheckModelConfig(config_, path);
+  SplitFusedQkv(FusedQkv::kConcatenated, config_, path, tensors_);
   DetectOptionalTensors(tensors_, config_);
   CheckTensors(config_, tensors_, path, [](std::string_view name) { return std::string(name); });
 }

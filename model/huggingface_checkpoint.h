@@ -12,6 +12,8 @@
 
 namespace promptdb {
 
+struct TensorNames;
+
 class HuggingFaceCheckpoint : public Checkpoint {
  public:
   explicit HuggingFaceCheckpoint(const std::filesystem::path& folder);
@@ -19,7 +21,7 @@ class HuggingFaceCheckpoint : public Checkpoint {
   Digest ContentDigest() const override;
 
  private:
-  void AddTensors(const SafetensorsFile& file);
+  void AddTensors(const SafetensorsFile& file, const TensorNames& names);
   void SettleTiedEmbeddings();
 
   std::vector<SafetensorsFile> files_;

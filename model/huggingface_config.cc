@@ -1,5 +1,6 @@
 #include "model/huggingface_config.h"
 
+#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -7,6 +8,7 @@
 
 #include "base/error.h"
 #include "model/json_file.h"
+#include "model/model_family.h"
 #include "model/model_validation.h"
 #include "model/quoted_name.h"
 
@@ -150,18 +152,43 @@ void RefuseSlidingWindow(const ConfigObject& config, const ModelConfig& model) {
   }
 }
 
-}  // namespace
-
-ModelConfig ReadHuggingFaceConfig(const std::filesystem::path& path) {
-  const json parsed = ReadJsonObject(path);
-  const ConfigObject config(parsed, path);
-  ModelConfig model;
-  model.architecture = config.FindText("model_type").value_or("");
-  CheckArchitecture(model.architecture, path);
-  if (config.Find("quantization_config") != nullptr) {
-    config.Unsupported("quantized weights (quantization_config) are not supported",
-                       "Use the model's F32, F16 or BF16 form.");
+// Width of a head where the file does not say it.
+int HeadWidth(const ModelConfig& model, const char* heads_key, const char* width_key,
+              const std::filesystem::path& path) {
+  if (model.heads == 0 || model.dim % model.heads != 0) {
+    throw Error(ErrorCode::kCorrupt, std::string(heads_key) + " does not divide " + width_key +
+                                         ", " + std::to_string(model.heads) + " and " +
+                                         std::to_string(model.dim) + ": " + path.string());
   }
+  return model.dim / model.heads;
+}
+
+// 4 times the width is what all of these families say by default.
+int FourTimes(int dim) {
+  return static_cast<int>(std::min<int64_t>(int64_t{4} * dim, std::numeric_limits<int32_t>::max()));
+}
+
+void RefuseFlag(const ConfigObject& config, const char* key) {
+  if (config.FindFlag(key).value_or(false)) {
+    config.Unsupported("a model with " + std::string(key) + " is not supported");
+  }
+}
+
+void ReadActivation(const ConfigObject& config, const char* key, ModelConfig& model) {
+  const std::string activation =
+      config.FindText(key).value_or(model.mlp == MlpKind::kGeluTanh ? "gelu_new" : "gelu");
+  if (activation == "gelu") {
+    model.mlp = MlpKind::kGeluErf;
+  } else if (activation == "gelu_new" || activation == "gelu_pytorch_tanh" ||
+             activation == "gelu_fast") {
+    model.mlp = MlpKind::kGeluTanh;
+  } else {
+    config.Unsupported("the activation " + QuotedName(activation) + " is not supported",
+                       "Supported are gelu and gelu_new.");
+  }
+}
+
+void ReadLlama(const ConfigObject& config, const std::filesystem::path& path, ModelConfig& model) {
   const std::string activation = config.FindText("hidden_act").value_or("silu");
   if (activation != "silu") {
     config.Unsupported("the activation " + QuotedName(activation) + " is not supported",
@@ -172,36 +199,136 @@ ModelConfig ReadHuggingFaceConfig(const std::filesystem::path& path) {
   model.hidden = config.Integer("intermediate_size");
   model.heads = config.Integer("num_attention_heads");
   model.kv_heads = config.FindInteger("num_key_value_heads").value_or(model.heads);
-  model.vocab = config.Integer("vocab_size");
   model.context_length = config.Integer("max_position_embeddings");
   model.norm_eps = config.FindReal("rms_norm_eps").value_or(1e-6);
 
   std::optional<int> head_dim = config.FindInteger("head_dim");
   // Qwen3's own default, whatever the width.
   if (!head_dim.has_value() && model.architecture == "qwen3") head_dim = 128;
-  if (!head_dim.has_value()) {
-    if (model.heads == 0 || model.dim % model.heads != 0) {
-      throw Error(ErrorCode::kCorrupt, "num_attention_heads does not divide hidden_size, " +
-                                           std::to_string(model.heads) + " and " +
-                                           std::to_string(model.dim) + ": " + path.string());
-    }
-    head_dim = model.dim / model.heads;
-  }
-  model.head_dim = *head_dim;
-  model.rope_dims = model.head_dim;
-  model.rope_pairing = RopePairing::kHalves;
+  model.head_dim = head_dim.has_value()
+                       ? *head_dim
+                       : HeadWidth(model, "num_attention_heads", "hidden_size", path);
   model.tied_embeddings = config.FindFlag("tie_word_embeddings").value_or(false);
-  model.qkv_bias = model.architecture == "qwen2";
-  model.qk_norm = model.architecture == "qwen3";
   if (model.architecture == "llama" || model.architecture == "qwen3") {
     const bool bias = config.FindFlag("attention_bias").value_or(false);
     model.qkv_bias |= bias;
     model.output_bias |= bias;
   }
-  ReadRope(config, model);
   RefuseSlidingWindow(config, model);
+}
+
+void ReadFalcon(const ConfigObject& config, const std::filesystem::path& path, ModelConfig& model) {
+  RefuseFlag(config, "alibi");
+  ReadActivation(config, "activation", model);
+  model.layers = config.Integer("num_hidden_layers");
+  model.dim = config.Integer("hidden_size");
+  model.hidden = config.FindInteger("ffn_hidden_size").value_or(FourTimes(model.dim));
+  model.heads = config.Integer("num_attention_heads");
+  // Falcon 40B says how many key-value heads there are; 7B has one, and the first ones one each.
+  if (config.FindFlag("new_decoder_architecture").value_or(false)) {
+    model.kv_heads = config.FindInteger("num_kv_heads").value_or(model.heads);
+  } else {
+    model.kv_heads = config.FindFlag("multi_query").value_or(true) ? 1 : model.heads;
+    model.parallel = config.FindFlag("parallel_attn").value_or(true);
+  }
+  model.context_length = config.FindInteger("max_position_embeddings").value_or(2048);
+  model.norm_eps = config.FindReal("layer_norm_epsilon").value_or(1e-5);
+  model.head_dim = HeadWidth(model, "num_attention_heads", "hidden_size", path);
+  model.tied_embeddings = config.FindFlag("tie_word_embeddings").value_or(true);
+  const bool bias = config.FindFlag("bias").value_or(false);
+  model.qkv_bias = model.output_bias = model.mlp_bias = bias;
+}
+
+void ReadMpt(const ConfigObject& config, const std::filesystem::path& path, ModelConfig& model) {
+  model.layers = config.Integer("n_layers");
+  model.dim = config.Integer("d_model");
+  const int64_t hidden = int64_t{config.FindInteger("expansion_ratio").value_or(4)} * model.dim;
+  model.hidden = static_cast<int>(std::min<int64_t>(hidden, std::numeric_limits<int32_t>::max()));
+  model.heads = model.kv_heads = config.Integer("n_heads");
+  model.context_length = config.Integer("max_seq_len");
+  model.norm_eps = config.FindReal("layer_norm_epsilon").value_or(1e-5);
+  model.head_dim = HeadWidth(model, "n_heads", "d_model", path);
+  model.tied_embeddings = config.FindFlag("tie_word_embeddings").value_or(true);
+  const std::string norm = config.FindText("norm_type").value_or("low_precision_layernorm");
+  if (norm != "low_precision_layernorm" && norm != "layernorm") {
+    config.Unsupported("the norm " + QuotedName(norm) + " is not supported");
+  }
+  if (config.Find("logit_scale") != nullptr) {
+    config.Unsupported("a model with logit_scale is not supported");
+  }
+  model.alibi_max_bias = 8;
+  const std::optional<ConfigObject> attention = config.FindObject("attn_config");
+  if (!attention.has_value()) return;
+  const std::string type = attention->FindText("attn_type").value_or("multihead_attention");
+  if (type == "multiquery_attention") {
+    model.kv_heads = 1;
+  } else if (type == "grouped_query_attention") {
+    model.kv_heads = attention->Integer("kv_n_heads");
+  } else if (type != "multihead_attention") {
+    config.Unsupported("attention of type " + QuotedName(type) + " is not supported");
+  }
+  if (!attention->FindFlag("alibi").value_or(true)) {
+    config.Unsupported("a model of architecture \"mpt\" without ALiBi is not supported");
+  }
+  RefuseFlag(*attention, "qk_ln");
+  RefuseFlag(*attention, "prefix_lm");
+  RefuseFlag(*attention, "rope");
+  if (attention->Find("softmax_scale") != nullptr) {
+    config.Unsupported("a model with softmax_scale is not supported");
+  }
+  model.alibi_max_bias = attention->FindReal("alibi_bias_max").value_or(8.0);
+  model.qkv_clip = attention->FindReal("clip_qkv").value_or(0.0);
+}
+
+void ReadGpt2(const ConfigObject& config, const std::filesystem::path& path, ModelConfig& model) {
+  ReadActivation(config, "activation_function", model);
+  model.layers = config.Integer("n_layer");
+  model.dim = config.Integer("n_embd");
+  model.hidden = config.FindInteger("n_inner").value_or(FourTimes(model.dim));
+  model.heads = model.kv_heads = config.Integer("n_head");
+  model.context_length = config.Integer("n_positions");
+  model.norm_eps = config.FindReal("layer_norm_epsilon").value_or(1e-5);
+  model.head_dim = HeadWidth(model, "n_head", "n_embd", path);
+  model.tied_embeddings = config.FindFlag("tie_word_embeddings").value_or(true);
+  RefuseFlag(config, "scale_attn_by_inverse_layer_idx");
+  RefuseFlag(config, "add_cross_attention");
+  if (!config.FindFlag("scale_attn_weights").value_or(true)) {
+    config.Unsupported("a model without scale_attn_weights is not supported");
+  }
+}
+
+}  // namespace
+
+HuggingFaceConfig ReadHuggingFaceConfig(const std::filesystem::path& path) {
+  const json parsed = ReadJsonObject(path);
+  const ConfigObject config(parsed, path);
+  HuggingFaceConfig read;
+  ModelConfig& model = read.model;
+  model = DescribeFamily(config.FindText("model_type").value_or(""), path);
+  if (config.Find("quantization_config") != nullptr) {
+    config.Unsupported("quantized weights (quantization_config) are not supported",
+                       "Use the model's F32, F16 or BF16 form.");
+  }
+  model.vocab = config.Integer("vocab_size");
+  if (model.architecture == "falcon") {
+    ReadFalcon(config, path, model);
+    // With one key-value head for all there is one group, so that both orders are the same.
+    read.fused_qkv = FusedQkv::kGrouped;
+  } else if (model.architecture == "mpt") {
+    ReadMpt(config, path, model);
+  } else if (model.architecture == "gpt2") {
+    ReadGpt2(config, path, model);
+    read.is_transposed = true;
+  } else {
+    ReadLlama(config, path, model);
+  }
+  if (model.positions == PositionScheme::kRope) {
+    model.rope_dims = model.head_dim;
+    model.rope_pairing = RopePairing::kHalves;
+    ReadRope(config, model);
+  }
   CheckModelConfig(model, path);
-  return model;
+  return read;
 }
 
 }  // namespace promptdb

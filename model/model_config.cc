@@ -16,6 +16,16 @@ void ModelConfig::AddTo(Hasher& hasher) const {
   hasher.Add(rope_scaling.original_context);
   hasher.Add(static_cast<int>(qkv_bias)).Add(static_cast<int>(output_bias));
   hasher.Add(static_cast<int>(qk_norm));
+  // What came later counts only where it is used, so that the names of stored states stay.
+  const bool is_llama_shaped = norm == NormKind::kRms && positions == PositionScheme::kRope &&
+                               mlp == MlpKind::kSwiGlu && !parallel && qkv_clip == 0 && !mlp_bias &&
+                               !norm_bias && !two_norms;
+  if (is_llama_shaped) return;
+  hasher.Add("blocks 1").Add(static_cast<int>(norm)).Add(static_cast<int>(positions));
+  hasher.Add(static_cast<int>(mlp)).Add(static_cast<int>(parallel));
+  hasher.Add(alibi_max_bias).Add(qkv_clip);
+  hasher.Add(static_cast<int>(mlp_bias)).Add(static_cast<int>(norm_bias));
+  hasher.Add(static_cast<int>(two_norms));
 }
 
 }  // namespace promptdb

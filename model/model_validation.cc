@@ -1,5 +1,6 @@
 #include "model/model_validation.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -29,16 +30,6 @@ std::string BlockPrefix(int layer) { return "blk." + std::to_string(layer) + "."
 
 }  // namespace
 
-void CheckArchitecture(std::string_view architecture, const std::filesystem::path& path) {
-  for (const std::string_view known : {"llama", "mistral", "qwen2", "qwen3"}) {
-    if (architecture == known) return;
-  }
-  throw Error(ErrorCode::kUnsupported,
-              "the model's architecture " + QuotedName(architecture) +
-                  " is not supported: " + path.string(),
-              "Supported are llama, mistral, qwen2 and qwen3.");
-}
-
 void CheckModelConfig(const ModelConfig& config, const std::filesystem::path& path) {
   CheckRange("number of layers", config.layers, 1, 1000, path);
   CheckRange("width", config.dim, 1, 1 << 20, path);
@@ -48,8 +39,8 @@ void CheckModelConfig(const ModelConfig& config, const std::filesystem::path& pa
   CheckRange("head width", config.head_dim, 2, 1 << 12, path);
   CheckRange("vocabulary size", config.vocab, 1, 1 << 22, path);
   CheckRange("context length", config.context_length, 1, 1 << 26, path);
-  CheckReal("RMSNorm epsilon", config.norm_eps, 0.0, 1.0, path);
-  CheckReal("RoPE base", config.rope_theta, 1.0, 1e12, path);
+  CheckReal("norm's epsilon", config.norm_eps, 0.0, 1.0, path);
+  CheckReal("clamp of Q, K and V", config.qkv_clip, 0.0, 1e30, path);
   if (config.heads % config.kv_heads != 0) {
     throw Error(ErrorCode::kCorrupt, "the configuration's " + std::to_string(config.heads) +
                                          " attention heads are not a multiple of its " +
@@ -60,6 +51,12 @@ void CheckModelConfig(const ModelConfig& config, const std::filesystem::path& pa
     throw Error(ErrorCode::kCorrupt, "the configuration's head width is odd, " +
                                          std::to_string(config.head_dim) + ": " + path.string());
   }
+  Check(config.norm == NormKind::kLayer || !config.norm_bias, "only LayerNorm has a bias");
+  if (config.positions == PositionScheme::kAlibi) {
+    CheckReal("ALiBi bias", config.alibi_max_bias, 1e-3, 1e3, path);
+  }
+  if (config.positions != PositionScheme::kRope) return;
+  CheckReal("RoPE base", config.rope_theta, 1.0, 1e12, path);
   if (config.rope_dims != config.head_dim) {
     throw Error(ErrorCode::kUnsupported,
                 "RoPE over a part of a head is not supported, " + std::to_string(config.rope_dims) +
@@ -89,7 +86,13 @@ void DetectOptionalTensors(const TensorMap& tensors, ModelConfig& config) {
   for (int layer = 0; layer < config.layers; ++layer) {
     config.qkv_bias |= any(layer, {"attn_q.bias", "attn_k.bias", "attn_v.bias"});
     config.output_bias |= any(layer, {"attn_output.bias"});
-    config.qk_norm |= any(layer, {"attn_q_norm.weight", "attn_k_norm.weight"});
+    if (config.mlp != MlpKind::kSwiGlu) config.mlp_bias |= any(layer, {"ffn_up.bias"});
+    if (config.norm == NormKind::kRms) {
+      config.qk_norm |= any(layer, {"attn_q_norm.weight", "attn_k_norm.weight"});
+    } else {
+      config.norm_bias |= any(layer, {"attn_norm.bias", "ffn_norm.bias"});
+    }
+    if (config.parallel) config.two_norms |= any(layer, {"attn_norm_2.weight"});
   }
 }
 
@@ -98,12 +101,21 @@ std::vector<RequiredTensor> RequiredTensors(const ModelConfig& config) {
   const int64_t hidden = config.hidden;
   const int64_t query_dim = int64_t{config.heads} * config.head_dim;
   const int64_t kv_dim = int64_t{config.kv_heads} * config.head_dim;
-  std::vector<RequiredTensor> required = {{"token_embd.weight", {config.vocab, dim}},
-                                          {"output_norm.weight", {dim}}};
+  std::vector<RequiredTensor> required = {{"token_embd.weight", {config.vocab, dim}}};
+  const auto norm = [&](const std::string& name) {
+    required.push_back({name + ".weight", {dim}});
+    if (config.norm_bias) required.push_back({name + ".bias", {dim}});
+  };
+  if (config.positions == PositionScheme::kLearned) {
+    required.push_back({"position_embd.weight", {config.context_length, dim}});
+  }
+  norm("output_norm");
   if (!config.tied_embeddings) required.push_back({"output.weight", {config.vocab, dim}});
   for (int layer = 0; layer < config.layers; ++layer) {
     const std::string block = BlockPrefix(layer);
-    required.push_back({block + "attn_norm.weight", {dim}});
+    norm(block + "attn_norm");
+    if (config.two_norms) norm(block + "attn_norm_2");
+    if (!config.parallel) norm(block + "ffn_norm");
     required.push_back({block + "attn_q.weight", {query_dim, dim}});
     required.push_back({block + "attn_k.weight", {kv_dim, dim}});
     required.push_back({block + "attn_v.weight", {kv_dim, dim}});
@@ -118,18 +130,38 @@ std::vector<RequiredTensor> RequiredTensors(const ModelConfig& config) {
     }
     required.push_back({block + "attn_output.weight", {dim, query_dim}});
     if (config.output_bias) required.push_back({block + "attn_output.bias", {dim}});
-    required.push_back({block + "ffn_norm.weight", {dim}});
-    required.push_back({block + "ffn_gate.weight", {hidden, dim}});
+    if (config.mlp == MlpKind::kSwiGlu) {
+      required.push_back({block + "ffn_gate.weight", {hidden, dim}});
+    }
     required.push_back({block + "ffn_up.weight", {hidden, dim}});
     required.push_back({block + "ffn_down.weight", {dim, hidden}});
+    if (config.mlp_bias) {
+      required.push_back({block + "ffn_up.bias", {hidden}});
+      required.push_back({block + "ffn_down.bias", {dim}});
+    }
   }
   return required;
+}
+
+void CheckShape(const TensorView& tensor, std::vector<int64_t> shape,
+                const std::filesystem::path& path) {
+  if (tensor.shape == shape) return;
+  std::vector<int64_t> stored = tensor.shape;
+  if (tensor.layout.transposed > 0) {
+    // The message speaks of the file.
+    std::reverse(shape.begin(), shape.end());
+    std::reverse(stored.begin(), stored.end());
+  }
+  throw Error(ErrorCode::kCorrupt, "tensor " + QuotedName(tensor.file_name) +
+                                       " should have shape " + ShapeText(shape) + " and has " +
+                                       ShapeText(stored) + ": " + path.string());
 }
 
 void CheckTensors(const ModelConfig& config, const TensorMap& tensors,
                   const std::filesystem::path& path,
                   const std::function<std::string(std::string_view)>& file_name) {
-  std::set<std::string, std::less<>> placed = {"rope_freqs.weight"};
+  std::set<std::string, std::less<>> placed;
+  if (config.positions == PositionScheme::kRope) placed.insert("rope_freqs.weight");
   for (const RequiredTensor& required : RequiredTensors(config)) {
     const auto found = tensors.find(required.name);
     if (found == tensors.end()) {
@@ -137,13 +169,7 @@ void CheckTensors(const ModelConfig& config, const TensorMap& tensors,
                                            " of shape " + ShapeText(required.shape) +
                                            " is missing: " + path.string());
     }
-    const TensorView& tensor = found->second;
-    if (tensor.shape != required.shape) {
-      throw Error(ErrorCode::kCorrupt, "tensor " + QuotedName(tensor.file_name) +
-                                           " should have shape " + ShapeText(required.shape) +
-                                           " and has " + ShapeText(tensor.shape) + ": " +
-                                           path.string());
-    }
+    CheckShape(found->second, required.shape, path);
     placed.insert(required.name);
   }
   for (const auto& [name, tensor] : tensors) {
@@ -156,12 +182,7 @@ void CheckTensors(const ModelConfig& config, const TensorMap& tensors,
   const auto frequencies = tensors.find(std::string_view("rope_freqs.weight"));
   if (frequencies == tensors.end()) return;
   const TensorView& tensor = frequencies->second;
-  const std::vector<int64_t> shape = {config.rope_dims / 2};
-  if (tensor.shape != shape) {
-    throw Error(ErrorCode::kCorrupt, "tensor " + QuotedName(tensor.file_name) +
-                                         " should have shape " + ShapeText(shape) + " and has " +
-                                         ShapeText(tensor.shape) + ": " + path.string());
-  }
+  CheckShape(tensor, {config.rope_dims / 2}, path);
   std::vector<float> divisors(tensor.elements());
   CopyAsFloat(tensor, divisors);
   for (const float divisor : divisors) {

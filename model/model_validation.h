@@ -25,19 +25,21 @@ struct RequiredTensor {
   std::vector<int64_t> shape;
 };
 
-// Throws Error(kUnsupported) that names the architectures we know unless this is one.
-void CheckArchitecture(std::string_view architecture, const std::filesystem::path& path);
-
 // Throws Error(kCorrupt) where a number is outside what any model of the family has; afterwards
 // every product of two of them fits in 64 bits. heads % kv_heads == 0 and an even head_dim hold,
-// too.
+// too, and only norms of kLayer have a bias.
 void CheckModelConfig(const ModelConfig& config, const std::filesystem::path& path);
 
-// Sets qkv_bias, output_bias and qk_norm where a tensor calls for it; never clears them.
+// Sets the flags of optional parts (qkv_bias, …, two_norms) where a tensor calls for it; never
+// clears them.
 void DetectOptionalTensors(const TensorMap& tensors, ModelConfig& config);
 
 // Every tensor that the configuration calls for.
 std::vector<RequiredTensor> RequiredTensors(const ModelConfig& config);
+
+// Throws Error(kCorrupt) unless the tensor has the shape.
+void CheckShape(const TensorView& tensor, std::vector<int64_t> shape,
+                const std::filesystem::path& path);
 
 // Throws Error(kCorrupt) where a required tensor is missing or has another shape, and
 // Error(kUnsupported) where there is one that the forward pass would ignore. `file_name` turns a

@@ -5,6 +5,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <vector>
 
 #include "base/bfloat16.h"
 #include "base/error.h"
@@ -35,8 +36,8 @@ float FastFloatFromF16(uint16_t half) {
   return std::bit_cast<float>(std::bit_cast<uint32_t>(scaled) | special | sign);
 }
 
-// Elements [first, first + out.size()) of the tensor. For kQ8_0 both lie on block boundaries.
-void ConvertRange(const TensorView& tensor, int64_t first, std::span<float> out) {
+// Elements [first, first + out.size()) of the data. For kQ8_0 both lie on block boundaries.
+void ConvertStored(const TensorView& tensor, int64_t first, std::span<float> out) {
   const int64_t count = static_cast<int64_t>(out.size());
   const std::byte* data = tensor.data.data();
   switch (tensor.dtype) {
@@ -65,6 +66,35 @@ void ConvertRange(const TensorView& tensor, int64_t first, std::span<float> out)
       }
       break;
   }
+}
+
+// Rows [first_row, first_row + out.size() / columns) of a tensor whose rows lie in some order.
+void ConvertRows(const TensorView& tensor, int64_t first_row, int64_t columns,
+                 std::span<float> out) {
+  const int64_t rows = static_cast<int64_t>(out.size()) / columns;
+  const TensorLayout& layout = tensor.layout;
+  if (layout.in_order()) {
+    ConvertStored(tensor, first_row * columns, out);
+  } else if (layout.transposed > 0) {
+    Check(layout.run_rows == 0, "a transposed view has its rows in one run");
+    std::vector<float> column(static_cast<size_t>(rows));
+    for (int64_t c = 0; c < columns; ++c) {
+      ConvertStored(tensor, c * layout.transposed + first_row, column);
+      for (int64_t r = 0; r < rows; ++r) out[r * columns + c] = column[r];
+    }
+  } else {
+    for (int64_t r = 0; r < rows;) {
+      const int64_t in_run = (first_row + r) % layout.run_rows;
+      const int64_t stored = (first_row + r) / layout.run_rows * layout.run_stride + in_run;
+      const int64_t count = std::min(layout.run_rows - in_run, rows - r);
+      ConvertStored(tensor, stored * columns, out.subspan(r * columns, count * columns));
+      r += count;
+    }
+  }
+}
+
+int64_t Columns(const TensorView& tensor) {
+  return tensor.shape.empty() ? 1 : tensor.elements() / tensor.shape[0];
 }
 
 }  // namespace
@@ -107,7 +137,7 @@ int64_t TensorView::elements() const {
 
 void CopyAsFloat(const TensorView& tensor, std::span<float> out) {
   Check(static_cast<int64_t>(out.size()) == tensor.elements(), "the output has the tensor's size");
-  ConvertRange(tensor, 0, out);
+  ConvertRows(tensor, 0, tensor.layout.in_order() ? tensor.elements() : Columns(tensor), out);
 }
 
 void CopyRowsAsFloat(const TensorView& tensor, int64_t first_row, int64_t rows,
@@ -117,19 +147,25 @@ void CopyRowsAsFloat(const TensorView& tensor, int64_t first_row, int64_t rows,
         "the rows lie inside the tensor");
   const int64_t columns = tensor.shape[1];
   Check(static_cast<int64_t>(out.size()) == rows * columns, "the output has the rows' size");
-  ConvertRange(tensor, first_row * columns, out);
+  ConvertRows(tensor, first_row, columns, out);
 }
 
 void CopyAsBf16(const TensorView& tensor, std::span<uint16_t> out) {
   Check(static_cast<int64_t>(out.size()) == tensor.elements(), "the output has the tensor's size");
-  if (tensor.dtype == TensorDtype::kBf16) {
+  if (tensor.dtype == TensorDtype::kBf16 && tensor.layout.in_order()) {
     std::memcpy(out.data(), tensor.data.data(), out.size_bytes());
+    return;
+  }
+  if (!tensor.layout.in_order()) {
+    std::vector<float> values(out.size());
+    CopyAsFloat(tensor, values);
+    for (size_t i = 0; i < out.size(); ++i) out[i] = Bf16FromFloat(values[i]);
     return;
   }
   std::array<float, 1024> chunk;  // whole Q8_0 blocks
   for (size_t first = 0; first < out.size(); first += chunk.size()) {
     const size_t count = std::min(chunk.size(), out.size() - first);
-    ConvertRange(tensor, static_cast<int64_t>(first), std::span(chunk).first(count));
+    ConvertStored(tensor, static_cast<int64_t>(first), std::span(chunk).first(count));
     for (size_t i = 0; i < count; ++i) out[first + i] = Bf16FromFloat(chunk[i]);
   }
 }

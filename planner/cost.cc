@@ -8,7 +8,8 @@ int64_t LayerParameters(const ModelConfig& config) {
   const int64_t dim = config.dim;
   const int64_t q = int64_t{config.heads} * config.head_dim;
   const int64_t kv = int64_t{config.kv_heads} * config.head_dim;
-  return dim * (q + 2 * kv) + q * dim + 3 * dim * config.hidden;
+  const int64_t matrices = config.mlp == MlpKind::kSwiGlu ? 3 : 2;
+  return dim * (q + 2 * kv) + q * dim + matrices * dim * config.hidden;
 }
 
 }  // namespace

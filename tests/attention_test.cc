@@ -28,7 +28,17 @@ struct Case {
     int causal_tokens = 0;    // in slices of their own, at the end
   };
   std::vector<Group> groups;
+  bool alibi = false;
 };
+
+// A slope for each head; none like another, so that a mix-up shows.
+std::vector<float> SlopesOf(const Case& c) {
+  std::vector<float> slopes;
+  for (int head = 0; c.alibi && head < c.heads; ++head) {
+    slopes.push_back(0.3f / static_cast<float>(head + 1));
+  }
+  return slopes;
+}
 
 std::string Describe(const Case& c, uint32_t seed) {
   std::string text = "seed " + std::to_string(seed) + ": heads " + std::to_string(c.heads) + "/" +
@@ -47,6 +57,8 @@ struct Keys {
   std::vector<std::unique_ptr<std::byte[]>> memory;
   std::vector<KvSlice> slices;
   std::vector<std::vector<float>> k, v;  // [token][kv_head * head_dim], as stored
+  std::vector<int> positions;            // [token]
+  int next_position = 0;
 
   void Add(const Case& c, int tokens, std::mt19937& random) {
     // Room for more tokens than are used: the heads' stride is the room, as in a chunk.
@@ -57,6 +69,9 @@ struct Keys {
     KvSlice slice;
     slice.head_stride = head_stride;
     slice.tokens = tokens;
+    // Only what stands before the causal part has gaps.
+    slice.start_position = next_position;
+    for (int i = 0; i < tokens; ++i) positions.push_back(next_position++);
     std::normal_distribution<float> normal;
     const size_t first = k.size();
     k.resize(first + tokens, std::vector<float>(c.kv_heads * c.head_dim));
@@ -92,6 +107,7 @@ std::vector<double> SlowAttention(const Case& c, const Case::Group& group, const
                                   const std::vector<float>& q) {
   const int tokens = static_cast<int>(keys.k.size());
   std::vector<double> out(q.size(), 0.0);
+  const std::vector<float> slopes = SlopesOf(c);
   for (int row = 0; row < group.rows; ++row) {
     const int seen = group.causal_tokens == 0 ? tokens : tokens - group.rows + 1 + row;
     for (int head = 0; head < c.heads; ++head) {
@@ -104,6 +120,10 @@ std::vector<double> SlowAttention(const Case& c, const Case::Group& group, const
           weights[key] += static_cast<double>(q[at + d]) * keys.k[key][from + d];
         }
         weights[key] /= std::sqrt(static_cast<double>(c.head_dim));
+        if (c.alibi) {
+          const int position = keys.positions[tokens - 1] - (group.rows - 1 - row);
+          weights[key] -= slopes[head] * static_cast<double>(position - keys.positions[key]);
+        }
         most = std::max(most, weights[key]);
       }
       for (double& weight : weights) total += weight = std::exp(weight - most);
@@ -128,7 +148,11 @@ void Verify(const Case& c, uint32_t seed) {
   std::vector<AttentionGroup> groups;
   for (size_t i = 0; i < c.groups.size(); ++i) {
     const Case::Group& group = c.groups[i];
-    for (const int tokens : group.slices) keys[i].Add(c, tokens, random);
+    for (const int tokens : group.slices) {
+      keys[i].next_position += static_cast<int>(random() % 30);
+      keys[i].Add(c, tokens, random);
+    }
+    keys[i].next_position += static_cast<int>(random() % 30);
     for (int left = group.causal_tokens; left > 0;) {
       const int tokens = 1 + static_cast<int>(random() % static_cast<uint32_t>(left));
       keys[i].Add(c, tokens, random);
@@ -138,10 +162,14 @@ void Verify(const Case& c, uint32_t seed) {
     for (float& x : q[i]) x = 2 * normal(random);
     out[i].resize(q[i].size());
     wanted[i] = SlowAttention(c, group, keys[i], q[i]);
-    groups.push_back({q[i].data(), out[i].data(), group.rows, keys[i].slices, group.causal_tokens});
+    // With no causal part the rows stand where the last keys do; all that counts is the distance.
+    groups.push_back({q[i].data(), out[i].data(), group.rows, keys[i].slices, group.causal_tokens,
+                      keys[i].positions.back() - (group.rows - 1)});
   }
-  const AttentionShape shape{c.heads, c.kv_heads, c.head_dim, c.dtype,
-                             1.0f / std::sqrt(static_cast<float>(c.head_dim))};
+  const std::vector<float> slopes = SlopesOf(c);
+  const AttentionShape shape{
+      c.heads, c.kv_heads, c.head_dim, c.dtype, 1.0f / std::sqrt(static_cast<float>(c.head_dim)),
+      slopes};
   for (const CpuPath cpu : CpuPaths()) {
     for (const auto path : {AttentionPath::kByRows, AttentionPath::kTiles, AttentionPath::kDots}) {
       for (std::vector<float>& values : out) std::fill(values.begin(), values.end(), NAN);
@@ -162,7 +190,7 @@ TEST(Attention, EveryHeadDimAndRatio) {
   for (const int head_dim : {8, 16, 20, 24, 32, 48, 64, 80, 96, 128}) {
     for (const auto& [heads, kv_heads] : {std::pair{4, 4}, {9, 3}, {8, 1}, {10, 2}}) {
       for (const KvDtype dtype : {KvDtype::kF32, KvDtype::kBf16}) {
-        Verify({heads, kv_heads, head_dim, dtype, {{7, {33, 5}, 9}}}, seed++);
+        Verify({heads, kv_heads, head_dim, dtype, {{7, {33, 5}, 9}}, false}, seed++);
       }
     }
   }
@@ -194,10 +222,17 @@ TEST(Attention, WithoutCausalPartEveryRowSeesAll) {
   Verify({4, 2, 16, KvDtype::kF32, {{9, {20, 1, 300}, 0}}}, 5);
 }
 
+TEST(Attention, AlibiCountsDistancesAcrossGapsOnEveryPath) {
+  Verify({4, 2, 16, KvDtype::kF32, {{7, {33, 5}, 9}, {1, {300, 7}, 1}}, true}, 6);
+  Verify({6, 6, 24, KvDtype::kBf16, {{140, {70, 1, 20}, 200}}, true}, 7);
+  Verify({5, 1, 64, KvDtype::kF32, {{1, {1000, 900}, 40}}, true}, 8);  // parts that are merged
+  Verify({8, 2, 32, KvDtype::kBf16, {{3, {200}, 0}}, true}, 9);
+}
+
 TEST(Attention, NoKeysGiveZeros) {
   std::vector<float> q(2 * 4, 1.0f), out(2 * 4, 7.0f);
-  const AttentionGroup group{q.data(), out.data(), 2, {}, 0};
-  Attend({1, 1, 4, KvDtype::kF32, 0.5f}, {&group, 1});
+  const AttentionGroup group{q.data(), out.data(), 2, {}, 0, 0};
+  Attend({1, 1, 4, KvDtype::kF32, 0.5f, {}}, {&group, 1});
   EXPECT_EQ(out, std::vector<float>(8, 0.0f));
 }
 
@@ -206,10 +241,10 @@ TEST(Attention, LargeScoresDoNotOverflow) {
   std::vector<float> k = {30, 0, -30, 0, 0, 30}, v = {1, 2, 3, 4, 5, 6}, q = {30, 0}, out(2);
   const KvSlice slice{reinterpret_cast<std::byte*>(k.data()),
                       reinterpret_cast<std::byte*>(v.data()), 6, 3, 0};
-  const AttentionGroup group{q.data(), out.data(), 1, {&slice, 1}, 0};
+  const AttentionGroup group{q.data(), out.data(), 1, {&slice, 1}, 0, 0};
   for (const CpuPath cpu : CpuPaths()) {
     for (const auto path : {AttentionPath::kTiles, AttentionPath::kDots}) {
-      AttendBy(path, cpu, {1, 1, 2, KvDtype::kF32, 1.0f}, {&group, 1});
+      AttendBy(path, cpu, {1, 1, 2, KvDtype::kF32, 1.0f, {}}, {&group, 1});
       EXPECT_EQ(out, (std::vector<float>{1, 2})) << CpuPathName(cpu);
     }
   }
@@ -226,6 +261,7 @@ TEST(Attention, RandomBatches) {
     c.heads = c.kv_heads * pick(1, 5);
     c.head_dim = pick(1, 20) * 4;
     c.dtype = pick(0, 1) == 0 ? KvDtype::kF32 : KvDtype::kBf16;
+    c.alibi = pick(0, 1) == 0;
     const int groups = pick(1, 4);
     for (int i = 0; i < groups; ++i) {
       Case::Group group;

@@ -84,7 +84,7 @@ void ExpectEqualConfigs(const ModelConfig& config, const TinyModel& model) {
   EXPECT_EQ(config.heads, model.heads);
   EXPECT_EQ(config.kv_heads, model.kv_heads);
   EXPECT_EQ(config.head_dim, model.head_dim);
-  EXPECT_EQ(config.rope_dims, model.head_dim);
+  EXPECT_EQ(config.rope_dims, config.positions == PositionScheme::kRope ? model.head_dim : 0);
   EXPECT_EQ(config.vocab, model.vocab);
   EXPECT_EQ(config.context_length, model.context);
   EXPECT_FLOAT_EQ(config.norm_eps, model.norm_eps);
@@ -93,6 +93,12 @@ void ExpectEqualConfigs(const ModelConfig& config, const TinyModel& model) {
   EXPECT_EQ(config.qkv_bias, model.qkv_bias);
   EXPECT_EQ(config.output_bias, model.output_bias);
   EXPECT_EQ(config.qk_norm, model.qk_norm);
+  EXPECT_EQ(config.mlp_bias, model.mlp_bias);
+  EXPECT_EQ(config.norm_bias, model.norm_bias);
+  EXPECT_EQ(config.two_norms, model.two_norms);
+  EXPECT_FLOAT_EQ(config.qkv_clip, model.qkv_clip);
+  const bool is_mpt = model.architecture == "mpt";
+  EXPECT_FLOAT_EQ(config.alibi_max_bias, is_mpt ? model.alibi_max_bias : 0);
 }
 
 std::string ReadText(const std::filesystem::path& path) {
@@ -102,6 +108,34 @@ std::string ReadText(const std::filesystem::path& path) {
 
 void WriteText(const std::filesystem::path& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;
+}
+
+// Falcon, MPT and GPT-2, with every order that a fused projection is stored in.
+std::vector<TinyModel> FusedKinds() {
+  std::vector<TinyModel> models;
+  for (const char* architecture : {"falcon", "mpt", "gpt2"}) {
+    models.push_back(TinyModel::Of(architecture));
+    models.push_back(models.back());
+    models.back().tied = false;
+    models.back().context = 100;
+  }
+  TinyModel falcon40b = TinyModel::Of("falcon");
+  falcon40b.kv_heads = 2;
+  falcon40b.two_norms = true;
+  models.push_back(falcon40b);
+  falcon40b.two_norms = false;  // 11B: key-value heads for groups, one norm
+  models.push_back(falcon40b);
+  TinyModel biased = TinyModel::Of("falcon");
+  biased.kv_heads = biased.heads;  // the first ones: a key-value head for each query head
+  biased.qkv_bias = biased.output_bias = biased.mlp_bias = true;
+  models.push_back(biased);
+  TinyModel clipped = TinyModel::Of("mpt");
+  clipped.kv_heads = 2;
+  clipped.qkv_clip = 0.75;
+  clipped.alibi_max_bias = 4;
+  clipped.norm_bias = clipped.qkv_bias = clipped.output_bias = clipped.mlp_bias = true;
+  models.push_back(clipped);
+  return models;
 }
 
 std::vector<TinyModel> AllKinds() {
@@ -122,18 +156,20 @@ std::vector<TinyModel> AllKinds() {
   wide_heads.rope_theta = 1e6;
   wide_heads.norm_eps = 1e-6;
   models.push_back(wide_heads);
+  for (TinyModel& model : FusedKinds()) models.push_back(std::move(model));
   return models;
 }
 
 std::string Describe(const TinyModel& model) {
   return model.architecture + (model.tied ? " tied" : "") + (model.output_bias ? " biased" : "") +
-         " head_dim " + std::to_string(model.head_dim);
+         (model.two_norms ? " two norms" : "") + " head_dim " + std::to_string(model.head_dim) +
+         " kv_heads " + std::to_string(model.kv_heads);
 }
 
 TEST(CheckpointTest, GgufHoldsWhatWasWritten) {
   const TemporaryFolder folder("checkpoint");
   for (const TinyModel& model : AllKinds()) {
-    const bool adjacent = !model.architecture.starts_with("qwen");
+    const bool adjacent = model.architecture == "llama" || model.architecture == "mistral";
     for (const TensorDtype dtype :
          {TensorDtype::kF32, TensorDtype::kF16, TensorDtype::kBf16, TensorDtype::kQ8_0}) {
       SCOPED_TRACE(Describe(model) + " " + std::string(TensorDtypeName(dtype)));
@@ -355,6 +391,89 @@ TEST(CheckpointTest, UnsupportedConfigurationsAreNamed) {
   }
 }
 
+TEST(CheckpointTest, EncodersAreToldApart) {
+  ExpectError(ErrorCode::kUnsupported, {"encoder", "\"bert\""}, [&] {
+    OpenChanged(TinyModel(), {{"model_type", "bert"}});
+  });
+}
+
+TEST(CheckpointTest, VariantsOfFusedFamiliesThatAreUnsupportedAreNamed) {
+  const struct {
+    const char* architecture;
+    json change;
+    std::vector<std::string> parts;
+  } kCases[] = {
+      {"falcon", {{"alibi", true}}, {"alibi"}},
+      {"falcon", {{"activation", "relu"}}, {"activation \"relu\""}},
+      {"mpt", {{"attn_config", {{"alibi", false}}}}, {"without ALiBi"}},
+      {"mpt", {{"attn_config", {{"qk_ln", true}}}}, {"qk_ln"}},
+      {"mpt", {{"attn_config", {{"prefix_lm", true}}}}, {"prefix_lm"}},
+      {"mpt", {{"attn_config", {{"softmax_scale", 0.5}}}}, {"softmax_scale"}},
+      {"mpt", {{"attn_config", {{"attn_type", "other"}}}}, {"\"other\""}},
+      {"mpt", {{"logit_scale", "inv_sqrt_d_model"}}, {"logit_scale"}},
+      {"mpt", {{"norm_type", "rmsnorm"}}, {"\"rmsnorm\""}},
+      {"gpt2", {{"activation_function", "relu"}}, {"activation \"relu\""}},
+      {"gpt2", {{"scale_attn_by_inverse_layer_idx", true}}, {"inverse_layer"}},
+      {"gpt2", {{"scale_attn_weights", false}}, {"scale_attn_weights"}},
+      {"gpt2", {{"add_cross_attention", true}}, {"add_cross_attention"}},
+  };
+  for (const auto& [architecture, change, parts] : kCases) {
+    SCOPED_TRACE(change.dump());
+    ExpectError(ErrorCode::kUnsupported, parts,
+                [&] { OpenChanged(TinyModel::Of(architecture), change); });
+  }
+}
+
+TEST(CheckpointTest, VariantsOfFusedFamiliesThatAreEquivalent) {
+  // What these keys say by default is what the tiny models have.
+  const auto falcon = OpenChanged(TinyModel::Of("falcon"), {{"activation", nullptr},
+                                                            {"multi_query", nullptr},
+                                                            {"new_decoder_architecture", nullptr},
+                                                            {"parallel_attn", nullptr},
+                                                            {"bias", nullptr},
+                                                            {"rope_theta", nullptr},
+                                                            {"tie_word_embeddings", nullptr}});
+  EXPECT_EQ(falcon->config().kv_heads, 1);
+  EXPECT_TRUE(falcon->config().parallel);
+  EXPECT_EQ(falcon->config().mlp, MlpKind::kGeluErf);
+  const auto mpt = OpenChanged(TinyModel::Of("mpt"), {{"attn_config", nullptr}});
+  EXPECT_EQ(mpt->config().alibi_max_bias, 8);
+  TinyModel four = TinyModel::Of("gpt2");
+  four.hidden = 4 * four.dim;
+  const auto gpt2 = OpenChanged(four, {{"n_inner", nullptr}, {"activation_function", nullptr}});
+  EXPECT_EQ(gpt2->config().mlp, MlpKind::kGeluTanh);
+  EXPECT_EQ(OpenChanged(four, {{"activation_function", "gelu"}})->config().mlp, MlpKind::kGeluErf);
+}
+
+TEST(CheckpointTest, WrongShapesOfFusedFamiliesAreNamedAsTheFileHasThem) {
+  const struct {
+    const char* architecture;
+    json change;
+    std::vector<std::string> parts;
+  } kCases[] = {
+      {"falcon",
+       {{"multi_query", false}},
+       {"h.0.self_attention.query_key_value.weight\"", "[192, 64]", "[96, 64]"}},
+      {"falcon", {{"num_attention_heads", 5}}, {"num_attention_heads does not divide"}},
+      {"falcon", {{"bias", true}}, {"query_key_value.bias\"", "missing"}},
+      {"falcon", {{"num_hidden_layers", 3}}, {"\"transformer.h.2.input_layernorm.", "missing"}},
+      {"mpt", {{"expansion_ratio", 4}}, {"blocks.0.ffn.up_proj.weight\"", "[256, 64]"}},
+      {"mpt", {{"attn_config", {{"alibi_bias_max", -8}}}}, {"ALiBi"}},
+      {"mpt", {{"attn_config", {{"clip_qkv", -1}}}}, {"clamp"}},
+      {"mpt",
+       {{"attn_config", {{"attn_type", "multiquery_attention"}}}},
+       {"attn.Wqkv.weight\"", "[96, 64]", "[192, 64]"}},
+      {"gpt2", {{"n_positions", 256}}, {"wpe.weight\"", "[256, 64]", "[512, 64]"}},
+      {"gpt2", {{"n_inner", 64}}, {"mlp.c_fc.weight\"", "[64, 64]", "[64, 128]"}},
+      {"gpt2", {{"n_layer", 3}}, {"\"transformer.h.2.ln_1.weight\"", "missing"}},
+  };
+  for (const auto& [architecture, change, parts] : kCases) {
+    SCOPED_TRACE(change.dump());
+    ExpectError(ErrorCode::kCorrupt, parts,
+                [&] { OpenChanged(TinyModel::Of(architecture), change); });
+  }
+}
+
 TEST(CheckpointTest, WrongConfigurationsAreNamed) {
   const TinyModel model;
   const struct {
@@ -504,7 +623,7 @@ TEST(CheckpointTest, ConfigurationsWithOtherStatesHashDifferently) {
     return hasher.Finish();
   };
   const ModelConfig base;
-  std::vector<ModelConfig> others(8, base);
+  std::vector<ModelConfig> others(16, base);
   others[0].rope_theta = 5e5;
   others[1].norm_eps = 1e-6;
   others[2].rope_scaling.kind = RopeScaling::Kind::kLinear;
@@ -513,6 +632,15 @@ TEST(CheckpointTest, ConfigurationsWithOtherStatesHashDifferently) {
   others[5].kv_heads = 2;
   others[6].qk_norm = true;
   others[7].layers = 1;
+  others[8].norm = NormKind::kLayer;
+  others[9].positions = PositionScheme::kAlibi;
+  others[10].positions = PositionScheme::kLearned;
+  others[11].mlp = MlpKind::kGeluTanh;
+  others[12].mlp = MlpKind::kGeluErf;
+  others[13].parallel = true;
+  others[14].qkv_clip = 8;
+  others[15] = others[9];
+  others[15].alibi_max_bias = 4;
   for (size_t i = 0; i < others.size(); ++i) EXPECT_NE(digest(others[i]), digest(base)) << i;
   EXPECT_EQ(digest(ModelConfig()), digest(base));
 }
@@ -573,7 +701,7 @@ TEST(SharedCheckpointTest, VocabulariesWithoutTensors) {
   EXPECT_EQ(gpt2.model, "gpt2");
   EXPECT_EQ(gpt2.tokens.size(), 50257u);
   EXPECT_EQ(gpt2.merges.size(), 50000u);
-  ExpectError(ErrorCode::kUnsupported, {"\"gpt2\""},
+  ExpectError(ErrorCode::kCorrupt, {"\"token_embd.weight\" is missing"},
               [&] { Checkpoint::Open(*shared / "tokenizers/ggml-vocab-gpt-2.gguf"); });
 }
 

@@ -61,7 +61,7 @@ TinyModel SmallModel(const std::string& architecture) {
   model.dim = 32;
   model.hidden = 32;
   model.heads = 2;
-  model.kv_heads = 1;
+  model.kv_heads = architecture == "gpt2" ? 2 : 1;
   model.head_dim = 16;
   model.vocab = model.vocabulary == TinyVocabularyKind::kSentencePiece ? 360 : 270;
   return model;
@@ -378,7 +378,8 @@ TEST(MutatedCheckpointTest, Gguf) {
   constexpr uint32_t kSeed = 11;
   SCOPED_TRACE("seed " + std::to_string(kSeed));
   const TemporaryFolder folder("mutated");
-  for (const char* architecture : {"llama", "qwen2", "qwen3"}) {
+  for (const char* architecture : {"llama", "qwen2", "qwen3", "falcon", "mpt", "gpt2"}) {
+    SCOPED_TRACE(architecture);
     WriteGguf(SmallModel(architecture), folder / "tiny.gguf", TensorDtype::kQ8_0);
     const auto checkpoint = Checkpoint::Open(folder / "tiny.gguf");
     size_t data = 0;
@@ -423,6 +424,62 @@ TEST(MutatedCheckpointTest, HuggingFaceFolder) {
     std::filesystem::resize_file(folder / shard, length);
     ASSERT_FALSE(Survives(folder.path())) << "opened with " << length << " of " << size;
   }
+}
+
+TEST(MutatedCheckpointTest, HuggingFaceFoldersOfFusedFamilies) {
+  constexpr uint32_t kSeed = 13;
+  SCOPED_TRACE("seed " + std::to_string(kSeed));
+  for (const char* architecture : {"falcon", "mpt", "gpt2"}) {
+    SCOPED_TRACE(architecture);
+    const TemporaryFolder folder("mutated");
+    WriteHuggingFace(SmallModel(architecture), folder.path(), TensorDtype::kF16);
+    const std::filesystem::path weights = folder / "model.safetensors";
+    uint64_t header = 0;
+    std::memcpy(&header, ReadText(weights).data(), sizeof(header));
+    EXPECT_LT(MutateAndOpen(weights, folder.path(), header + 8, 2000, kSeed), 2000);
+    const size_t size = std::filesystem::file_size(folder / "config.json");
+    EXPECT_LT(MutateAndOpen(folder / "config.json", folder.path(), size, 2000, kSeed), 2000);
+  }
+}
+
+// What only the families with a fused projection, learned positions or ALiBi have.
+TEST_F(HostileGgufTest, FusedFamiliesThatLie) {
+  constexpr char kQkv[] = "blk.0.attn_qkv.weight";
+  constexpr char kQkvBias[] = "blk.0.attn_qkv.bias";
+  WriteGguf(SmallModel("gpt2"), path_, TensorDtype::kF32);
+  EXPECT_TRUE(Survives(path_));
+  ExpectRefused(ErrorCode::kCorrupt, {kQkv, "[96, 32]", "[64, 32]"},
+                [&](GgufSurgery& f) { Put(f.bytes, f.ExtentOf(kQkv, 1), uint64_t{64}); });
+  ExpectRefused(ErrorCode::kCorrupt, {kQkvBias, "[96]", "[95]"},
+                [&](GgufSurgery& f) { Put(f.bytes, f.ExtentOf(kQkvBias, 0), uint64_t{95}); });
+  // A bias' description is eight bytes shorter than that of a matrix.
+  ExpectRefused(ErrorCode::kUnsupported, {kQkvBias, "quantized bias"},
+                [&](GgufSurgery& f) { Put(f.bytes, f.TypeOf(kQkvBias) - 8, uint32_t{8}); });
+  ExpectRefused(ErrorCode::kCorrupt, {"\"blk.0.attn_q.weight\"", "missing"},
+                [&](GgufSurgery& f) { f.bytes.replace(f.After(kQkv) - 15, 8, "attn_xyz"); });
+  ExpectRefused(
+      ErrorCode::kCorrupt, {"\"position_embd.weight\"", "[512, 32]", "[511, 32]"},
+      [&](GgufSurgery& f) { Put(f.bytes, f.ExtentOf("position_embd.weight", 1), uint64_t{511}); });
+  ExpectRefused(ErrorCode::kCorrupt, {"\"blk.0.ffn_norm.bias\"", "missing"}, [&](GgufSurgery& f) {
+    f.bytes.replace(f.After("blk.0.ffn_norm.bias") - 4, 4, "sbia");
+  });
+  ExpectRefused(ErrorCode::kCorrupt, {"head_count", "does not divide"}, [&](GgufSurgery& f) {
+    Put(f.bytes, f.ValueOf("gpt2.attention.head_count"), uint32_t{3});
+  });
+
+  WriteGguf(SmallModel("mpt"), path_, TensorDtype::kF32);
+  ExpectRefused(ErrorCode::kUnsupported, {"without ALiBi"}, [&](GgufSurgery& f) {
+    Put(f.bytes, f.ValueOf("mpt.attention.max_alibi_bias"), 0.0f);
+  });
+  ExpectRefused(ErrorCode::kCorrupt, {"ALiBi"}, [&](GgufSurgery& f) {
+    Put(f.bytes, f.ValueOf("mpt.attention.max_alibi_bias"),
+        std::numeric_limits<float>::quiet_NaN());
+  });
+  TinyModel clipped = SmallModel("mpt");
+  clipped.qkv_clip = 1;
+  WriteGguf(clipped, path_, TensorDtype::kF32);
+  ExpectRefused(ErrorCode::kCorrupt, {"clamp"},
+                [&](GgufSurgery& f) { Put(f.bytes, f.ValueOf("mpt.attention.clamp_kqv"), -1.0f); });
 }
 
 class HostileSafetensorsTest : public testing::Test {

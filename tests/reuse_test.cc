@@ -337,24 +337,29 @@ TEST_P(ReuseTest, EveryWayToReuseEqualsTheSlowPass) {
   }
   EXPECT_GT(prompts_from_cache, prompts / 2);
   std::printf(
-      "%d prompts, %d with tokens from the cache, %d with scaffolds; worst distance of logits: "
-      "%.2g to the reference, %.2g to cache = off\n",
-      prompts, prompts_from_cache, prompts_with_scaffold, worst_truth, worst_reuse);
+      "%s %s: %d prompts, %d with tokens from the cache, %d with scaffolds; worst distance of "
+      "logits: %.2g to the reference (%s), %.2g to cache = off\n",
+      param.architecture.c_str(), std::string(KvDtypeName(param.kv_dtype)).c_str(), prompts,
+      prompts_from_cache, prompts_with_scaffold, worst_truth,
+      param.kv_dtype == KvDtype::kF32 ? "largest of a logit" : "relative", worst_reuse);
 }
 
 // bf16 keeps 8 bits of K and V, a relative error of up to 0.4 % in each; the logits' relative error
 // stays below 3 %.
-INSTANTIATE_TEST_SUITE_P(Architectures, ReuseTest,
-                         testing::Values(Case{"llama", true, KvDtype::kF32, 1e-4},
-                                         Case{"llama", false, KvDtype::kF32, 1e-4},
-                                         Case{"qwen2", true, KvDtype::kF32, 1e-4},
-                                         Case{"qwen3", false, KvDtype::kF32, 1e-4},
-                                         Case{"llama", true, KvDtype::kBf16, 0.03}),
-                         [](const testing::TestParamInfo<Case>& info) {
-                           return info.param.architecture +
-                                  (info.param.is_gguf ? "_gguf_" : "_hf_") +
-                                  std::string(KvDtypeName(info.param.kv_dtype));
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Architectures, ReuseTest,
+    testing::Values(
+        Case{"llama", true, KvDtype::kF32, 1e-4}, Case{"llama", false, KvDtype::kF32, 1e-4},
+        Case{"qwen2", true, KvDtype::kF32, 1e-4}, Case{"qwen3", false, KvDtype::kF32, 1e-4},
+        Case{"falcon", true, KvDtype::kF32, 1e-4}, Case{"mpt", false, KvDtype::kF32, 1e-4},
+        Case{"gpt2", true, KvDtype::kF32, 1e-4}, Case{"llama", true, KvDtype::kBf16, 0.03},
+        Case{"qwen2", false, KvDtype::kBf16, 0.03}, Case{"qwen3", true, KvDtype::kBf16, 0.03},
+        Case{"falcon", false, KvDtype::kBf16, 0.03}, Case{"mpt", true, KvDtype::kBf16, 0.03},
+        Case{"gpt2", false, KvDtype::kBf16, 0.03}),
+    [](const testing::TestParamInfo<Case>& info) {
+      return info.param.architecture + (info.param.is_gguf ? "_gguf_" : "_hf_") +
+             std::string(KvDtypeName(info.param.kv_dtype));
+    });
 
 }  // namespace
 }  // namespace promptdb

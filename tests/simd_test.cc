@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -77,6 +78,48 @@ TEST_P(SimdTest, RmsNorm) {
       ASSERT_NEAR(out[i], exact, 2e-6 * std::fabs(exact) + 1e-9) << "n " << n << ", " << i;
     }
   }
+}
+
+TEST_P(SimdTest, LayerNorm) {
+  for (const int n : {1, 8, 24, 37, 576}) {
+    const std::vector<float> x = Random(n, 2, 9, n), weight = Random(n, -1, 1, n + 1);
+    const std::vector<float> bias = Random(n, -1, 1, n + 2);
+    double mean = 0, variance = 0;
+    for (const float value : x) mean += value / static_cast<double>(n);
+    for (const float value : x) variance += (value - mean) * (value - mean) / n;
+    for (const bool with_bias : {false, true}) {
+      std::vector<float> out = x;
+      kernels_.layer_norm(out.data(), weight.data(), with_bias ? bias.data() : nullptr, n, 1e-5f,
+                          out.data());
+      for (int i = 0; i < n; ++i) {
+        const double exact =
+            (x[i] - mean) / std::sqrt(variance + 1e-5) * weight[i] + (with_bias ? bias[i] : 0.0f);
+        ASSERT_NEAR(out[i], exact, 1e-5) << "n " << n << ", " << i;
+      }
+    }
+  }
+}
+
+TEST_P(SimdTest, BothGelus) {
+  std::vector<float> x = {0.0f, -0.0f, 1e-20f, -1e-20f, -300.0f, 300.0f, -1e18f, 1e18f};
+  for (float value = -12.0f; value < 12.0f; value += 0.00137f) x.push_back(value);
+  const int n = static_cast<int>(x.size());
+  std::vector<float> by_tanh(x.size()), by_erf(x.size());
+  kernels_.gelu_tanh(x.data(), n, by_tanh.data());
+  kernels_.gelu_erf(x.data(), n, by_erf.data());
+  for (int i = 0; i < n; ++i) {
+    const double v = x[i];
+    const double bound = 1e-6 * std::max(1.0, std::fabs(v));
+    const double u = std::sqrt(2 / std::acos(-1.0)) * (v + 0.044715 * v * v * v);
+    ASSERT_NEAR(by_tanh[i], v / 2 * (1 + std::tanh(u)), bound) << v;
+    ASSERT_NEAR(by_erf[i], v / 2 * std::erfc(-v / std::sqrt(2.0)), bound) << v;
+  }
+}
+
+TEST_P(SimdTest, Clamp) {
+  std::vector<float> x = {-3, -0.5f, 0, 0.5f, 3};
+  kernels_.clamp(x.data(), 5, 0.75f);
+  EXPECT_EQ(x, (std::vector<float>{-0.75f, -0.5f, 0, 0.5f, 0.75f}));
 }
 
 TEST_P(SimdTest, Bf16ConversionsEqualTheScalarOnes) {

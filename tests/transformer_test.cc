@@ -198,6 +198,25 @@ std::vector<Kind> Kinds() {
   wide.kv_heads = 1;
   wide.head_dim = 32;  // heads * head_dim is not dim
   kinds.push_back({"wide_heads", wide});
+  for (const char* architecture : {"falcon", "mpt", "gpt2"}) {
+    kinds.push_back({architecture, TinyModel::Of(architecture)});
+  }
+  TinyModel falcon40b = TinyModel::Of("falcon");
+  falcon40b.kv_heads = 2;
+  falcon40b.two_norms = true;
+  kinds.push_back({"falcon_two_norms", falcon40b});
+  TinyModel falcon_rw = TinyModel::Of("falcon");
+  falcon_rw.kv_heads = falcon_rw.heads;
+  falcon_rw.qkv_bias = falcon_rw.output_bias = falcon_rw.mlp_bias = true;
+  kinds.push_back({"falcon_biased", falcon_rw});
+  TinyModel mpt = TinyModel::Of("mpt");
+  mpt.heads = mpt.kv_heads = 6;  // no power of two
+  mpt.dim = 96;
+  mpt.hidden = 192;
+  mpt.qkv_clip = 0.75;
+  mpt.norm_bias = mpt.mlp_bias = true;
+  mpt.tied = false;
+  kinds.push_back({"mpt_clipped", mpt});
   return kinds;
 }
 
@@ -366,9 +385,11 @@ Logits RunInBatches(const Transformer& model, const Prompt& prompt, std::vector<
   return all;
 }
 
-TEST(BlockMasks, EveryWayOfRunningAPromptEqualsTheReference) {
+class BlockMasks : public testing::TestWithParam<const char*> {};
+
+TEST_P(BlockMasks, EveryWayOfRunningAPromptEqualsTheReference) {
   const TemporaryFolder folder("transformer");
-  const TinyModel tiny = TinyModel::Of("llama");
+  TinyModel tiny = TinyModel::Of(GetParam());
   WriteGguf(tiny, folder / "m.gguf", TensorDtype::kF32);
   const auto checkpoint = Checkpoint::Open(folder / "m.gguf");
   const auto model = LoadWith(folder / "m.gguf", KvDtype::kF32);
@@ -399,10 +420,14 @@ TEST(BlockMasks, EveryWayOfRunningAPromptEqualsTheReference) {
   }
 }
 
-TEST(BlockMasks, LongBatchesAreCutWithinAndBetweenGroups) {
+// A scheme of positions each.
+INSTANTIATE_TEST_SUITE_P(Families, BlockMasks, testing::Values("llama", "falcon", "mpt", "gpt2"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST_P(BlockMasks, LongBatchesAreCutWithinAndBetweenGroups) {
   // Over 512 rows, so that pieces end inside segments and contexts reach back across pieces.
   const TemporaryFolder folder("transformer");
-  TinyModel tiny = TinyModel::Of("llama");
+  TinyModel tiny = TinyModel::Of(GetParam());
   tiny.layers = 1;
   tiny.context = 4096;
   WriteGguf(tiny, folder / "m.gguf", TensorDtype::kF32);

@@ -1,20 +1,25 @@
 // Writes a tiny random model for shell tests and the tour of the README.
 //
-//   make_tiny_model OUT.gguf|OUT_FOLDER [--arch llama|mistral|qwen2|qwen3] [--dtype
-//   f32|f16|bf16|q8_0]
-//                   [--seed N] [--layers N] [--dim N] [--hidden N] [--heads N] [--kv-heads N]
+//   make_tiny_model OUT.gguf|OUT_FOLDER [--arch FAMILY] [--dtype f32|f16|bf16|q8_0] [--seed N]
+//   [--layers N] [--dim N] [--hidden N]
+//                   [--heads N] [--kv-heads N]
 //                   [--head-dim N] [--vocab N] [--context N] [--shards N] [--tied]
+//
+// FAMILY is one of TinyModel::Families().
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "tests/support/tiny_checkpoint.h"
 
 namespace {
 
 constexpr char kUsage[] =
-    "usage: make_tiny_model OUT.gguf|OUT_FOLDER [--arch llama|mistral|qwen2|qwen3]\n"
+    "usage: make_tiny_model OUT.gguf|OUT_FOLDER\n"
+    "  [--arch llama|llama3|codellama|mistral|smollm|qwen2|qwen3|falcon|falcon40b|mpt|gpt2]\n"
     "  [--dtype f32|f16|bf16|q8_0] [--seed N] [--layers N] [--dim N] [--hidden N] [--heads N]\n"
     "  [--kv-heads N] [--head-dim N] [--vocab N] [--context N] [--shards N] [--tied]\n";
 
@@ -54,10 +59,8 @@ int main(int argc, char** argv) {
 
   std::string architecture = "llama";
   if (options.contains("--arch")) architecture = options["--arch"];
-  if (architecture != "llama" && architecture != "mistral" && architecture != "qwen2" &&
-      architecture != "qwen3") {
-    return Usage();
-  }
+  const std::vector<std::string>& families = promptdb::TinyModel::Families();
+  if (std::ranges::find(families, architecture) == families.end()) return Usage();
   promptdb::TinyModel model = promptdb::TinyModel::Of(architecture);
   TensorDtype dtype = TensorDtype::kF32;
   int seed = 1;
@@ -90,7 +93,7 @@ int main(int argc, char** argv) {
   model.seed = static_cast<uint32_t>(seed);
   const bool sentence_piece = model.vocabulary == promptdb::TinyVocabularyKind::kSentencePiece;
   if (model.vocab < (sentence_piece ? 360 : 260)) {
-    std::cerr << "make_tiny_model: --vocab is too small; llama needs 360 tokens, qwen 260\n";
+    std::cerr << "make_tiny_model: --vocab is too small; llama needs 360 tokens, the others 260\n";
     return 2;
   }
   if (dtype == TensorDtype::kQ8_0 &&

@@ -299,7 +299,7 @@ void WriteModel(const Block& block, const TemporaryFolder& folder) {
                                                      {"bf16", TensorDtype::kBf16},
                                                      {"q8_0", TensorDtype::kQ8_0}};
   TinyModel model = TinyModel::Of(options.contains("arch") ? options["arch"] : "llama");
-  int seed = 1, shards = 1, tied = 0;
+  int seed = 1, shards = 1, tied = model.tied ? 1 : 0;
   const std::map<std::string, int*> numbers = {{"seed", &seed},
                                                {"layers", &model.layers},
                                                {"dim", &model.dim},

@@ -9,6 +9,7 @@
 
 #include "base/bfloat16.h"
 #include "base/error.h"
+#include "tests/support/tiny_families.h"
 
 namespace promptdb {
 namespace {
@@ -68,6 +69,19 @@ class WeightMaker {
     for (int64_t row = 0; row < tensor.shape[0]; ++row) {
       if (keep[row]) continue;
       for (int64_t i = 0; i < columns; ++i) tensor.values[row * columns + i] *= scale;
+    }
+  }
+
+  // Makes every row sum up to 0. GELU's outputs are positive on average, which would otherwise add
+  // the same vector to every token and drown what is different between them.
+  void CenterRows() {
+    TinyTensor& tensor = tensors_.back();
+    const int64_t columns = tensor.shape[1];
+    for (int64_t row = 0; row < tensor.shape[0]; ++row) {
+      float* values = tensor.values.data() + row * columns;
+      double mean = 0;
+      for (int64_t i = 0; i < columns; ++i) mean += values[i] / static_cast<double>(columns);
+      for (int64_t i = 0; i < columns; ++i) values[i] -= static_cast<float>(mean);
     }
   }
 
@@ -186,6 +200,16 @@ void AddModelMetadata(const TinyModel& model, GgufMetadata& metadata) {
   metadata.U32(key("feed_forward_length"), model.hidden);
   metadata.U32(key("attention.head_count"), model.heads);
   metadata.U32(key("attention.head_count_kv"), model.kv_heads);
+  if (HasFusedQkv(architecture)) {
+    // Their converters write no more than this.
+    metadata.F32(key("attention.layer_norm_epsilon"), model.norm_eps);
+    if (architecture == "falcon") metadata.Text(key("tensor_data_layout"), "jploski");
+    if (architecture == "mpt") {
+      metadata.F32(key("attention.max_alibi_bias"), model.alibi_max_bias);
+      if (model.qkv_clip > 0) metadata.F32(key("attention.clamp_kqv"), model.qkv_clip);
+    }
+    return;
+  }
   metadata.U32(key("attention.key_length"), model.head_dim);
   metadata.U32(key("attention.value_length"), model.head_dim);
   metadata.U32(key("rope.dimension_count"), model.head_dim);
@@ -202,7 +226,7 @@ void AddVocabularyMetadata(const TinyModel& model, GgufMetadata& metadata) {
   const TinyVocabulary vocabulary = MakeTinyVocabulary(model.vocabulary, model.vocab);
   const bool sentence_piece = vocabulary.kind == TinyVocabularyKind::kSentencePiece;
   metadata.Text("tokenizer.ggml.model", sentence_piece ? "llama" : "gpt2");
-  metadata.Text("tokenizer.ggml.pre", sentence_piece ? "default" : "qwen2");
+  metadata.Text("tokenizer.ggml.pre", PreTokenizerOf(model));
   metadata.Texts("tokenizer.ggml.tokens", vocabulary.tokens);
   metadata.Numbers("tokenizer.ggml.token_type", 5, vocabulary.token_types);
   if (sentence_piece) {
@@ -226,6 +250,7 @@ void AddVocabularyMetadata(const TinyModel& model, GgufMetadata& metadata) {
 }
 
 ordered_json ConfigJson(const TinyModel& model) {
+  if (HasFusedQkv(model.architecture)) return FusedFamilyConfigJson(model);
   const bool qwen = model.architecture.starts_with("qwen");
   std::string class_name = "LlamaForCausalLM";
   if (model.architecture == "mistral") class_name = "MistralForCausalLM";
@@ -259,9 +284,6 @@ ordered_json ConfigJson(const TinyModel& model) {
                             {"high_freq_factor", scaling.high_freq_factor},
                             {"original_max_position_embeddings", scaling.original_context}};
   }
-  const TinyVocabulary vocabulary = MakeTinyVocabulary(model.vocabulary, model.vocab);
-  if (vocabulary.bos_id >= 0) json["bos_token_id"] = vocabulary.bos_id;
-  if (vocabulary.eos_id >= 0) json["eos_token_id"] = vocabulary.eos_id;
   return json;
 }
 
@@ -287,24 +309,60 @@ std::string SafetensorsBytes(const std::vector<TinyTensor>& tensors, size_t firs
   return bytes + text + data;
 }
 
-}  // namespace
-
-TinyModel TinyModel::Of(const std::string& architecture) {
-  TinyModel model;
-  model.architecture = architecture;
-  model.qkv_bias = architecture == "qwen2";
-  model.qk_norm = architecture == "qwen3";
-  if (architecture.starts_with("qwen")) {
-    model.vocabulary = TinyVocabularyKind::kByteLevel;
-    model.chat_template =
-        "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + "
-        "message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}"
-        "{{ '<|im_start|>assistant\\n' }}{% endif %}";
+// Falcon, MPT and GPT-2: LayerNorm, an MLP of two matrices.
+std::vector<TinyTensor> FusedFamilyWeights(const TinyModel& model) {
+  const TinyVocabulary vocabulary = MakeTinyVocabulary(model.vocabulary, model.vocab);
+  WeightMaker make(model);
+  const int query_dim = model.heads * model.head_dim;
+  const int kv_dim = model.kv_heads * model.head_dim;
+  const double in = 1.0 / std::sqrt(model.dim);
+  const auto matrix = [&](const std::string& name, int rows, int columns, double scale) {
+    make.Matrix(name, FusedFamilyTensorName(model, name), rows, columns, scale);
+  };
+  const auto bias = [&](bool has, const std::string& name, int size) {
+    if (has) make.Vector(name, FusedFamilyTensorName(model, name), size, 0, 0.2, 1.0 / 256);
+  };
+  const auto norm = [&](const std::string& name) {
+    const std::string weight = name + ".weight";
+    make.Vector(weight, FusedFamilyTensorName(model, weight), model.dim, 1.0, 0.1, 1.0 / 64);
+    bias(model.norm_bias, name + ".bias", model.dim);
+  };
+  matrix("token_embd.weight", model.vocab, model.dim, model.tied ? 0.25 : 1.0);
+  if (model.tied) make.ScaleRows(vocabulary.printable, 0.05f);
+  if (model.architecture == "gpt2") {
+    matrix("position_embd.weight", model.context, model.dim, model.tied ? 0.25 : 1.0);
   }
-  return model;
+  for (int n = 0; n < model.layers; ++n) {
+    const std::string block = "blk." + std::to_string(n) + ".";
+    norm(block + "attn_norm");
+    if (model.two_norms) norm(block + "attn_norm_2");
+    if (model.architecture != "falcon") norm(block + "ffn_norm");
+    matrix(block + "attn_q.weight", query_dim, model.dim, 2.5 * in);
+    matrix(block + "attn_k.weight", kv_dim, model.dim, 2.5 * in);
+    matrix(block + "attn_v.weight", kv_dim, model.dim, 1.5 * in);
+    bias(model.qkv_bias, block + "attn_q.bias", query_dim);
+    bias(model.qkv_bias, block + "attn_k.bias", kv_dim);
+    bias(model.qkv_bias, block + "attn_v.bias", kv_dim);
+    matrix(block + "attn_output.weight", model.dim, query_dim, 2.0 / std::sqrt(query_dim));
+    bias(model.output_bias, block + "attn_output.bias", model.dim);
+    matrix(block + "ffn_up.weight", model.hidden, model.dim, 2.5 * in);
+    bias(model.mlp_bias, block + "ffn_up.bias", model.hidden);
+    matrix(block + "ffn_down.weight", model.dim, model.hidden, 3.0 / std::sqrt(model.hidden));
+    make.CenterRows();
+    bias(model.mlp_bias, block + "ffn_down.bias", model.dim);
+  }
+  norm("output_norm");
+  if (!model.tied) {
+    matrix("output.weight", model.vocab, model.dim, 3.0 * in);
+    make.ScaleRows(vocabulary.printable, 0.05f);
+  }
+  return make.Take();
 }
 
+}  // namespace
+
 std::vector<TinyTensor> TinyWeights(const TinyModel& model) {
+  if (HasFusedQkv(model.architecture)) return FusedFamilyWeights(model);
   const TinyVocabulary vocabulary = MakeTinyVocabulary(model.vocabulary, model.vocab);
   WeightMaker make(model);
   const int query_dim = model.heads * model.head_dim;
@@ -418,7 +476,8 @@ void WriteGguf(const TinyModel& model, const std::filesystem::path& path, Tensor
     tensors.push_back(
         {"rope_freqs.weight", "", {model.head_dim / 2}, Llama3FrequencyDivisors(model)});
   }
-  const bool permuted = !model.architecture.starts_with("qwen");
+  const bool permuted = model.architecture == "llama" || model.architecture == "mistral";
+  if (HasFusedQkv(model.architecture)) tensors = FuseForGguf(model, std::move(tensors));
   std::string infos;
   std::string data;
   for (TinyTensor& tensor : tensors) {
@@ -454,12 +513,17 @@ void WriteHuggingFace(const TinyModel& model, const std::filesystem::path& folde
   Check(shards >= 1, "a checkpoint has at least one shard");
   std::filesystem::create_directories(folder);
   const TinyVocabulary vocabulary = MakeTinyVocabulary(model.vocabulary, model.vocab);
-  WriteFile(folder / "config.json", ConfigJson(model).dump(2) + "\n");
-  WriteFile(folder / "tokenizer.json", TinyTokenizerJson(vocabulary).dump(1) + "\n");
+  ordered_json config = ConfigJson(model);
+  if (vocabulary.bos_id >= 0) config["bos_token_id"] = vocabulary.bos_id;
+  if (vocabulary.eos_id >= 0) config["eos_token_id"] = vocabulary.eos_id;
+  WriteFile(folder / "config.json", config.dump(2) + "\n");
+  WriteFile(folder / "tokenizer.json",
+            TinyTokenizerJson(vocabulary, PreTokenizerOf(model)).dump(1) + "\n");
   WriteFile(folder / "tokenizer_config.json",
             TinyTokenizerConfigJson(vocabulary, model.chat_template).dump(2) + "\n");
 
-  const std::vector<TinyTensor> tensors = TinyWeights(model);
+  std::vector<TinyTensor> tensors = TinyWeights(model);
+  if (HasFusedQkv(model.architecture)) tensors = FuseForHuggingFace(model, std::move(tensors));
   if (shards == 1) {
     WriteFile(folder / "model.safetensors", SafetensorsBytes(tensors, 0, tensors.size(), dtype));
     return;

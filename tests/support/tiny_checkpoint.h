@@ -22,7 +22,8 @@
 namespace promptdb {
 
 struct TinyModel {
-  std::string architecture = "llama";  // "llama", "mistral", "qwen2", "qwen3"
+  // "llama", "mistral", "qwen2", "qwen3", "falcon", "mpt", "gpt2"
+  std::string architecture = "llama";
   int layers = 2;
   int dim = 64;  // dim, hidden and heads * head_dim are multiples of 32 where Q8_0 is written
   int hidden = 128;
@@ -36,21 +37,33 @@ struct TinyModel {
   RopeScaling rope_scaling;  // kLlama3 becomes rope_freqs.weight in GGUF
   bool qkv_bias = false;     // true for Qwen2
   bool output_bias = false;
-  bool qk_norm = false;  // true for Qwen3
-  bool tied = false;
+  bool qk_norm = false;       // true for Qwen3
+  bool mlp_bias = false;      // true for GPT-2
+  bool norm_bias = false;     // true for Falcon and GPT-2
+  bool two_norms = false;     // Falcon 40B
+  double alibi_max_bias = 8;  // MPT
+  double qkv_clip = 0;        // MPT
+  bool tied = false;          // true for Falcon, MPT and GPT-2
   TinyVocabularyKind vocabulary = TinyVocabularyKind::kSentencePiece;
+  std::string pre;            // tokenizer.ggml.pre; empty: what the vocabulary calls for
   std::string chat_template;  // empty: none
   uint32_t seed = 1;
 
-  // The defaults with what `architecture` calls for: Qwen has a byte-level vocabulary and a ChatML
-  // template, Qwen2 has qkv_bias, Qwen3 has qk_norm.
-  static TinyModel Of(const std::string& architecture);
+  // The defaults with what `family` calls for: an architecture, or "llama3" (RoPE scaling, and a
+  // vocabulary like its), "codellama" (RoPE's base is 1e6), "smollm" (tied, an odd number of heads)
+  // or "falcon40b" (two norms, groups of heads). All but Llama and Mistral have a byte-level
+  // vocabulary, Qwen a ChatML template, Falcon one KV head, MPT and GPT-2 as many as query heads,
+  // and each its biases and norms.
+  static TinyModel Of(const std::string& family);
+  // All that Of() knows.
+  static const std::vector<std::string>& Families();
 };
 
 // One f32 tensor; Q and K rows are in halves-paired order (see RopePairing).
 struct TinyTensor {
-  std::string name;               // canonical, see Checkpoint
-  std::string hugging_face_name;  // empty: not stored in a Hugging Face folder
+  std::string name;  // canonical, see Checkpoint
+  // Empty: not stored in a Hugging Face folder. Of a part of a fused projection, that of the whole.
+  std::string hugging_face_name;
   std::vector<int64_t> shape;
   std::vector<float> values;
 };
@@ -58,6 +71,9 @@ struct TinyTensor {
 // All tensors of the model, before any rounding. One-dimensional ones hold only values that f16 and
 // bf16 represent exactly, since GGUF keeps them in f32.
 std::vector<TinyTensor> TinyWeights(const TinyModel& model);
+
+// What tokenizer.ggml.pre says of the model's vocabulary.
+std::string PreTokenizerOf(const TinyModel& model);
 
 // Writes the whole model; matrices get `dtype`, one-dimensional tensors F32.
 void WriteGguf(const TinyModel& model, const std::filesystem::path& path, TensorDtype dtype);

@@ -200,7 +200,7 @@ TinyVocabulary MakeTinyVocabulary(TinyVocabularyKind kind, int size) {
   return ByteLevelVocabulary(size);
 }
 
-ordered_json TinyTokenizerJson(const TinyVocabulary& vocabulary) {
+ordered_json TinyTokenizerJson(const TinyVocabulary& vocabulary, const std::string& pre) {
   const bool sentence_piece = vocabulary.kind == TinyVocabularyKind::kSentencePiece;
   ordered_json added = ordered_json::array();
   ordered_json ids = ordered_json::object();
@@ -260,19 +260,48 @@ ordered_json TinyTokenizerJson(const TinyVocabulary& vocabulary) {
               {{"type", "ByteFallback"}},
               {{"type", "Fuse"}},
               {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}}})}};
+  } else if (pre != "qwen2" && pre != "llama-bpe") {
+    const ordered_json byte_level = {
+        {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}};
+    json["normalizer"] = pre == "mpt" ? ordered_json{{"type", "NFC"}} : ordered_json(nullptr);
+    json["pre_tokenizer"] = byte_level;
+    if (pre == "falcon") {
+      json["pre_tokenizer"] = {
+          {"type", "Sequence"},
+          {"pretokenizers",
+           ordered_json::array({{{"type", "Punctuation"}, {"behavior", "Contiguous"}},
+                                byte_level,
+                                {{"type", "Digits"}, {"individual_digits", false}},
+                                {{"type", "Split"},
+                                 {"pattern", {{"Regex", "[0-9][0-9][0-9]"}}},
+                                 {"behavior", "Isolated"},
+                                 {"invert", false}}})}};
+    }
+    if (pre == "smollm") {
+      json["pre_tokenizer"] = {
+          {"type", "Sequence"},
+          {"pretokenizers",
+           ordered_json::array({{{"type", "Digits"}, {"individual_digits", true}}, byte_level})}};
+    }
+    json["post_processor"] = byte_level;
+    json["decoder"] = byte_level;
   } else {
-    // The published pattern of Qwen2's tokenizer.
-    constexpr char kPattern[] =
-        R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+    // The published patterns of Llama 3's and Qwen2's tokenizers, which differ in how many digits
+    // make a word.
+    const bool is_llama = pre == "llama-bpe";
+    model["ignore_merges"] = is_llama;
+    const std::string pattern =
+        std::string(R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N})") +
+        (is_llama ? "{1,3}" : "") + R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
     const ordered_json byte_level = {{"type", "ByteLevel"},
                                      {"add_prefix_space", false},
                                      {"trim_offsets", false},
                                      {"use_regex", false}};
-    json["normalizer"] = {{"type", "NFC"}};
+    json["normalizer"] = is_llama ? ordered_json(nullptr) : ordered_json{{"type", "NFC"}};
     json["pre_tokenizer"] = {
         {"type", "Sequence"},
         {"pretokenizers", ordered_json::array({{{"type", "Split"},
-                                                {"pattern", {{"Regex", kPattern}}},
+                                                {"pattern", {{"Regex", pattern}}},
                                                 {"behavior", "Isolated"},
                                                 {"invert", false}},
                                                byte_level})}};

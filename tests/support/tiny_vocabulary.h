@@ -15,7 +15,8 @@ namespace promptdb {
 
 enum class TinyVocabularyKind {
   kSentencePiece,  // "llama": <unk> <s> </s>, 256 byte tokens, pieces with scores, ▁ for the space
-  kByteLevel,      // "gpt2" with pre "qwen2": 256 byte characters, merges, three special tokens
+  kByteLevel,      // "gpt2" with pre "qwen2" and others: 256 byte characters, merges, three special
+                   // tokens
 };
 
 struct TinyVocabulary {
@@ -39,8 +40,9 @@ struct TinyVocabulary {
 // `size`: at least 360 for kSentencePiece, 260 for kByteLevel.
 TinyVocabulary MakeTinyVocabulary(TinyVocabularyKind kind, int size);
 
-// The contents of tokenizer.json and tokenizer_config.json for it.
-nlohmann::ordered_json TinyTokenizerJson(const TinyVocabulary& vocabulary);
+// The contents of tokenizer.json and tokenizer_config.json for it. `pre`: what cuts a text into
+// words, as GGUF names it ("default", "qwen2", "gpt-2", "falcon", "mpt").
+nlohmann::ordered_json TinyTokenizerJson(const TinyVocabulary& vocabulary, const std::string& pre);
 nlohmann::ordered_json TinyTokenizerConfigJson(const TinyVocabulary& vocabulary,
                                                const std::string& chat_template);
 
