@@ -1,6 +1,6 @@
 // Every model family, token for token against llama.cpp, on tiny seeded GGUF files of random weights:
 //
-//   node bench/families.mjs [--families llama,mpt,…] [--seeds 1,2,3] [--tokens 64] [--fixture FILE]
+//   node bench/families.mjs [--families llama,mpt,…] [--seeds 1,2,3,4] [--tokens 64] [--fixture FILE]
 //
 // Needs a build (./setup), node and npm (which fetches the pinned peer). Weights and states are f32
 // on both sides. --fixture writes llama.cpp's tokens to FILE; tests/data/families.json was made so,
@@ -17,7 +17,7 @@ const build = path.join(here, "..", "build");
 const {values: options} = parseArgs({options: {
   families: {type: "string",
              default: "llama,llama3,codellama,mistral,smollm,qwen2,qwen3,falcon,falcon40b,mpt,gpt2"},
-  seeds: {type: "string", default: "1,2,3"},
+  seeds: {type: "string", default: "1,2,3,4"},
   tokens: {type: "string", default: "64"},
   fixture: {type: "string"},
 }});

@@ -337,8 +337,8 @@ std::vector<TinyTensor> FusedFamilyWeights(const TinyModel& model) {
     norm(block + "attn_norm");
     if (model.two_norms) norm(block + "attn_norm_2");
     if (model.architecture != "falcon") norm(block + "ffn_norm");
-    matrix(block + "attn_q.weight", query_dim, model.dim, 2.5 * in);
-    matrix(block + "attn_k.weight", kv_dim, model.dim, 2.5 * in);
+    matrix(block + "attn_q.weight", query_dim, model.dim, 2.0 * in);
+    matrix(block + "attn_k.weight", kv_dim, model.dim, 2.0 * in);
     matrix(block + "attn_v.weight", kv_dim, model.dim, 1.5 * in);
     bias(model.qkv_bias, block + "attn_q.bias", query_dim);
     bias(model.qkv_bias, block + "attn_k.bias", kv_dim);
