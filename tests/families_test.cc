@@ -51,24 +51,25 @@ std::vector<float> Extend(const Transformer& model, const std::vector<TokenId>& 
   return model.Forward(batch);
 }
 
-// Greedy tokens up to the first that is not `wanted`'s; that one must be a near tie.
-std::vector<TokenId> Greedy(const Transformer& model, std::vector<TokenId> prompt,
-                            const std::vector<TokenId>& wanted) {
+// How many of `wanted` are not the likeliest after the prompt and those before them; each of these
+// must be a near tie. None: greedy text is `wanted`.
+int NearTies(const Transformer& model, const std::vector<TokenId>& prompt,
+             const std::vector<TokenId>& wanted) {
   KvSegment own(model.kv_shape(), 0, static_cast<int>(prompt.size() + wanted.size()));
-  std::vector<TokenId> next = std::move(prompt), tokens;
-  for (const TokenId other : wanted) {
+  std::vector<TokenId> next = prompt;
+  int near_ties = 0;
+  for (size_t i = 0; i < wanted.size(); ++i) {
     const std::vector<float> logits = Extend(model, next, own);
     const auto best = std::max_element(logits.begin(), logits.end());
-    const TokenId token = static_cast<TokenId>(best - logits.begin());
-    if (token != other) {
-      EXPECT_LT(*best - logits[static_cast<size_t>(other)], kNearTie)
-          << "token " << tokens.size() << " is " << token << " and not " << other;
-      break;
+    const float gap = *best - logits[static_cast<size_t>(wanted[i])];
+    if (best - logits.begin() != wanted[i]) {
+      EXPECT_LT(gap, kNearTie) << "token " << i << " is " << best - logits.begin() << " and not "
+                               << wanted[i];
+      ++near_ties;
     }
-    tokens.push_back(token);
-    next = {token};
+    next = {wanted[i]};
   }
-  return tokens;
+  return near_ties;
 }
 
 TEST(Families, GreedyTokensEqualLlamaCpps) {
@@ -90,7 +91,7 @@ TEST(Families, GreedyTokensEqualLlamaCpps) {
     const TemporaryFolder folder("families");
     WriteGguf(tiny, folder / "m.gguf", TensorDtype::kF32);
     WriteHuggingFace(tiny, folder / "m", TensorDtype::kF32);
-    std::vector<size_t> same;
+    std::vector<int> ties;
     for (const char* name : {"m.gguf", "m"}) {
       SCOPED_TRACE(name);
       const std::shared_ptr<const Checkpoint> checkpoint = Checkpoint::Open(folder / name);
@@ -98,17 +99,17 @@ TEST(Families, GreedyTokensEqualLlamaCpps) {
       EXPECT_EQ(prompt, run["prompt_tokens"].get<std::vector<TokenId>>());
       const auto model = Transformer::Load(
           checkpoint, {.dtype = WeightDtype::kF32, .kv_dtype = KvDtype::kF32}, nullptr);
-      same.push_back(Greedy(*model, prompt, wanted).size());
+      ties.push_back(NearTies(*model, prompt, wanted));
     }
-    EXPECT_EQ(same[0], same[1]);
+    EXPECT_EQ(ties[0], ties[1]);
     ++runs;
-    if (same[0] < wanted.size()) ++near_ties;
+    near_ties += ties[0];
   }
   for (const std::string& family : TinyModel::Families()) {
     EXPECT_TRUE(families.contains(family)) << family << " is not in the fixture";
   }
-  EXPECT_LE(near_ties, 2);
-  std::printf("%d families, %d runs of 64 tokens, %d of which part at a near tie\n",
+  EXPECT_LE(near_ties, 4);
+  std::printf("%d families, %d runs of 64 tokens, %d tokens of which are near ties\n",
               static_cast<int>(families.size()), runs, near_ties);
 }
 
