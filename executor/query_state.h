@@ -5,10 +5,10 @@
 #ifndef PROMPTDB_EXECUTOR_QUERY_STATE_H_
 #define PROMPTDB_EXECUTOR_QUERY_STATE_H_
 
-#include <chrono>
 #include <memory>
 #include <vector>
 
+#include "base/stopwatch.h"
 #include "executor/model_registry.h"
 #include "executor/result.h"
 #include "executor/transformer.h"
@@ -17,18 +17,6 @@
 #include "storage/state_cache.h"
 
 namespace promptdb {
-
-class Stopwatch {
- public:
-  Stopwatch() : start_(std::chrono::steady_clock::now()) {}
-  double Milliseconds() const {
-    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start_)
-        .count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_;
-};
 
 class QueryState {
  public:

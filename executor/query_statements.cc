@@ -99,8 +99,8 @@ std::string RunSelect(const ast::Select& statement, Database::Rep& database,
 
 std::string RunExplain(const ast::Explain& statement, Database::Rep& database,
                        const Settings& settings, ResultSink& sink) {
-  if (!std::holds_alternative<ast::Select>(statement.query)) {
-    throw Error(ErrorCode::kUnsupported, "EXPLAIN of a system table has no meaning yet");
+  if (const auto* system = std::get_if<ast::SystemSelect>(&statement.query)) {
+    return RunExplainSystemSelect(*system, statement, database, settings, sink);
   }
   const PlannedQuery planned =
       Plan(std::get<ast::Select>(statement.query), database, settings, sink);

@@ -1,6 +1,7 @@
 #include "executor/result.h"
 
 #include <cstdio>
+#include <ctime>
 
 namespace promptdb {
 
@@ -25,6 +26,15 @@ std::string FormatValue(const Value& value) {
   if (const auto* real = std::get_if<double>(&value)) return FormatReal(*real);
   if (const auto* text = std::get_if<std::string>(&value)) return *text;
   return "";
+}
+
+std::string FormatTime(int64_t seconds) {
+  const std::time_t time = seconds;
+  std::tm utc{};
+  gmtime_r(&time, &utc);
+  char buffer[32];
+  std::strftime(buffer, sizeof(buffer), "%Y-%m-%d %H:%M:%S", &utc);
+  return buffer;
 }
 
 }  // namespace promptdb

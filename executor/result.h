@@ -2,24 +2,14 @@
 #ifndef PROMPTDB_EXECUTOR_RESULT_H_
 #define PROMPTDB_EXECUTOR_RESULT_H_
 
-#include <cstdint>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "base/progress.h"
+#include "base/value.h"
 
 namespace promptdb {
-
-// NULL, or a value of a column's type.
-using Value = std::variant<std::monostate, bool, int64_t, double, std::string>;
-
-struct Column {
-  enum class Type { kText, kInteger, kReal, kBoolean };
-  std::string name;
-  Type type = Type::kText;
-};
 
 // Receives one statement's outcome. Calls come in this order, on the thread that runs the
 // statement:
@@ -41,6 +31,9 @@ class ResultSink : public ProgressListener {
 // As a person reads it in a table cell: NULL is "", reals have the digits they need, up to 3
 // decimals.
 std::string FormatValue(const Value& value);
+
+// Seconds since 1970 as "2026-01-31 23:59:59", in UTC.
+std::string FormatTime(int64_t seconds);
 
 }  // namespace promptdb
 

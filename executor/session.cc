@@ -96,7 +96,9 @@ std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink)
     }
     std::string operator()(const ast::ImportSchema&) { return Refuse("IMPORT SCHEMA"); }
     std::string operator()(const ast::ExportSchema&) { return Refuse("EXPORT SCHEMA"); }
-    std::string operator()(const ast::SystemSelect&) { return Refuse("SELECT of a system table"); }
+    std::string operator()(const ast::SystemSelect& node) {
+      return RunSystemSelect(node, session.database, session.settings, sink);
+    }
     std::string operator()(const ast::Prepare&) { return Refuse("PREPARE"); }
     std::string operator()(const ast::Execute&) { return Refuse("EXECUTE"); }
     std::string operator()(const ast::Deallocate&) { return Refuse("DEALLOCATE"); }

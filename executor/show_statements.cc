@@ -1,27 +1,18 @@
 #include <algorithm>
-#include <ctime>
 
 #include "base/nearest_name.h"
+#include "executor/schema_coverage.h"
 #include "executor/statements.h"
+#include "executor/system_tables.h"
 #include "parser/parser.h"
 #include "planner/module_path.h"
 #include "planner/planner.h"
-#include "planner/schema_states.h"
 
 namespace promptdb {
 
 namespace {
 
 using Type = Column::Type;
-
-std::string FormatTime(int64_t seconds) {
-  const std::time_t time = seconds;
-  std::tm utc{};
-  gmtime_r(&time, &utc);
-  char buffer[32];
-  std::strftime(buffer, sizeof(buffer), "%Y-%m-%d %H:%M:%S", &utc);
-  return buffer;
-}
 
 std::string_view KindName(PartDefinition::Kind kind) {
   switch (kind) {
@@ -37,181 +28,55 @@ std::string_view KindName(PartDefinition::Kind kind) {
   return "";
 }
 
-// The states of a schema's prompts, and their keys.
-struct KeyedStates {
-  explicit KeyedStates(const OpenSchema& schema)
-      : states(ListStates(schema.definition, schema.layout)),
-        keys(ComputeSegmentKeys(states.prompt.segments, schema.model->fingerprint())) {}
-
-  SchemaStates states;
-  std::vector<SegmentKeys> keys;  // by segment: first the atoms'
-};
-
-// What is cached of the atoms of a part and, for a module, of the parts in it.
-struct Coverage {
-  int tokens = 0;
-  int64_t bytes = 0;
-  bool is_whole = true;         // every atom is on disk
-  bool is_whole_in_cpu = true;  // and in memory
-  void Add(const Coverage& other) {
-    tokens += other.tokens;
-    bytes += other.bytes;
-    is_whole = is_whole && other.is_whole;
-    is_whole_in_cpu = is_whole_in_cpu && other.is_whole_in_cpu;
-  }
-  std::string_view tier() const {
-    return TierName(!is_whole ? Tier::kMiss : is_whole_in_cpu ? Tier::kCpu : Tier::kDisk);
-  }
-};
-
-Coverage Cover(const std::vector<int>& segments, const KeyedStates& keyed,
-               const StateCache& cache) {
-  Coverage coverage;
-  for (const int segment : segments) {
-    const auto index = static_cast<size_t>(segment);
-    const StateInfo info = cache.Probe(keyed.keys[index].key);
-    coverage.Add({static_cast<int>(keyed.states.prompt.segments[index].tokens.size()), info.bytes,
-                  info.tier != Tier::kMiss, info.tier == Tier::kCpu});
-  }
-  return coverage;
-}
-
-Coverage Cover(const LaidOutPart& part, const KeyedStates& keyed, const StateCache& cache) {
-  Coverage coverage = Cover(part.atoms, keyed, cache);
-  for (const LaidOutPart& child : part.children) coverage.Add(Cover(child, keyed, cache));
-  return coverage;
-}
-
 // ---- SHOW --------------------------------------------------------------------------------------
 
-int64_t ShowModels(Database::Rep& database, ResultSink& sink) {
-  sink.OnColumns({{"name", Type::kText},
-                  {"architecture", Type::kText},
-                  {"parameters", Type::kInteger},
-                  {"context", Type::kInteger},
-                  {"dtype", Type::kText},
-                  {"kv_dtype", Type::kText},
-                  {"path", Type::kText}});
-  const std::vector<ModelDefinition> models = database.catalog.Models();
-  for (const ModelDefinition& model : models) {
-    sink.OnRow({model.name, model.architecture, model.parameters, int64_t{model.context_length},
-                model.dtype, model.kv_dtype, model.path});
-  }
-  return static_cast<int64_t>(models.size());
-}
+// What a SHOW lists: columns of a system table, and what it calls them if not by their names.
+struct ShownColumn {
+  std::string_view column;
+  std::string_view shown = column;
+};
 
-void CountModules(const std::vector<PartDefinition>& parts, int64_t& modules) {
-  for (const PartDefinition& part : parts) {
-    if (part.kind == PartDefinition::Kind::kModule) ++modules;
-    CountModules(part.children, modules);
-  }
-}
+struct ShowForm {
+  SystemTable::Id table;
+  std::vector<ShownColumn> columns;
+};
 
-int64_t ShowSchemas(Database::Rep& database, ResultSink& sink) {
-  sink.OnColumns({{"name", Type::kText},
-                  {"model", Type::kText},
-                  {"modules", Type::kInteger},
-                  {"created", Type::kText}});
-  const std::vector<SchemaDefinition> schemas = database.catalog.Schemas();
-  for (const SchemaDefinition& schema : schemas) {
-    int64_t modules = 0;
-    CountModules(schema.parts, modules);
-    sink.OnRow({schema.name, schema.model, modules, FormatTime(schema.created_at)});
+ShowForm FormOf(ast::Show::What what) {
+  using Id = SystemTable::Id;
+  switch (what) {
+    case ast::Show::What::kModels:
+      return {Id::kModels,
+              {{"name"},
+               {"architecture"},
+               {"parameters"},
+               {"context"},
+               {"dtype"},
+               {"kv_dtype"},
+               {"path"}}};
+    case ast::Show::What::kSchemas:
+      return {Id::kSchemas, {{"name"}, {"model"}, {"modules"}, {"created"}}};
+    case ast::Show::What::kModules:
+      return {Id::kModules,
+              {{"schema"}, {"module"}, {"tokens"}, {"start"}, {"length"}, {"tier"}, {"bytes"}}};
+    case ast::Show::What::kCache:
+      return {Id::kStates,
+              {{"label", "state"},
+               {"tokens"},
+               {"start"},
+               {"dtype", "kv_dtype"},
+               {"tier"},
+               {"bytes"},
+               {"cpu_bytes"},
+               {"encode_ms"},
+               {"created"}}};
+    case ast::Show::What::kStats:
+      return {Id::kStats, {{"name"}, {"value"}}};
+    case ast::Show::What::kSettings:
+      return {Id::kSettings, {{"name"}, {"value"}, {"meaning"}}};
+    case ast::Show::What::kChats:
+      return {Id::kChats, {{"name"}, {"schema"}, {"model"}, {"turns"}, {"tokens"}, {"created"}}};
   }
-  return static_cast<int64_t>(schemas.size());
-}
-
-void ShowModulesIn(const std::vector<LaidOutPart>& parts, const OpenSchema& schema,
-                   const KeyedStates& keyed, const StateCache& cache, int64_t& rows,
-                   ResultSink& sink) {
-  for (const LaidOutPart& part : parts) {
-    if (part.kind == PartDefinition::Kind::kModule) {
-      const Coverage coverage = Cover(part, keyed, cache);
-      sink.OnRow({schema.definition.name, part.path, int64_t{coverage.tokens}, int64_t{part.start},
-                  int64_t{part.reserved}, std::string(coverage.tier()), coverage.bytes});
-      ++rows;
-    }
-    ShowModulesIn(part.children, schema, keyed, cache, rows, sink);
-  }
-}
-
-int64_t ShowModules(const ast::Show& statement, Database::Rep& database, ResultSink& sink) {
-  std::vector<ast::Name> names;
-  if (statement.from_schema) {
-    names.push_back(*statement.from_schema);
-  } else {
-    for (const std::string& name : database.SchemaNames()) names.push_back({name, {}});
-  }
-  std::vector<std::shared_ptr<const OpenSchema>> schemas;
-  schemas.reserve(names.size());
-  for (const ast::Name& name : names) schemas.push_back(database.Open(name, sink));
-  sink.OnColumns({{"schema", Type::kText},
-                  {"module", Type::kText},
-                  {"tokens", Type::kInteger},
-                  {"start", Type::kInteger},
-                  {"length", Type::kInteger},
-                  {"tier", Type::kText},
-                  {"bytes", Type::kInteger}});
-  int64_t rows = 0;
-  for (const auto& schema : schemas) {
-    ShowModulesIn(schema->layout.parts, *schema, KeyedStates(*schema), database.cache, rows, sink);
-  }
-  return rows;
-}
-
-int64_t ShowCache(Database::Rep& database, ResultSink& sink) {
-  sink.OnColumns({{"state", Type::kText},
-                  {"tokens", Type::kInteger},
-                  {"start", Type::kInteger},
-                  {"kv_dtype", Type::kText},
-                  {"tier", Type::kText},
-                  {"bytes", Type::kInteger},
-                  {"cpu_bytes", Type::kInteger},
-                  {"encode_ms", Type::kReal},
-                  {"created", Type::kText}});
-  std::vector<StateManifest> states = database.cache.List();
-  std::sort(states.begin(), states.end(), [](const StateManifest& a, const StateManifest& b) {
-    return std::tie(a.label, a.created_at, a.key) < std::tie(b.label, b.created_at, b.key);
-  });
-  for (const StateManifest& state : states) {
-    const StateInfo info = database.cache.Probe(state.key);
-    sink.OnRow({state.label, int64_t{state.tokens}, int64_t{state.start_position},
-                std::string(KvDtypeName(state.shape.dtype)), std::string(TierName(info.tier)),
-                info.bytes, info.cpu_bytes, state.encode_ms, FormatTime(state.created_at)});
-  }
-  return static_cast<int64_t>(states.size());
-}
-
-int64_t ShowStats(Database::Rep& database, ResultSink& sink) {
-  const StateCacheStats cache = database.cache.stats();
-  const BufferPoolStats pool = database.pool.stats();
-  const std::vector<std::pair<std::string, int64_t>> rows = {
-      {"states", cache.states},
-      {"disk_bytes", cache.disk_bytes},
-      {"cpu_cache_bytes", pool.budget_bytes},
-      {"cpu_bytes", pool.used_bytes},
-      {"cpu_pinned_bytes", pool.pinned_bytes},
-      {"cpu_blocks", pool.blocks},
-      {"cpu_hits", cache.cpu_hits},
-      {"disk_hits", cache.disk_hits},
-      {"misses", cache.misses},
-      {"evicted_blocks", pool.evictions},
-      {"rejected_blocks", pool.rejected},
-      {"states_written", cache.writes},
-      {"bytes_written", cache.written_bytes},
-      {"bytes_read", cache.read_bytes},
-      {"corrupt_states", cache.corrupt},
-  };
-  sink.OnColumns({{"name", Type::kText}, {"value", Type::kInteger}});
-  for (const auto& [name, value] : rows) sink.OnRow({name, value});
-  return static_cast<int64_t>(rows.size());
-}
-
-int64_t ShowSettings(const Settings& settings, ResultSink& sink) {
-  sink.OnColumns({{"name", Type::kText}, {"value", Type::kText}, {"meaning", Type::kText}});
-  const std::vector<Settings::Row> rows = settings.Rows();
-  for (const Settings::Row& row : rows) sink.OnRow({row.name, row.value, row.meaning});
-  return static_cast<int64_t>(rows.size());
+  return {};
 }
 
 // ---- DESCRIBE ----------------------------------------------------------------------------------
@@ -333,19 +198,6 @@ int64_t DescribeSchema(const ast::Name& name, Database::Rep& database, ResultSin
   return rows;
 }
 
-const PartDefinition* FindDefinition(const std::vector<PartDefinition>& parts,
-                                     const std::string& around, const std::string& path) {
-  for (const PartDefinition& part : parts) {
-    std::string inside = around;
-    if (part.kind == PartDefinition::Kind::kModule) {
-      inside = around.empty() ? part.name : around + "." + part.name;
-      if (inside == path) return &part;
-    }
-    if (const PartDefinition* found = FindDefinition(part.children, inside, path)) return found;
-  }
-  return nullptr;
-}
-
 int64_t DescribeModule(const std::vector<ast::Name>& path, Database::Rep& database,
                        ResultSink& sink) {
   if (path.size() < 2) {
@@ -358,7 +210,11 @@ int64_t DescribeModule(const std::vector<ast::Name>& path, Database::Rep& databa
       ResolveModule({path.begin() + 1, path.end()}, ModulePaths(schema->definition.parts),
                     schema->definition.name);
   const LaidOutPart& part = *schema->layout.FindModule(module);
-  const PartDefinition& definition = *FindDefinition(schema->definition.parts, "", module);
+  const std::vector<NamedModule> modules = ListModules(schema->definition.parts);
+  const PartDefinition& definition =
+      *std::find_if(modules.begin(), modules.end(), [&](const NamedModule& candidate) {
+         return candidate.path == module;
+       })->part;
   const KeyedStates keyed(*schema);
   const Coverage coverage = Cover(part, keyed, database.cache);
   PropertyRows rows(sink);
@@ -386,31 +242,27 @@ int64_t DescribeModule(const std::vector<ast::Name>& path, Database::Rep& databa
 
 std::string RunShow(const ast::Show& statement, Database::Rep& database, const Settings& settings,
                     ResultSink& sink) {
-  int64_t rows = 0;
-  switch (statement.what) {
-    case ast::Show::What::kModels:
-      rows = ShowModels(database, sink);
-      break;
-    case ast::Show::What::kSchemas:
-      rows = ShowSchemas(database, sink);
-      break;
-    case ast::Show::What::kModules:
-      rows = ShowModules(statement, database, sink);
-      break;
-    case ast::Show::What::kCache:
-      rows = ShowCache(database, sink);
-      break;
-    case ast::Show::What::kStats:
-      rows = ShowStats(database, sink);
-      break;
-    case ast::Show::What::kSettings:
-      rows = ShowSettings(settings, sink);
-      break;
-    case ast::Show::What::kChats:
-      throw Error(ErrorCode::kUnsupported,
-                  "SHOW CHATS is PromptQL, but has no meaning in this release yet");
+  const ShowForm form = FormOf(statement.what);
+  const SystemTable& table = SystemTableOf(form.table);
+  std::vector<Column> columns;
+  std::vector<size_t> places;
+  for (const ShownColumn& shown : form.columns) {
+    const auto place = static_cast<size_t>(table.FindColumn(shown.column));
+    places.push_back(place);
+    columns.push_back({std::string(shown.shown), table.columns[place].type});
   }
-  return "SHOW " + std::to_string(rows);
+  const SystemTableSource source{database, settings, sink};
+  const std::vector<Row> rows = statement.from_schema
+                                    ? ModuleRowsOf(*statement.from_schema, source)
+                                    : SystemTableRows(form.table, std::nullopt, source);
+  sink.OnColumns(columns);
+  for (const Row& row : rows) {
+    Row shown;
+    shown.reserve(places.size());
+    for (const size_t place : places) shown.push_back(row[place]);
+    sink.OnRow(shown);
+  }
+  return "SHOW " + std::to_string(rows.size());
 }
 
 std::string RunDescribe(const ast::Describe& statement, Database::Rep& database, ResultSink& sink) {

@@ -32,6 +32,13 @@ std::string RunSelect(const ast::Select& statement, Database::Rep& database,
 std::string RunExplain(const ast::Explain& statement, Database::Rep& database,
                        const Settings& settings, ResultSink& sink);
 
+// system_select.cc
+std::string RunSystemSelect(const ast::SystemSelect& statement, Database::Rep& database,
+                            const Settings& settings, ResultSink& sink);
+std::string RunExplainSystemSelect(const ast::SystemSelect& query, const ast::Explain& statement,
+                                   Database::Rep& database, const Settings& settings,
+                                   ResultSink& sink);
+
 // warm_statement.cc
 std::string RunWarm(const ast::Warm& statement, Database::Rep& database, ResultSink& sink);
 

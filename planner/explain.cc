@@ -27,10 +27,14 @@ std::string FormatCount(double count) {
   return buffer;
 }
 
-std::string FormatDetail(const std::string& name,
-                         const std::variant<int64_t, double, std::string>& value) {
+std::string FormatDetail(const std::string& name, const PlanDetail& value) {
   if (const auto* whole = std::get_if<int64_t>(&value)) return std::to_string(*whole);
   if (const auto* text = std::get_if<std::string>(&value)) return *text;
+  if (const auto* list = std::get_if<std::vector<std::string>>(&value)) {
+    std::string joined;
+    for (const std::string& text : *list) joined += (joined.empty() ? "" : ", ") + text;
+    return "[" + joined + "]";
+  }
   const double real = std::get<double>(value);
   if (name == "flops") return FormatCount(real);
   char buffer[32];
@@ -43,9 +47,15 @@ void PrintText(const PlanNode& node, int depth, const std::vector<NodeActuals>* 
   PlanDetails details;
   node.Describe(details);
   std::string line(static_cast<size_t>(depth) * 2, ' ');
-  line += std::string(node.name()) + " (";
-  for (const auto& [name, value] : details) line += name + "=" + FormatDetail(name, value) + ", ";
-  line += "est_ms=" + FormatMs(node.estimate_ms) + ")";
+  std::string described;
+  for (const auto& [name, value] : details) {
+    described += (described.empty() ? "" : ", ") + name + "=" + FormatDetail(name, value);
+  }
+  if (node.has_estimate()) {
+    described += (described.empty() ? "" : ", ");
+    described += "est_ms=" + FormatMs(node.estimate_ms);
+  }
+  line += std::string(node.name()) + " (" + described + ")";
   if (actuals != nullptr) {
     const NodeActuals& actual = (*actuals)[static_cast<size_t>(node.id)];
     line += " [actual_ms=" + FormatMs(actual.ms) + ", rows=" + std::to_string(actual.rows);
@@ -64,7 +74,7 @@ nlohmann::ordered_json ToJson(const PlanNode& node, const std::vector<NodeActual
   for (const auto& [name, value] : details) {
     std::visit([&, &key = name](const auto& v) { json[key] = v; }, value);
   }
-  json["estimate_ms"] = std::round(node.estimate_ms * 1e3) / 1e3;
+  if (node.has_estimate()) json["estimate_ms"] = std::round(node.estimate_ms * 1e3) / 1e3;
   if (actuals != nullptr) {
     const NodeActuals& actual = (*actuals)[static_cast<size_t>(node.id)];
     json["actual_ms"] = std::round(actual.ms * 1e3) / 1e3;

@@ -13,7 +13,7 @@ namespace promptdb {
 // What running a node showed. Kept by node id.
 struct NodeActuals {
   double ms = 0;
-  int64_t rows = 0;          // tokens that the node gave to the one above
+  int64_t rows = 0;          // tokens, or rows of a table, that the node gave to the one above
   std::optional<Tier> tier;  // ModuleScan: where the states really came from
 };
 

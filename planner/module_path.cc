@@ -8,15 +8,15 @@ namespace promptdb {
 
 namespace {
 
-void CollectPaths(const std::vector<PartDefinition>& parts, const std::string& around,
-                  std::vector<std::string>& paths) {
+void CollectModules(const std::vector<PartDefinition>& parts, const std::string& around,
+                    std::vector<NamedModule>& modules) {
   for (const PartDefinition& part : parts) {
     std::string inside = around;
     if (part.kind == PartDefinition::Kind::kModule) {
       inside = around.empty() ? part.name : around + "." + part.name;
-      paths.push_back(inside);
+      modules.push_back({inside, &part});
     }
-    CollectPaths(part.children, inside, paths);
+    CollectModules(part.children, inside, modules);
   }
 }
 
@@ -29,9 +29,15 @@ void CollectNames(const std::vector<PartDefinition>& parts, std::set<std::string
 
 }  // namespace
 
+std::vector<NamedModule> ListModules(const std::vector<PartDefinition>& parts) {
+  std::vector<NamedModule> modules;
+  CollectModules(parts, "", modules);
+  return modules;
+}
+
 std::vector<std::string> ModulePaths(const std::vector<PartDefinition>& parts) {
   std::vector<std::string> paths;
-  CollectPaths(parts, "", paths);
+  for (NamedModule& module : ListModules(parts)) paths.push_back(std::move(module.path));
   return paths;
 }
 

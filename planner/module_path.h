@@ -14,7 +14,14 @@
 
 namespace promptdb {
 
-// Paths of all modules among `parts` and in them, in the order in which they are written.
+struct NamedModule {
+  std::string path;
+  const PartDefinition* part = nullptr;  // borrowed
+};
+
+// All modules among `parts` and in them, in the order in which they are written.
+std::vector<NamedModule> ListModules(const std::vector<PartDefinition>& parts);
+// Their paths.
 std::vector<std::string> ModulePaths(const std::vector<PartDefinition>& parts);
 
 // Names of the modules and unions that share a scope with `parts`: those in unions and roles do,

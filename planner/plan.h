@@ -27,7 +27,8 @@
 namespace promptdb {
 
 // A node's details, in the order in which EXPLAIN prints them.
-using PlanDetails = std::vector<std::pair<std::string, std::variant<int64_t, double, std::string>>>;
+using PlanDetail = std::variant<int64_t, double, std::string, std::vector<std::string>>;
+using PlanDetails = std::vector<std::pair<std::string, PlanDetail>>;
 
 class PlanNode {
  public:
@@ -35,6 +36,7 @@ class PlanNode {
 
   virtual std::string_view name() const = 0;
   virtual void Describe(PlanDetails& details) const = 0;
+  virtual bool has_estimate() const { return true; }
 
   // Index of the node in its plan, in the order in which EXPLAIN prints them.
   int id = 0;

@@ -1,0 +1,260 @@
+#include "executor/system_tables.h"
+
+#include <algorithm>
+#include <set>
+#include <tuple>
+
+#include "executor/schema_coverage.h"
+#include "planner/module_path.h"
+
+namespace promptdb {
+
+namespace {
+
+// ---- Catalog -----------------------------------------------------------------------------------
+
+std::vector<Row> ModelRows(const Catalog& catalog) {
+  std::vector<Row> rows;
+  for (const ModelDefinition& model : catalog.Models()) {
+    rows.push_back({model.name, model.architecture, model.parameters, int64_t{model.context_length},
+                    model.dtype, model.kv_dtype, model.chat_template, model.path,
+                    FormatTime(model.created_at)});
+  }
+  return rows;
+}
+
+std::vector<Row> SchemaRows(const Catalog& catalog) {
+  std::vector<Row> rows;
+  for (const SchemaDefinition& schema : catalog.Schemas()) {
+    rows.push_back({schema.name, schema.model,
+                    static_cast<int64_t>(ListModules(schema.parts).size()),
+                    static_cast<int64_t>(schema.scaffolds.size()), FormatTime(schema.created_at)});
+  }
+  return rows;
+}
+
+// ---- Modules -----------------------------------------------------------------------------------
+
+using PartsByPath = std::map<std::string_view, const LaidOutPart*>;
+
+void CollectParts(const std::vector<LaidOutPart>& parts, PartsByPath& by_path) {
+  for (const LaidOutPart& part : parts) {
+    if (part.kind == PartDefinition::Kind::kModule) by_path.emplace(part.path, &part);
+    CollectParts(part.children, by_path);
+  }
+}
+
+// `open`: nullptr where the schema's model can't be opened.
+void AddModuleRows(const SchemaDefinition& definition, const OpenSchema* open,
+                   const StateCache& cache, std::vector<Row>& rows) {
+  PartsByPath by_path;
+  std::optional<KeyedStates> keyed;
+  if (open != nullptr) {
+    CollectParts(open->layout.parts, by_path);
+    keyed.emplace(*open);
+  }
+  for (const NamedModule& module : ListModules(definition.parts)) {
+    Row row = {definition.name, module.path, definition.model,
+               static_cast<int64_t>(module.part->parameters.size())};
+    if (const auto found = by_path.find(module.path); found != by_path.end()) {
+      const LaidOutPart& part = *found->second;
+      const Coverage coverage = Cover(part, *keyed, cache);
+      row.insert(row.end(), {int64_t{coverage.tokens}, int64_t{part.start}, int64_t{part.reserved},
+                             std::string(coverage.tier()), coverage.bytes, coverage.cpu_bytes});
+    }
+    row.resize(SystemTableOf(SystemTable::Id::kModules).columns.size());
+    rows.push_back(std::move(row));
+  }
+}
+
+std::vector<Row> ModuleRows(const std::optional<std::string>& only_schema,
+                            const SystemTableSource& source) {
+  std::vector<Row> rows;
+  for (const SchemaDefinition& definition : source.database.catalog.Schemas()) {
+    if (only_schema && definition.name != *only_schema) continue;
+    std::shared_ptr<const OpenSchema> open;
+    try {
+      open = source.database.Open({definition.name, {}}, source.sink);
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::kCanceled) throw;
+      source.sink.OnNotice("schema \"" + definition.name +
+                           "\" can't be laid out: " + error.message());
+    }
+    AddModuleRows(open ? open->definition : definition, open.get(), source.database.cache, rows);
+  }
+  return rows;
+}
+
+// ---- States and blocks -------------------------------------------------------------------------
+
+// Finds the schema and the module that a state's label names.
+class LabelReader {
+ public:
+  explicit LabelReader(const Catalog& catalog) {
+    for (const SchemaDefinition& schema : catalog.Schemas()) {
+      const std::vector<std::string> paths = ModulePaths(schema.parts);
+      modules_[schema.name] = {paths.begin(), paths.end()};
+    }
+  }
+
+  // NULL where there is none.
+  struct Names {
+    Value schema;
+    Value module;
+  };
+  Names Read(const std::string& label) const {
+    // A quoted name may have dots itself.
+    for (size_t dot = label.rfind('.'); dot != label.npos && dot > 0;
+         dot = label.rfind('.', dot - 1)) {
+      const auto schema = modules_.find(label.substr(0, dot));
+      if (schema == modules_.end()) continue;
+      Names names{schema->first, {}};
+      std::string rest = label.substr(dot + 1);
+      if (schema->second.contains(rest)) names.module = std::move(rest);
+      return names;
+    }
+    return {};
+  }
+
+ private:
+  std::map<std::string, std::set<std::string>> modules_;  // paths, by schema
+};
+
+std::vector<StateManifest> SortedStates(const StateCache& cache) {
+  std::vector<StateManifest> states = cache.List();
+  std::sort(states.begin(), states.end(), [](const StateManifest& a, const StateManifest& b) {
+    return std::tie(a.label, a.created_at, a.key) < std::tie(b.label, b.created_at, b.key);
+  });
+  return states;
+}
+
+std::vector<Row> StateRows(Database::Rep& database) {
+  const LabelReader labels(database.catalog);
+  std::vector<Row> rows;
+  for (const StateManifest& state : SortedStates(database.cache)) {
+    const StateInfo info = database.cache.Probe(state.key);
+    if (info.tier == Tier::kMiss) continue;  // erased meanwhile
+    LabelReader::Names names = labels.Read(state.label);
+    rows.push_back({state.key.ToHex(), state.label, std::move(names.schema),
+                    std::move(names.module), int64_t{state.tokens}, int64_t{state.start_position},
+                    std::string(KvDtypeName(state.shape.dtype)), std::string(TierName(info.tier)),
+                    info.bytes, info.cpu_bytes,
+                    int64_t{BlockGrid(state.shape, state.tokens).blocks()}, state.encode_ms,
+                    FormatTime(state.created_at)});
+  }
+  return rows;
+}
+
+std::vector<Row> BlockRows(Database::Rep& database) {
+  const LabelReader labels(database.catalog);
+  std::vector<Row> rows;
+  for (const StateManifest& state : SortedStates(database.cache)) {
+    const LabelReader::Names names = labels.Read(state.label);
+    const BlockGrid grid(state.shape, state.tokens);
+    for (int block = 0; block < grid.blocks(); ++block) {
+      const BlockExtent extent = grid.Extent(block);
+      const bool is_in_cpu = database.pool.Contains({state.key, block});
+      rows.push_back({state.key.ToHex(), int64_t{block}, state.label, names.schema, names.module,
+                      int64_t{extent.first_layer}, int64_t{extent.layers},
+                      int64_t{state.start_position} + extent.first_token, int64_t{extent.tokens},
+                      std::string(KvDtypeName(state.shape.dtype)),
+                      std::string(TierName(is_in_cpu ? Tier::kCpu : Tier::kDisk)),
+                      extent.payload_bytes + kBlockHeaderBytes});
+    }
+  }
+  return rows;
+}
+
+// ---- Counts and settings -----------------------------------------------------------------------
+
+std::vector<Row> StatRows(const Database::Rep& database) {
+  const StateCacheStats cache = database.cache.stats();
+  const BufferPoolStats pool = database.pool.stats();
+  return {
+      {"states", cache.states, "states on disk"},
+      {"disk_bytes", cache.disk_bytes, "their bytes"},
+      {"cpu_cache_bytes", pool.budget_bytes, "most bytes of blocks in memory: SET cpu_cache"},
+      {"cpu_bytes", pool.used_bytes, "bytes of blocks in memory"},
+      {"cpu_pinned_bytes", pool.pinned_bytes, "those of them that queries are using"},
+      {"cpu_blocks", pool.blocks, "blocks in memory"},
+      {"cpu_hits", cache.cpu_hits, "states served wholly from memory"},
+      {"disk_hits", cache.disk_hits, "states of which a block was read from disk"},
+      {"misses", cache.misses, "states asked for that were not there"},
+      {"evicted_blocks", pool.evictions, "blocks dropped from memory for others"},
+      {"rejected_blocks", pool.rejected, "blocks kept out of memory, since the rest was pinned"},
+      {"states_written", cache.writes, "states stored"},
+      {"bytes_written", cache.written_bytes, "their bytes"},
+      {"bytes_read", cache.read_bytes, "bytes of blocks read from disk"},
+      {"corrupt_states", cache.corrupt, "states dropped, since a block failed its check"},
+  };
+}
+
+std::vector<Row> SettingRows(const Settings& settings) {
+  std::vector<Row> rows;
+  for (const Settings::Row& row : settings.Rows()) {
+    rows.push_back({row.name, row.value, row.meaning});
+  }
+  return rows;
+}
+
+// ---- The tables themselves ---------------------------------------------------------------------
+
+std::vector<Row> TableRows() {
+  std::vector<Row> rows;
+  for (const SystemTable& table : SystemTables()) {
+    rows.push_back({std::string(table.name), static_cast<int64_t>(table.columns.size()),
+                    std::string(table.meaning)});
+  }
+  return rows;
+}
+
+std::vector<Row> ColumnRows() {
+  std::vector<Row> rows;
+  for (const SystemTable& table : SystemTables()) {
+    int64_t position = 0;
+    for (const SystemColumn& column : table.columns) {
+      rows.push_back({std::string(table.name), ++position, std::string(column.name),
+                      std::string(TypeName(column.type)), std::string(column.meaning)});
+    }
+  }
+  return rows;
+}
+
+}  // namespace
+
+std::vector<Row> SystemTableRows(SystemTable::Id table,
+                                 const std::optional<std::string>& only_schema,
+                                 const SystemTableSource& source) {
+  switch (table) {
+    case SystemTable::Id::kModels:
+      return ModelRows(source.database.catalog);
+    case SystemTable::Id::kSchemas:
+      return SchemaRows(source.database.catalog);
+    case SystemTable::Id::kModules:
+      return ModuleRows(only_schema, source);
+    case SystemTable::Id::kStates:
+      return StateRows(source.database);
+    case SystemTable::Id::kBlocks:
+      return BlockRows(source.database);
+    case SystemTable::Id::kChats:
+      return {};
+    case SystemTable::Id::kStats:
+      return StatRows(source.database);
+    case SystemTable::Id::kSettings:
+      return SettingRows(source.settings);
+    case SystemTable::Id::kTables:
+      return TableRows();
+    case SystemTable::Id::kColumns:
+      return ColumnRows();
+  }
+  return {};
+}
+
+std::vector<Row> ModuleRowsOf(const ast::Name& schema, const SystemTableSource& source) {
+  const auto open = source.database.Open(schema, source.sink);
+  std::vector<Row> rows;
+  AddModuleRows(open->definition, open.get(), source.database.cache, rows);
+  return rows;
+}
+
+}  // namespace promptdb
