@@ -8,6 +8,7 @@
 #include "executor/threads.h"
 #include "parser/parser.h"
 #include "planner/module_path.h"
+#include "planner/system_catalog.h"
 
 namespace promptdb {
 
@@ -149,6 +150,12 @@ Session::Names Session::CatalogNames() const {
     }
   }
   names.settings = Settings::Names();
+  for (const SystemTable& table : SystemTables()) {
+    names.tables.emplace_back(table.name);
+    for (const SystemColumn& column : table.columns) {
+      names.columns.push_back(names.tables.back() + "." + std::string(column.name));
+    }
+  }
   return names;
 }
 

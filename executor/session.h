@@ -46,12 +46,15 @@ class Session {
   // from a signal handler or another thread. Forgotten if no statement is running.
   void Cancel();
 
-  // Names of the catalog for completion: models, schemas, and modules as "schema.module".
+  // Names for completion: models, schemas, modules as "schema.module", settings, system tables, and
+  // their columns as "pc_table.column".
   struct Names {
     std::vector<std::string> models;
     std::vector<std::string> schemas;
     std::vector<std::string> modules;
     std::vector<std::string> settings;
+    std::vector<std::string> tables;
+    std::vector<std::string> columns;
   };
   Names CatalogNames() const;
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <set>
 
 #include "parser/parser.h"
@@ -143,6 +144,7 @@ Completion CompleteCommand(std::string_view text, const Session::Names& names) {
     candidates = names.schemas;
     candidates.insert(candidates.end(), names.models.begin(), names.models.end());
     candidates.insert(candidates.end(), names.modules.begin(), names.modules.end());
+    candidates.insert(candidates.end(), names.tables.begin(), names.tables.end());
   }
   if (command == "\\h") {
     const std::string_view rest = text.substr(text.find_first_not_of(" \t", space) == text.npos
@@ -172,28 +174,49 @@ void AddPaths(std::vector<std::string>& out, const std::vector<std::string>& pat
   for (const std::string& path : paths) out.push_back(QuotePath(path));
 }
 
-// The modules of the schema that the statement names after `introducer`, without the schema's name.
-void AddModulesOf(std::vector<std::string>& out, const std::vector<std::string>& words,
-                  std::string_view introducer, const Session::Names& names) {
-  std::string schema;
+// Of the "owner.member" in `paths`, the members of the owner that the statement names after
+// `introducer`.
+void AddMembersOf(std::vector<std::string>& out, const std::vector<std::string>& words,
+                  std::string_view introducer, const std::vector<std::string>& paths) {
+  std::string named;
   for (size_t i = 0; i + 1 < words.size(); ++i) {
-    if (ToUpper(words[i]) == introducer) schema = words[i + 1];
+    if (ToUpper(words[i]) == introducer) named = words[i + 1];
   }
-  for (const std::string& module : names.modules) {
-    const size_t dot = module.find('.');
-    if (dot == module.npos) continue;
-    const std::string owner = module.substr(0, dot);
-    if (BeginsWith(schema, owner) && schema.size() == owner.size()) {
-      out.push_back(QuotePath(module.substr(dot + 1)));
-    } else if (QuoteName(owner) == schema) {
-      out.push_back(QuotePath(module.substr(dot + 1)));
-    }
+  for (const std::string& path : paths) {
+    const size_t dot = path.find('.');
+    if (dot == path.npos) continue;
+    const std::string owner = path.substr(0, dot);
+    const bool is_same = BeginsWith(named, owner) && named.size() == owner.size();
+    if (is_same || QuoteName(owner) == named) out.push_back(QuotePath(path.substr(dot + 1)));
   }
 }
 
 bool Contains(const std::vector<std::string>& words, std::string_view keyword) {
   return std::any_of(words.begin(), words.end(),
                      [&](const std::string& word) { return ToUpper(word) == keyword; });
+}
+
+// What may follow in a query of the system table that the words name after FROM, if they do.
+std::optional<Expected> ExpectedInSystemQuery(const std::vector<std::string>& words,
+                                              const Session::Names& names) {
+  const auto from = std::find_if(words.begin(), words.end(),
+                                 [](const std::string& word) { return ToUpper(word) == "FROM"; });
+  if (words.end() - from < 2 || !BeginsWith(from[1], "pc_")) return std::nullopt;
+  Expected expected;
+  const std::string last = ToUpper(words.back());
+  if (words.end() - from == 2) {
+    expected.keywords = {"GROUP BY", "LIMIT", "ORDER BY", "WHERE"};
+  } else if (last == "GROUP" || last == "ORDER") {
+    expected.keywords = {"BY"};
+  } else if (last != "LIMIT" && last != "OFFSET") {
+    AddMembersOf(expected.names, words, "FROM", names.columns);
+    const std::vector<std::string> before_columns = {"WHERE", "AND", "OR", "NOT", "BY", ",", "("};
+    if (std::find(before_columns.begin(), before_columns.end(), last) == before_columns.end()) {
+      expected.keywords = {"AND",  "ASC",   "BETWEEN", "DESC",   "GROUP BY", "IN",      "IS",
+                           "LIKE", "LIMIT", "NOT",     "OFFSET", "OR",       "ORDER BY"};
+    }
+  }
+  return expected;
 }
 
 Expected ExpectedAfter(const std::vector<std::string>& words, const Session::Names& names) {
@@ -206,6 +229,7 @@ Expected ExpectedAfter(const std::vector<std::string>& words, const Session::Nam
     expected.keywords.assign(starts.begin(), starts.end());
     return expected;
   }
+  if (std::optional<Expected> system = ExpectedInSystemQuery(words, names)) return *system;
   const std::string first = ToUpper(words.front());
   const std::string last = ToUpper(words.back());
   const bool only_word = words.size() == 1;
@@ -226,6 +250,8 @@ Expected ExpectedAfter(const std::vector<std::string>& words, const Session::Nam
     AddPaths(expected.names, names.schemas);
   } else if (last == "FROM") {
     if (first != "CREATE") AddPaths(expected.names, names.schemas);
+    const bool may_be_system = Contains(words, "SELECT") && !Contains(words, "GENERATE");
+    if (may_be_system) AddPaths(expected.names, names.tables);
   } else if (last == "USING" || (last == "MODEL" && first != "CREATE")) {
     AddPaths(expected.names, names.models);
   } else if (last == "SCHEMA" && first != "CREATE") {
@@ -233,9 +259,9 @@ Expected ExpectedAfter(const std::vector<std::string>& words, const Session::Nam
   } else if (last == "MODULE" && first == "DESCRIBE") {
     AddPaths(expected.names, names.modules);
   } else if (first == "WARM" && (last == "MODULE" || (last == "," && Contains(words, "MODULE")))) {
-    AddModulesOf(expected.names, words, "WARM", names);
+    AddMembersOf(expected.names, words, "WARM", names.modules);
   } else if (last == "USE" || (last == "," && Contains(words, "USE"))) {
-    AddModulesOf(expected.names, words, "FROM", names);
+    AddMembersOf(expected.names, words, "FROM", names.modules);
     expected.keywords = {"ASSISTANT", "USER"};
   } else {
     expected.anything = true;

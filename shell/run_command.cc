@@ -75,6 +75,8 @@ Shell::Outcome Shell::RunCommand(std::string_view line) {
                                     : "SHOW MODULES FROM " + QuoteName(FoldName(argument)));
   } else if (name == "\\ds") {
     return RunText("SHOW SCHEMAS");
+  } else if (name == "\\dt") {
+    return RunText("SELECT name, meaning FROM pc_tables");
   } else if (name == "\\timing") {
     const std::optional<bool> on = ParseSwitch(command, settings_.timing);
     if (!on) return FailCommand("\\timing takes on or off: " + command.rest);
@@ -152,13 +154,20 @@ Shell::Outcome Shell::Describe(const std::string& name) {
   describe(names.models, "MODEL");
   describe(names.schemas, "SCHEMA");
   describe(names.modules, "MODULE");
+  if (Contains(names.tables, folded) && outcome == Outcome::kOk) {
+    found = true;
+    outcome =
+        RunText("SELECT name, type, meaning FROM pc_columns WHERE table = " + QuoteText(folded));
+  }
   if (found) return outcome;
   std::vector<std::string> all = names.models;
   all.insert(all.end(), names.schemas.begin(), names.schemas.end());
   all.insert(all.end(), names.modules.begin(), names.modules.end());
+  all.insert(all.end(), names.tables.begin(), names.tables.end());
   const std::string hint = DidYouMean(folded, all);
-  return FailCommand("no model, schema or module is named \"" + folded + "\"",
-                     hint.empty() ? "\\d lists models and schemas, \\dm modules." : hint);
+  return FailCommand(
+      "no model, schema, module or system table is named \"" + folded + "\"",
+      hint.empty() ? "\\d lists models and schemas, \\dm modules, \\dt system tables." : hint);
 }
 
 Shell::Outcome Shell::SetOutput(const std::string& path) {

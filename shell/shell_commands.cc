@@ -11,9 +11,9 @@ constexpr std::string_view kBlanks = " \t\r";
 }  // namespace
 
 const std::vector<std::string>& ShellCommandNames() {
-  static const std::vector<std::string> kNames = {"\\?",      "\\d", "\\dm",  "\\ds",     "\\echo",
-                                                  "\\format", "\\h", "\\i",   "\\o",      "\\p",
-                                                  "\\q",      "\\r", "\\set", "\\timing", "\\x"};
+  static const std::vector<std::string> kNames = {
+      "\\?", "\\d", "\\dm", "\\ds", "\\dt", "\\echo", "\\format", "\\h",
+      "\\i", "\\o", "\\p",  "\\q",  "\\r",  "\\set",  "\\timing", "\\x"};
   return kNames;
 }
 
@@ -25,9 +25,10 @@ std::string ShellCommandHelp() {
 
 What is there
   \d                   models and schemas
-  \d NAME              a model, a schema, or a module (schema.module) in detail
+  \d NAME              a model, a schema, a module (schema.module) or a system table in detail
   \dm [SCHEMA]         modules, and which of them are cached
   \ds                  schemas
+  \dt                  system tables, which SELECT asks
 
 How it is shown
   \format [FORMAT]     table, csv, json, jsonl or text

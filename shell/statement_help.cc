@@ -7,7 +7,7 @@ namespace promptdb {
 
 namespace {
 
-constexpr std::array<StatementHelp, 12> kTopics = {{
+constexpr auto kTopics = std::to_array<StatementHelp>({
     {"CREATE MODEL", "gives a name to a model's weights on disk",
      R"(CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name FROM 'path'
     [WITH (option = value, ...)];
@@ -55,6 +55,17 @@ ALTER SCHEMA name RENAME TO other;)",
   A prompt that ends in a USER goes on with the words that open the answer.
   WITH: reuse = 'modular' | 'exact' | 'none', cache = on | off)",
      "SELECT GENERATE (max_tokens => 40) FROM trips USE beach, lily PROMPT 'One day, ';"},
+    {"SELECT FROM", "asks a system table: what there is, what is cached",
+     R"(SELECT result, ... FROM table [WHERE condition] [GROUP BY column, ...]
+    [ORDER BY result [ASC | DESC], ...] [LIMIT n [OFFSET n]];
+  table: pc_models, pc_schemas, pc_modules, pc_states, pc_blocks, pc_chats,
+         pc_stats, pc_settings, pc_tables, pc_columns (\d and a table lists
+         its columns)
+  result: * | column [AS name] | constant | count(*)
+        | count(column), sum, min, max, avg; also with DISTINCT
+  condition: = <> < <= > >=, [NOT] LIKE 'a%', [NOT] IN (constant, ...),
+             [NOT] BETWEEN a AND b, IS [NOT] NULL; with AND, OR, NOT (...))",
+     "SELECT tier, count(*), sum(bytes) FROM pc_modules GROUP BY tier ORDER BY sum(bytes) DESC;"},
     {"EXPLAIN", "shows a query's plan; ANALYZE runs it and shows what happened",
      "EXPLAIN [(FORMAT TEXT | JSON)] [ANALYZE] query;",
      "EXPLAIN ANALYZE SELECT GENERATE FROM trips USE beach PROMPT 'One day, ';"},
@@ -67,7 +78,7 @@ ALTER SCHEMA name RENAME TO other;)",
      "DESCRIBE MODEL m | SCHEMA s | MODULE s.m;", "DESCRIBE SCHEMA trips;"},
     {"SET", "changes a setting of this session", "SET name = value;", "SET threads = 2;"},
     {"RESET", "gives a setting its default again", "RESET name;", "RESET threads;"},
-}};
+});
 
 char Upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
 

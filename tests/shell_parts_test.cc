@@ -325,7 +325,9 @@ TEST_F(ProgressBarTest, FitsTheTerminalAndItsAbilities) {
 const Session::Names kNames = {{"stories"},
                                {"trips", "Odd Name"},
                                {"trips.beach", "trips.city", "trips.away.amazon", "Odd Name.x"},
-                               {"reuse", "threads"}};
+                               {"reuse", "threads"},
+                               {"pc_modules", "pc_stats"},
+                               {"pc_modules.module", "pc_modules.tokens", "pc_stats.name"}};
 
 std::vector<std::string> Candidates(std::string_view typed) {
   return Complete(typed, kNames).candidates;
@@ -359,6 +361,24 @@ TEST(CompletionTest, NamesOfTheCatalog) {
   EXPECT_EQ(Candidates("DESCRIBE SCHEMA \"O"), Words{"\"Odd Name\""});
   EXPECT_EQ(Candidates("set thr"), Words{"threads"});
   EXPECT_EQ(Candidates("SELECT GENERATE FROM trips\nUSE be"), Words{"beach"});
+}
+
+TEST(CompletionTest, SystemTablesAndTheirColumns) {
+  using Words = std::vector<std::string>;
+  EXPECT_EQ(Candidates("SELECT * FROM p"), (Words{"pc_modules", "pc_stats"}));
+  EXPECT_EQ(Candidates("SELECT count(*) FROM "),
+            (Words{"\"Odd Name\"", "pc_modules", "pc_stats", "trips"}));
+  EXPECT_TRUE(Candidates("SELECT GENERATE FROM p").empty());
+  EXPECT_EQ(Candidates("EXPLAIN SELECT * FROM pc_s"), Words{"pc_stats"});
+  EXPECT_EQ(Candidates("SELECT * FROM pc_stats "),
+            (Words{"GROUP BY", "LIMIT", "ORDER BY", "WHERE"}));
+  EXPECT_EQ(Candidates("SELECT * FROM pc_modules WHERE "), (Words{"module", "tokens"}));
+  EXPECT_EQ(Candidates("select * from PC_Modules where module = 'x' and t"), Words{"tokens"});
+  EXPECT_EQ(Candidates("SELECT * FROM pc_modules WHERE tokens I"), (Words{"IN", "IS"}));
+  EXPECT_EQ(Candidates("SELECT * FROM pc_stats ORDER "), Words{"BY"});
+  EXPECT_EQ(Candidates("SELECT * FROM pc_stats ORDER BY "), Words{"name"});
+  EXPECT_TRUE(Candidates("SELECT * FROM pc_stats LIMIT ").empty());
+  EXPECT_EQ(Candidates("\\d pc_m"), Words{"pc_modules"});
 }
 
 TEST(CompletionTest, NothingInsideTextsAndComments) {

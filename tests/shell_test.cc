@@ -325,7 +325,7 @@ TEST_F(InteractiveShellTest, CompletionAndCommands) {
   EXPECT_SHOWS(*shell, "created");
   ASSERT_SHOWS(*shell, "promptdb=> ");
   shell->Send("\\d lilly\r");
-  EXPECT_SHOWS(*shell, "error: no model, schema or module is named \"lilly\"");
+  EXPECT_SHOWS(*shell, "error: no model, schema, module or system table is named \"lilly\"");
   ASSERT_SHOWS(*shell, "promptdb=> ");
   shell->Send("\\?\r");
   EXPECT_SHOWS(*shell, "\\timing [on|off]");
