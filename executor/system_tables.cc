@@ -110,6 +110,7 @@ class LabelReader {
       if (schema == modules_.end()) continue;
       Names names{schema->first, {}};
       std::string rest = label.substr(dot + 1);
+      if (!schema->second.contains(rest)) rest.resize(std::min(rest.size(), rest.rfind(kScaffold)));
       if (schema->second.contains(rest)) names.module = std::move(rest);
       return names;
     }
@@ -117,6 +118,9 @@ class LabelReader {
   }
 
  private:
+  // What follows a module in the labels of its states in a scaffold.
+  static constexpr std::string_view kScaffold = " in scaffold ";
+
   std::map<std::string, std::set<std::string>> modules_;  // paths, by schema
 };
 

@@ -246,15 +246,13 @@ Expected ExpectedAfter(const std::vector<std::string>& words, const Session::Nam
     expected.keywords = {"GENERATE"};
   } else if (only_word && last == "EXPLAIN") {
     expected.keywords = {"ANALYZE", "SELECT"};
-  } else if (only_word && last == "WARM") {
-    AddPaths(expected.names, names.schemas);
   } else if (last == "FROM") {
     if (first != "CREATE") AddPaths(expected.names, names.schemas);
     const bool may_be_system = Contains(words, "SELECT") && !Contains(words, "GENERATE");
     if (may_be_system) AddPaths(expected.names, names.tables);
   } else if (last == "USING" || (last == "MODEL" && first != "CREATE")) {
     AddPaths(expected.names, names.models);
-  } else if (last == "SCHEMA" && first != "CREATE") {
+  } else if ((only_word && last == "WARM") || (last == "SCHEMA" && first != "CREATE")) {
     AddPaths(expected.names, names.schemas);
   } else if (last == "MODULE" && first == "DESCRIBE") {
     AddPaths(expected.names, names.modules);
