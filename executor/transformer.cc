@@ -259,17 +259,19 @@ void Transformer::Rep::SplitQkv(const Layer& layer, int layer_index, const Piece
       }
       float* rotated_q = a.q.data() + static_cast<int64_t>(row) * q_width();
       for (int head = 0; head < config.heads; ++head) {
-        float* x = q + head * head_dim;
+        const int64_t at = int64_t{head} * head_dim;
+        float* x = q + at;
         if (!layer.q_norm.empty()) kernels.rms_norm(x, layer.q_norm.data(), head_dim, eps, x);
-        rotate(row, x, rotated_q + head * head_dim);
+        rotate(row, x, rotated_q + at);
       }
       KvSegment& own = *part.group->own;
       for (int head = 0; head < config.kv_heads; ++head) {
-        float* x = k + head * head_dim;
+        const int64_t at = int64_t{head} * head_dim;
+        float* x = k + at;
         if (!layer.k_norm.empty()) kernels.rms_norm(x, layer.k_norm.data(), head_dim, eps, x);
         rotate(row, x, x);
         StoreKv(x, own.MutableK(layer_index, head, token));
-        StoreKv(v + head * head_dim, own.MutableV(layer_index, head, token));
+        StoreKv(v + at, own.MutableV(layer_index, head, token));
       }
     });
   }

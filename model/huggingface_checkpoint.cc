@@ -66,8 +66,6 @@ constexpr NamePair kFalconLayer[] = {
     {"ln_mlp.bias", "attn_norm.bias"},
     {"ln_attn.weight", "attn_norm_2.weight"},
     {"ln_attn.bias", "attn_norm_2.bias"},
-    {"post_attention_layernorm.weight", "ffn_norm.weight"},
-    {"post_attention_layernorm.bias", "ffn_norm.bias"},
     {"self_attention.query_key_value.weight", "attn_qkv.weight"},
     {"self_attention.query_key_value.bias", "attn_qkv.bias"},
     {"self_attention.dense.weight", "attn_output.weight"},

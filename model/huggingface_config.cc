@@ -229,7 +229,9 @@ void ReadFalcon(const ConfigObject& config, const std::filesystem::path& path, M
     model.kv_heads = config.FindInteger("num_kv_heads").value_or(model.heads);
   } else {
     model.kv_heads = config.FindFlag("multi_query").value_or(true) ? 1 : model.heads;
-    model.parallel = config.FindFlag("parallel_attn").value_or(true);
+    if (!config.FindFlag("parallel_attn").value_or(true)) {
+      config.Unsupported("a Falcon without parallel_attn is not supported");
+    }
   }
   model.context_length = config.FindInteger("max_position_embeddings").value_or(2048);
   model.norm_eps = config.FindReal("layer_norm_epsilon").value_or(1e-5);

@@ -404,6 +404,7 @@ TEST(CheckpointTest, VariantsOfFusedFamiliesThatAreUnsupportedAreNamed) {
     std::vector<std::string> parts;
   } kCases[] = {
       {"falcon", {{"alibi", true}}, {"alibi"}},
+      {"falcon", {{"parallel_attn", false}}, {"parallel_attn"}},
       {"falcon", {{"activation", "relu"}}, {"activation \"relu\""}},
       {"mpt", {{"attn_config", {{"alibi", false}}}}, {"without ALiBi"}},
       {"mpt", {{"attn_config", {{"qk_ln", true}}}}, {"qk_ln"}},

@@ -130,7 +130,6 @@ std::string FusedFamilyTensorName(const TinyModel& model, const std::string& can
         {"output_norm", "ln_f"},
         {"attn_norm", "input_layernorm"},
         {"attn_norm_2", "ln_attn"},
-        {"ffn_norm", "post_attention_layernorm"},
         {"attn_q", "self_attention.query_key_value"},
         {"attn_k", "self_attention.query_key_value"},
         {"attn_v", "self_attention.query_key_value"},
