@@ -320,6 +320,12 @@ TEST_F(InteractiveShellTest, CompletionAndCommands) {
   shell->Send("\\d m\r");
   EXPECT_SHOWS(*shell, "architecture");
   ASSERT_SHOWS(*shell, "promptdb=> ");
+  shell->Send("\\d PC_stats\r");
+  EXPECT_SHOWS(*shell, "what is counted");
+  ASSERT_SHOWS(*shell, "promptdb=> ");
+  shell->Send("\\dt\r");
+  EXPECT_SHOWS(*shell, "pc_columns");
+  ASSERT_SHOWS(*shell, "promptdb=> ");
   shell->Send("\\d\r");
   EXPECT_SHOWS(*shell, "m.gguf");
   EXPECT_SHOWS(*shell, "created");
