@@ -18,7 +18,8 @@ struct PlannedQuery {
 
 PlannedQuery Plan(const ast::Select& query, Database::Rep& database, const Settings& settings,
                   ResultSink& sink) {
-  if (query.kind != ast::Select::Kind::kGenerate || query.pml || !query.prompt_in.empty()) {
+  if (query.pml) return Plan(ExpandPml(query, database), database, settings, sink);
+  if (query.kind != ast::Select::Kind::kGenerate || !query.prompt_in.empty()) {
     throw Error(ErrorCode::kUnsupported,
                 "this form of SELECT is PromptQL, but has no meaning in this release yet", "",
                 query.range);

@@ -74,6 +74,12 @@ std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink)
     std::string operator()(const ast::DropSchema& node) {
       return RunDropSchema(node, session.database, sink);
     }
+    std::string operator()(const ast::ImportSchema& node) {
+      return RunImportSchema(node, session.database, sink);
+    }
+    std::string operator()(const ast::ExportSchema& node) {
+      return RunExportSchema(node, session.database, sink);
+    }
     std::string operator()(const ast::Select& node) {
       return RunSelect(node, session.database, session.settings, sink);
     }
@@ -95,8 +101,6 @@ std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink)
       session.settings.Reset(node.name);
       return "RESET";
     }
-    std::string operator()(const ast::ImportSchema&) { return Refuse("IMPORT SCHEMA"); }
-    std::string operator()(const ast::ExportSchema&) { return Refuse("EXPORT SCHEMA"); }
     std::string operator()(const ast::SystemSelect& node) {
       return RunSystemSelect(node, session.database, session.settings, sink);
     }

@@ -26,6 +26,15 @@ std::string RunAlterSchema(const ast::AlterSchema& statement, Database::Rep& dat
 std::string RunDropSchema(const ast::DropSchema& statement, Database::Rep& database,
                           ResultSink& sink);
 
+// pml_statements.cc
+std::string RunImportSchema(const ast::ImportSchema& statement, Database::Rep& database,
+                            ResultSink& sink);
+std::string RunExportSchema(const ast::ExportSchema& statement, Database::Rep& database,
+                            ResultSink& sink);
+// SELECT … FROM PML '…' as the query of the schema that the prompt names.
+// REQUIRES: query.pml.
+ast::Select ExpandPml(const ast::Select& query, Database::Rep& database);
+
 // query_statements.cc
 std::string RunSelect(const ast::Select& statement, Database::Rep& database,
                       const Settings& settings, ResultSink& sink);

@@ -26,6 +26,7 @@ struct Text {
   std::string text;
   SourceRange range;
   int parameter = 0;  // n where a PREPARE says $n instead, from 1; the text is then empty
+  int quote = 0;  // bytes of the opening quote: 1 for ', 2 and more for $$; 0 where none is known
 };
 
 // A literal: text, whole number, decimal number, ON/OFF/TRUE/FALSE, or a bare word (json, text, …).
@@ -65,7 +66,7 @@ struct Part {
   std::optional<Name> name;  // kModule, kUnion
   Role role = Role::kNone;   // kRole
   std::optional<Text> text;  // kText, kModule AS 'text'
-  std::optional<Text> file;  // kModule AS FILE 'path'
+  std::optional<Text> file;  // kModule AS FILE 'path'; with a text, that is what the file had
   std::vector<Parameter> parameters;
   std::vector<Part> children;  // kModule AS ( … ), kUnion, kRole
 };

@@ -62,7 +62,9 @@ ast::Literal SourceReader::ConstantOf(Grammar::ConstantContext* context) const {
 ast::Text SourceReader::TextOf(antlr4::ParserRuleContext* context) const {
   antlr4::Token* token = context->getStart();
   if (token->getType() == Grammar::PARAMETER) return {"", RangeOf(*context), ParameterIn(token)};
-  return {TextFromLexeme(SourceOf(token)), RangeOf(*context)};
+  const std::string_view lexeme = SourceOf(token);
+  const size_t quote = lexeme.front() == '$' ? lexeme.find('$', 1) + 1 : 1;
+  return {TextFromLexeme(lexeme), RangeOf(*context), 0, static_cast<int>(quote)};
 }
 
 ast::Name SourceReader::NameOf(antlr4::ParserRuleContext* context) const {

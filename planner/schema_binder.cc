@@ -163,7 +163,7 @@ class SchemaBinder {
       return;
     }
     if (part.file) {
-      bound.text = ReadTextFile(*part.file);
+      bound.text = part.text ? part.text->text : ReadTextFile(*part.file);
       bound.source_file = std::filesystem::absolute(part.file->text).lexically_normal().string();
     } else if (part.text) {
       bound.text = part.text->text;

@@ -42,6 +42,13 @@ ALTER SCHEMA name DROP MODULE m;
 ALTER SCHEMA name DROP SCAFFOLD s;
 ALTER SCHEMA name RENAME TO other;)",
      "ALTER SCHEMA trips ADD MODULE winter AS 'It is cold.';"},
+    {"IMPORT SCHEMA", "reads a schema in PML, the markup of the paper's prototype",
+     R"(IMPORT SCHEMA [name] FROM PML 'file.xml' USING model;
+  elements: <schema name>, <module name src cache>, <union scaffold>,
+            <parameter name length scaffold>, <system>, <user>, <assistant>)",
+     "IMPORT SCHEMA FROM PML 'travel.xml' USING stories;"},
+    {"EXPORT SCHEMA", "writes a schema as PML that imports as the same schema",
+     "EXPORT SCHEMA name TO PML 'file.xml';", "EXPORT SCHEMA trips TO PML 'trips.xml';"},
     {"DROP SCHEMA", "drops a schema and its cached states", "DROP SCHEMA [IF EXISTS] name;",
      "DROP SCHEMA IF EXISTS trips;"},
     {"SELECT GENERATE", "builds a prompt from cached modules and generates text",
@@ -53,7 +60,9 @@ ALTER SCHEMA name RENAME TO other;)",
   item: module | module(p => 'value', ...) | parent.child | 'free text'
       | USER 'text' | ASSISTANT 'text'
   A prompt that ends in a USER goes on with the words that open the answer.
-  WITH: reuse = 'modular' | 'exact' | 'none', cache = on | off)",
+  WITH: reuse = 'modular' | 'exact' | 'none', cache = on | off
+  FROM PML '<prompt schema="s"><m p="value"/>text</prompt>' [USING model]
+        instead of FROM schema runs a prompt in PML)",
      "SELECT GENERATE (max_tokens => 40) FROM trips USE beach, lily PROMPT 'One day, ';"},
     {"SELECT FROM", "asks a system table: what there is, what is cached",
      R"(SELECT result, ... FROM table [WHERE condition] [GROUP BY column, ...]

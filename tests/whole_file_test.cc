@@ -1,0 +1,99 @@
+// A file is written as a whole or stays what it was.
+#include "base/whole_file.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <fstream>
+#include <sstream>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+#include "tests/support/test_folder.h"
+
+namespace promptdb {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string ReadAll(const fs::path& path) {
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+size_t FilesIn(const fs::path& folder) {
+  return static_cast<size_t>(
+      std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
+}
+
+TEST(WholeFileTest, MakesAndReplaces) {
+  const TemporaryFolder folder("whole");
+  WriteWholeFile(folder / "a", "one");
+  EXPECT_EQ(ReadAll(folder / "a"), "one");
+  WriteWholeFile(folder / "a", std::string(3 << 20, 'x'));
+  EXPECT_EQ(ReadAll(folder / "a"), std::string(3 << 20, 'x'));
+  WriteWholeFile(folder / "a", "");
+  EXPECT_EQ(ReadAll(folder / "a"), "");
+  EXPECT_EQ(FilesIn(folder.path()), 1U);
+}
+
+TEST(WholeFileTest, ALinkKeepsItsFile) {
+  const TemporaryFolder folder("whole");
+  fs::create_directory(folder / "inside");
+  WriteWholeFile(folder / "inside/a", "one");
+  fs::create_symlink(folder / "inside/a", folder / "link");
+  WriteWholeFile(folder / "link", "two");
+  EXPECT_TRUE(fs::is_symlink(folder / "link"));
+  EXPECT_EQ(ReadAll(folder / "inside/a"), "two");
+}
+
+TEST(WholeFileTest, WhatCannotBeWrittenLeavesWhatWasThere) {
+  const TemporaryFolder folder("whole");
+  WriteWholeFile(folder / "a", "one");
+  // No file of this process may grow beyond 1 MiB: a full disk, to the writer.
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small{1 << 20, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  EXPECT_THROW(WriteWholeFile(folder / "a", std::string(2 << 20, 'x')), Error);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(ReadAll(folder / "a"), "one");
+  EXPECT_EQ(FilesIn(folder.path()), 1U);
+}
+
+TEST(WholeFileTest, SaysWhyItCannotWrite) {
+  const TemporaryFolder folder("whole");
+  try {
+    WriteWholeFile(folder / "none/a", "x");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.message(),
+              "cannot write \"" + (folder / "none/a").string() + "\": No such file or directory");
+  }
+  EXPECT_THROW(WriteWholeFile(folder.path(), "x"), Error);
+  EXPECT_THROW(WriteWholeFile("/dev/null", "x"), Error);
+  EXPECT_THROW(WriteWholeFile("", "x"), Error);
+}
+
+TEST(WholeFileTest, ManyWritersLeaveOneWholeFile) {
+  const TemporaryFolder folder("whole");
+  std::vector<std::thread> writers;
+  for (int i = 0; i < 8; ++i) {
+    writers.emplace_back([&, i] {
+      for (int k = 0; k < 20; ++k) {
+        WriteWholeFile(folder / "a", std::string(100'000, static_cast<char>('a' + i)));
+      }
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  const std::string text = ReadAll(folder / "a");
+  EXPECT_EQ(text, std::string(100'000, text.at(0)));
+  EXPECT_EQ(FilesIn(folder.path()), 1U);
+}
+
+}  // namespace
+}  // namespace promptdb
