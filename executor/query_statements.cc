@@ -1,8 +1,5 @@
-#include "executor/decode.h"
-#include "executor/prefill.h"
-#include "executor/query_state.h"
+#include "executor/query_run.h"
 #include "executor/statements.h"
-#include "executor/threads.h"
 #include "planner/explain.h"
 #include "planner/planner.h"
 
@@ -37,36 +34,10 @@ PlannedQuery Plan(const ast::Select& query, Database::Rep& database, const Setti
   return planned;
 }
 
-struct QueryOutcome {
-  Generation generation;
-  int cached_tokens = 0;
-  double ttft_ms = 0;  // planning included, loading of the model not
-  double total_ms = 0;
-  std::vector<NodeActuals> actuals;
-};
-
 QueryOutcome Run(const PlannedQuery& planned, Database::Rep& database, bool stream,
                  ResultSink& sink) {
-  const OpenModel& model = *planned.schema->model;
-  if (!model.has_weights()) {
-    if (const std::string warning = BlasWarning(); !warning.empty()) sink.OnNotice(warning);
-  }
-  const Transformer& weights = model.Weights(&sink);
-  const Stopwatch watch;
-  const QueryPlan& plan = planned.plan;
-  QueryState query(plan, weights, model, database.cache, sink);
-  std::vector<float> logits = RunPrompt(query);
-
-  QueryOutcome outcome;
-  outcome.cached_tokens = query.cached_tokens;
-  outcome.generation = RunDecode(*plan.decode, std::move(logits), watch, stream, query);
-  outcome.ttft_ms = planned.planning_ms + outcome.generation.first_token_ms;
-  outcome.total_ms = planned.planning_ms + watch.Milliseconds();
-  NodeActuals& root = query.actuals[static_cast<size_t>(plan.root->id)];
-  root.ms = watch.Milliseconds();
-  root.rows = 1;
-  outcome.actuals = std::move(query.actuals);
-  return outcome;
+  return RunQuery(planned.plan, planned.planning_ms, *planned.schema->model, database.cache, stream,
+                  sink);
 }
 
 std::string TimingLine(const PlannedQuery& planned, const QueryOutcome& outcome) {
@@ -81,20 +52,9 @@ std::string TimingLine(const PlannedQuery& planned, const QueryOutcome& outcome)
 std::string RunSelect(const ast::Select& statement, Database::Rep& database,
                       const Settings& settings, ResultSink& sink) {
   const PlannedQuery planned = Plan(statement, database, settings, sink);
-  sink.OnColumns({{"text", Column::Type::kText},
-                  {"finish_reason", Column::Type::kText},
-                  {"prompt_tokens", Column::Type::kInteger},
-                  {"cached_tokens", Column::Type::kInteger},
-                  {"output_tokens", Column::Type::kInteger},
-                  {"ttft_ms", Column::Type::kReal},
-                  {"total_ms", Column::Type::kReal},
-                  {"reuse", Column::Type::kText}});
+  sink.OnColumns(GenerationColumns());
   const QueryOutcome outcome = Run(planned, database, true, sink);
-  const BoundPrompt& prompt = planned.plan.prompt;
-  sink.OnRow({outcome.generation.text, outcome.generation.finish_reason,
-              int64_t{prompt.prompt_tokens}, int64_t{outcome.cached_tokens},
-              static_cast<int64_t>(outcome.generation.tokens.size()), outcome.ttft_ms,
-              outcome.total_ms, std::string(ReuseModeName(prompt.reuse))});
+  sink.OnRow(GenerationRow(planned.plan.prompt, outcome));
   return "SELECT 1";
 }
 

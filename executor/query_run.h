@@ -1,0 +1,42 @@
+// Runs a plan from its scans to its last generated token: what SELECT GENERATE, EXPLAIN ANALYZE and
+// CONTINUE have in common.
+//
+// Not thread-safe: a run belongs to one statement. The plan and the model are only read.
+#ifndef PROMPTDB_EXECUTOR_QUERY_RUN_H_
+#define PROMPTDB_EXECUTOR_QUERY_RUN_H_
+
+#include <functional>
+#include <vector>
+
+#include "executor/decode.h"
+#include "executor/query_state.h"
+#include "executor/result.h"
+#include "planner/plan.h"
+
+namespace promptdb {
+
+struct QueryOutcome {
+  Generation generation;
+  int cached_tokens = 0;
+  double ttft_ms = 0;  // planning included, loading of the model not
+  double total_ms = 0;
+  std::vector<NodeActuals> actuals;
+};
+
+// What is done with the states and the generation before they are gone. Its time counts.
+using AfterDecode = std::function<void(QueryState& query, const Generation& generation)>;
+
+// Streams the text to `sink`, if `stream`. `cache` and `model` are borrowed; the model's weights
+// are loaded if they have not been yet. Throws Error, kCanceled among others.
+QueryOutcome RunQuery(const QueryPlan& plan, double planning_ms, const OpenModel& model,
+                      StateCache& cache, bool stream, ResultSink& sink,
+                      const AfterDecode& after_decode = nullptr);
+
+// The result of a generation: text, finish_reason, prompt_tokens, cached_tokens, output_tokens,
+// ttft_ms, total_ms, reuse.
+std::vector<Column> GenerationColumns();
+std::vector<Value> GenerationRow(const BoundPrompt& prompt, const QueryOutcome& outcome);
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_EXECUTOR_QUERY_RUN_H_
