@@ -7,9 +7,14 @@ namespace promptdb {
 
 namespace {
 
+std::vector<float> Run(const ForwardBatch& batch, PrefillResult wanted, QueryState& query) {
+  return wanted == PrefillResult::kLogits ? query.weights.Forward(batch, &query.sink)
+                                          : query.weights.HiddenStates(batch, &query.sink);
+}
+
 // The prompt ends in a cached module: its last token is computed once more, over the states that it
 // was encoded over, since states alone give no logits.
-std::vector<float> RepeatLastToken(int last, QueryState& query) {
+std::vector<float> RepeatLastToken(int last, PrefillResult wanted, QueryState& query) {
   const PromptSegment& segment = query.Segment(last);
   ForwardBatch batch;
   KvSegment own(query.model.kv_shape(), segment.end() - 1, 1);
@@ -20,40 +25,42 @@ std::vector<float> RepeatLastToken(int last, QueryState& query) {
   batch.positions.push_back(segment.end() - 1);
   batch.groups.push_back(std::move(group));
   batch.logits_of = {0};
-  return query.weights.Forward(batch);
+  return Run(batch, wanted, query);
 }
 
 }  // namespace
 
-std::vector<float> RunPrefill(const PrefillNode& prefill, QueryState& query) {
+std::vector<float> RunPrefill(const PrefillNode& prefill, PrefillResult wanted, QueryState& query) {
   const Stopwatch watch;
   const int last = query.LastSegment();
-  std::vector<float> logits;
+  std::vector<float> result;
   if (!prefill.segments.empty()) {
     ForwardBatch batch;
     for (const int index : prefill.segments) {
+      if (query.segments[static_cast<size_t>(index)] != nullptr) continue;  // another row's
       query.AddSegment(index, batch);
       if (index == last) batch.logits_of = {static_cast<int32_t>(batch.tokens.size()) - 1};
     }
-    logits = query.weights.Forward(batch, &query.sink);
+    result = Run(batch, wanted, query);
   }
-  if (logits.empty()) logits = RepeatLastToken(last, query);
+  if (result.empty()) result = RepeatLastToken(last, wanted, query);
   NodeActuals& actual = query.actuals[static_cast<size_t>(prefill.id)];
   actual.ms = watch.Milliseconds();
   actual.rows = prefill.tokens;
-  return logits;
+  return result;
 }
 
-std::vector<float> RunPrompt(QueryState& query) {
+std::vector<float> RunPrompt(QueryState& query, PrefillResult wanted) {
   const QueryPlan& plan = query.plan;
   std::vector<int> missing;
   for (size_t i = 0; i < plan.prompt.segments.size(); ++i) {
+    if (query.segments[i] != nullptr) continue;
     const bool is_missing =
         plan.scans[i] != nullptr ? !ScanModule(*plan.scans[i], query) : plan.encodes[i] != nullptr;
     if (is_missing) missing.push_back(static_cast<int>(i));
   }
   EncodeSegments(missing, query);
-  return RunPrefill(*plan.prefill, query);
+  return RunPrefill(*plan.prefill, wanted, query);
 }
 
 }  // namespace promptdb

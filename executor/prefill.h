@@ -8,13 +8,18 @@
 
 namespace promptdb {
 
-// Returns the logits [vocab] after the prompt's last token. Every segment that `prefill` does not
-// compute must be ready.
-std::vector<float> RunPrefill(const PrefillNode& prefill, QueryState& query);
+// What is wanted of the prompt's last token.
+enum class PrefillResult {
+  kLogits,  // [vocab]
+  kHidden,  // [dim]: its last hidden state
+};
 
-// Everything below and including the plan's Prefill: scans, encodes what the scans miss, prefills.
-// Returns the logits [vocab] after the prompt's last token; all segments are then ready.
-std::vector<float> RunPrompt(QueryState& query);
+// Every segment that `prefill` does not compute must be ready.
+std::vector<float> RunPrefill(const PrefillNode& prefill, PrefillResult wanted, QueryState& query);
+
+// Everything below and including the plan's Prefill: scans, encodes what the scans miss, prefills;
+// but what is ready already stays as it is. All segments are ready afterwards.
+std::vector<float> RunPrompt(QueryState& query, PrefillResult wanted = PrefillResult::kLogits);
 
 }  // namespace promptdb
 

@@ -5,15 +5,17 @@
 
 namespace promptdb {
 
-QueryOutcome RunQuery(const QueryPlan& plan, double planning_ms, const OpenModel& model,
-                      StateCache& cache, bool stream, ResultSink& sink,
-                      const AfterDecode& after_decode) {
-  if (!model.has_weights()) {
-    if (const std::string warning = BlasWarning(); !warning.empty()) sink.OnNotice(warning);
-  }
-  const Transformer& weights = model.Weights(&sink);
+namespace {
+
+// What the first row of several leaves to the others: the states of all segments but the last.
+using SharedStates = std::vector<std::shared_ptr<KvSegment>>;
+
+QueryOutcome RunRow(const QueryPlan& plan, double planning_ms, const Transformer& weights,
+                    const OpenModel& model, StateCache& cache, bool stream, ResultSink& sink,
+                    const AfterDecode& after_decode, SharedStates* shared) {
   const Stopwatch watch;
   QueryState query(plan, weights, model, cache, sink);
+  if (shared != nullptr) query.TakeSegments(*shared);
   std::vector<float> logits = RunPrompt(query);
 
   QueryOutcome outcome;
@@ -26,7 +28,37 @@ QueryOutcome RunQuery(const QueryPlan& plan, double planning_ms, const OpenModel
   root.ms = watch.Milliseconds();
   root.rows = 1;
   outcome.actuals = std::move(query.actuals);
+  if (shared != nullptr) shared->assign(query.segments.begin(), query.segments.end() - 1);
   return outcome;
+}
+
+}  // namespace
+
+const Transformer& LoadWeights(const OpenModel& model, ResultSink& sink) {
+  if (!model.has_weights()) {
+    if (const std::string warning = BlasWarning(); !warning.empty()) sink.OnNotice(warning);
+  }
+  return model.Weights(&sink);
+}
+
+QueryOutcome RunQuery(const QueryPlan& plan, double planning_ms, const OpenModel& model,
+                      StateCache& cache, bool stream, ResultSink& sink,
+                      const AfterDecode& after_decode) {
+  return RunRow(plan, planning_ms, LoadWeights(model, sink), model, cache, stream, sink,
+                after_decode, nullptr);
+}
+
+void RunRows(const std::vector<QueryPlan>& plans, double planning_ms, const OpenModel& model,
+             StateCache& cache, bool stream, ResultSink& sink, const OnRow& on_row) {
+  if (plans.size() == 1) {
+    on_row(plans[0], RunQuery(plans[0], planning_ms, model, cache, stream, sink));
+    return;
+  }
+  const Transformer& weights = LoadWeights(model, sink);
+  SharedStates shared;
+  for (const QueryPlan& plan : plans) {
+    on_row(plan, RunRow(plan, planning_ms, weights, model, cache, false, sink, nullptr, &shared));
+  }
 }
 
 std::vector<Column> GenerationColumns() {

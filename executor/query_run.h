@@ -32,6 +32,16 @@ QueryOutcome RunQuery(const QueryPlan& plan, double planning_ms, const OpenModel
                       StateCache& cache, bool stream, ResultSink& sink,
                       const AfterDecode& after_decode = nullptr);
 
+// The prompts of PROMPT IN, one after another, over states that the first makes ready for all; a
+// single one as RunQuery() does it. `plans` differ only in their last segment, which is new text.
+// Several stream nothing. Calls `on_row` after each.
+using OnRow = std::function<void(const QueryPlan& plan, const QueryOutcome& outcome)>;
+void RunRows(const std::vector<QueryPlan>& plans, double planning_ms, const OpenModel& model,
+             StateCache& cache, bool stream, ResultSink& sink, const OnRow& on_row);
+
+// Tells of a BLAS that slows the model down, once, before its weights are loaded.
+const Transformer& LoadWeights(const OpenModel& model, ResultSink& sink);
+
 // The result of a generation: text, finish_reason, prompt_tokens, cached_tokens, output_tokens,
 // ttft_ms, total_ms, reuse.
 std::vector<Column> GenerationColumns();

@@ -2,6 +2,13 @@
 
 namespace promptdb {
 
+void QueryState::TakeSegments(const std::vector<std::shared_ptr<KvSegment>>& first) {
+  for (size_t i = 0; i < first.size(); ++i) {
+    segments[i] = first[i];
+    cached_tokens += plan.prompt.segments[i].prompt_tokens();
+  }
+}
+
 std::vector<KvSpan> QueryState::Spans(const std::vector<AttendedSpan>& attended) const {
   std::vector<KvSpan> spans;
   spans.reserve(attended.size());

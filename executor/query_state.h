@@ -38,14 +38,17 @@ class QueryState {
   ResultSink& sink;
 
   // The states of each segment of the prompt; null until they are ready. On the heap, since batches
-  // and spans point at them.
-  std::vector<std::unique_ptr<KvSegment>> segments;
+  // and spans point at them; shared by the rows of one statement.
+  std::vector<std::shared_ptr<KvSegment>> segments;
   int cached_tokens = 0;             // that came from the cache
   std::vector<NodeActuals> actuals;  // by node id
 
   const PromptSegment& Segment(int index) const {
     return plan.prompt.segments[static_cast<size_t>(index)];
   }
+
+  // Takes over the states of the first segments, which count as cached.
+  void TakeSegments(const std::vector<std::shared_ptr<KvSegment>>& first);
 
   // The rows of segment `index`, which see what it attends to, as one group of `batch`. Its states
   // are written to segments[index], which is made here.

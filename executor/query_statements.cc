@@ -1,3 +1,4 @@
+#include "executor/inspect.h"
 #include "executor/query_run.h"
 #include "executor/statements.h"
 #include "planner/explain.h"
@@ -9,53 +10,68 @@ namespace {
 
 struct PlannedQuery {
   std::shared_ptr<const OpenSchema> schema;
-  QueryPlan plan;
-  double planning_ms = 0;
+  std::vector<QueryPlan> plans;  // one a prompt of PROMPT IN; never empty
+  double planning_ms = 0;        // of all
+
+  const OpenModel& model() const { return *schema->model; }
 };
 
 PlannedQuery Plan(const ast::Select& query, Database::Rep& database, const Settings& settings,
                   ResultSink& sink) {
   if (query.pml) return Plan(ExpandPml(query, database), database, settings, sink);
-  if (query.kind != ast::Select::Kind::kGenerate || !query.prompt_in.empty()) {
-    throw Error(ErrorCode::kUnsupported,
-                "this form of SELECT is PromptQL, but has no meaning in this release yet", "",
-                query.range);
-  }
   PlannedQuery planned;
   planned.schema = database.Open(query.schema, sink);
-  const OpenModel& model = *planned.schema->model;
+  const OpenModel& model = planned.model();
   const Stopwatch watch;
-  BoundPrompt prompt =
-      BindPrompt(query, planned.schema->definition, planned.schema->layout, model.tokenizer(),
-                 model.chat_template(), model.config().context_length, settings.query_defaults());
   const PlanContext context = database.ContextOf(model);
-  planned.plan = PlanQuery(std::move(prompt), context);
+  int rows = 1;
+  for (int row = 0; row < rows; ++row) {
+    BoundPrompt prompt = BindPrompt(query, planned.schema->definition, planned.schema->layout,
+                                    model.tokenizer(), model.chat_template(),
+                                    model.config().context_length, settings.query_defaults(), row);
+    rows = prompt.rows;
+    planned.plans.push_back(PlanQuery(std::move(prompt), context));
+  }
   planned.planning_ms = watch.Milliseconds();
   return planned;
 }
 
-QueryOutcome Run(const PlannedQuery& planned, Database::Rep& database, bool stream,
-                 ResultSink& sink) {
-  return RunQuery(planned.plan, planned.planning_ms, *planned.schema->model, database.cache, stream,
-                  sink);
+// Runs every row; returns what happened in the plan that EXPLAIN shows, the first.
+std::vector<NodeActuals> Run(const PlannedQuery& planned, Database::Rep& database, bool stream,
+                             ResultSink& sink, const OnRow& on_row) {
+  std::vector<NodeActuals> actuals;
+  const auto keep_first = [&](const QueryPlan& plan, const QueryOutcome& outcome) {
+    if (actuals.empty()) actuals = outcome.actuals;
+    on_row(plan, outcome);
+  };
+  RunRows(planned.plans, planned.planning_ms, planned.model(), database.cache, stream, sink,
+          keep_first);
+  return actuals;
 }
 
-std::string TimingLine(const PlannedQuery& planned, const QueryOutcome& outcome) {
-  char line[160];
-  std::snprintf(line, sizeof(line), "Timing (planning_ms=%.3f, ttft_ms=%.3f, total_ms=%.3f)",
-                planned.planning_ms, outcome.ttft_ms, outcome.total_ms);
-  return line;
-}
+std::string RowsTag(size_t rows) { return "SELECT " + std::to_string(rows); }
 
 }  // namespace
 
 std::string RunSelect(const ast::Select& statement, Database::Rep& database,
                       const Settings& settings, ResultSink& sink) {
   const PlannedQuery planned = Plan(statement, database, settings, sink);
+  if (statement.kind != ast::Select::Kind::kGenerate) {
+    sink.OnColumns(InspectColumns(statement.kind));
+    size_t rows = 0;
+    for (const QueryPlan& plan : planned.plans) {
+      RunInspect(plan, planned.model(), database.cache, sink, [&](std::vector<Value> row) {
+        sink.OnRow(row);
+        ++rows;
+      });
+    }
+    return RowsTag(rows);
+  }
   sink.OnColumns(GenerationColumns());
-  const QueryOutcome outcome = Run(planned, database, true, sink);
-  sink.OnRow(GenerationRow(planned.plan.prompt, outcome));
-  return "SELECT 1";
+  Run(planned, database, true, sink, [&](const QueryPlan& plan, const QueryOutcome& outcome) {
+    sink.OnRow(GenerationRow(plan.prompt, outcome));
+  });
+  return RowsTag(planned.plans.size());
 }
 
 std::string RunExplain(const ast::Explain& statement, Database::Rep& database,
@@ -63,19 +79,35 @@ std::string RunExplain(const ast::Explain& statement, Database::Rep& database,
   if (const auto* system = std::get_if<ast::SystemSelect>(&statement.query)) {
     return RunExplainSystemSelect(*system, statement, database, settings, sink);
   }
-  const PlannedQuery planned =
-      Plan(std::get<ast::Select>(statement.query), database, settings, sink);
-  std::optional<QueryOutcome> outcome;
-  if (statement.analyze) outcome = Run(planned, database, false, sink);
-  const std::vector<NodeActuals>* actuals = outcome ? &outcome->actuals : nullptr;
+  const auto& query = std::get<ast::Select>(statement.query);
+  const PlannedQuery planned = Plan(query, database, settings, sink);
+  const QueryPlan& plan = planned.plans.front();
+  std::vector<NodeActuals> actuals;
+  double ttft_ms = 0;
+  const Stopwatch watch;
+  if (statement.analyze && query.kind == ast::Select::Kind::kGenerate) {
+    actuals =
+        Run(planned, database, false, sink, [&](const QueryPlan& row, const QueryOutcome& outcome) {
+          if (&row == &plan) ttft_ms = outcome.ttft_ms;
+        });
+  } else if (statement.analyze) {
+    actuals = RunInspect(plan, planned.model(), database.cache, sink, [](std::vector<Value>) {});
+    ttft_ms = planned.planning_ms + watch.Milliseconds();
+  }
 
   sink.OnColumns({{"plan", Column::Type::kText}});
+  const std::vector<NodeActuals>* shown = statement.analyze ? &actuals : nullptr;
   if (statement.format == ast::Explain::Format::kJson) {
-    sink.OnRow({ExplainJson(*planned.plan.root, actuals)});
+    sink.OnRow({ExplainJson(*plan.root, shown)});
     return "EXPLAIN";
   }
-  for (std::string& line : ExplainText(*planned.plan.root, actuals)) sink.OnRow({std::move(line)});
-  if (outcome) sink.OnRow({TimingLine(planned, *outcome)});
+  for (std::string& line : ExplainText(*plan.root, shown)) sink.OnRow({std::move(line)});
+  if (statement.analyze) {
+    char line[160];
+    std::snprintf(line, sizeof(line), "Timing (planning_ms=%.3f, ttft_ms=%.3f, total_ms=%.3f)",
+                  planned.planning_ms, ttft_ms, planned.planning_ms + watch.Milliseconds());
+    sink.OnRow({std::string(line)});
+  }
   return "EXPLAIN";
 }
 

@@ -1,13 +1,16 @@
 #include "executor/session.h"
 
 #include <algorithm>
+#include <map>
 
+#include "base/nearest_name.h"
 #include "executor/database.h"
 #include "executor/settings.h"
 #include "executor/statements.h"
 #include "executor/threads.h"
 #include "parser/parser.h"
 #include "planner/module_path.h"
+#include "planner/prepared_query.h"
 #include "planner/system_catalog.h"
 
 namespace promptdb {
@@ -48,11 +51,25 @@ struct Session::Rep {
   explicit Rep(Database* database) : database(database->rep()), settings(&this->database.pool) {}
 
   std::string Run(const ast::Statement& statement, ResultSink& sink);
+  // Throws Error(kUnknownName) at the name.
+  const ast::Prepare& Prepared(const ast::Name& name) const;
 
   Database::Rep& database;
   Settings settings;
+  std::map<std::string, ast::Prepare> prepared;  // by name; they live as long as the session
   std::atomic<bool> canceled = false;
 };
+
+const ast::Prepare& Session::Rep::Prepared(const ast::Name& name) const {
+  const auto found = prepared.find(name.text);
+  if (found != prepared.end()) return found->second;
+  std::vector<std::string> names;
+  for (const auto& [known, query] : prepared) names.push_back(known);
+  std::string hint = DidYouMean(name.text, names);
+  if (hint.empty()) hint = "PREPARE " + name.text + " AS SELECT …; comes first, in this session.";
+  throw Error(ErrorCode::kUnknownName, "there is no prepared query \"" + name.text + "\"", hint,
+              name.range);
+}
 
 std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink) {
   struct Visitor {
@@ -104,9 +121,22 @@ std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink)
     std::string operator()(const ast::SystemSelect& node) {
       return RunSystemSelect(node, session.database, session.settings, sink);
     }
-    std::string operator()(const ast::Prepare&) { return Refuse("PREPARE"); }
-    std::string operator()(const ast::Execute&) { return Refuse("EXECUTE"); }
-    std::string operator()(const ast::Deallocate&) { return Refuse("DEALLOCATE"); }
+    std::string operator()(const ast::Prepare& node) {
+      if (!session.prepared.emplace(node.name.text, node).second) {
+        throw Error(ErrorCode::kDuplicateName,
+                    "a prepared query \"" + node.name.text + "\" exists already",
+                    "DEALLOCATE " + node.name.text + "; comes first.", node.name.range);
+      }
+      return "PREPARE";
+    }
+    std::string operator()(const ast::Execute& node) {
+      return std::visit(*this, WithValues(session.Prepared(node.name), node));
+    }
+    std::string operator()(const ast::Deallocate& node) {
+      session.Prepared(node.name);
+      session.prepared.erase(node.name.text);
+      return "DEALLOCATE";
+    }
     std::string operator()(const ast::BeginChat&) { return Refuse("BEGIN CHAT"); }
     std::string operator()(const ast::ContinueChat&) { return Refuse("CONTINUE"); }
     std::string operator()(const ast::ForkChat&) { return Refuse("FORK"); }

@@ -424,8 +424,8 @@ int64_t Transformer::parameters() const {
   return count;
 }
 
-std::vector<float> Transformer::Forward(const ForwardBatch& batch,
-                                        ProgressListener* progress) const {
+std::vector<float> Transformer::HiddenStates(const ForwardBatch& batch,
+                                             ProgressListener* progress) const {
   const Rep& rep = *rep_;
   const int dim = rep.config.dim;
   const int64_t total = static_cast<int64_t>(batch.tokens.size());
@@ -455,8 +455,15 @@ std::vector<float> Transformer::Forward(const ForwardBatch& batch,
 
   const int wanted = static_cast<int>(batch.logits_of.size());
   rep.Norm(last.data(), rep.final_norm, wanted, last.data());
-  std::vector<float> logits(static_cast<size_t>(wanted) * rep.config.vocab);
-  rep.head->Apply(last.data(), wanted, logits.data());
+  return last;
+}
+
+std::vector<float> Transformer::Forward(const ForwardBatch& batch,
+                                        ProgressListener* progress) const {
+  const std::vector<float> hidden = HiddenStates(batch, progress);
+  const int wanted = static_cast<int>(batch.logits_of.size());
+  std::vector<float> logits(static_cast<size_t>(wanted) * rep_->config.vocab);
+  rep_->head->Apply(hidden.data(), wanted, logits.data());
   return logits;
 }
 

@@ -67,6 +67,10 @@ class Transformer {
   // of rows that bound the working memory; `progress`, if given, hears of each (in tokens) and may
   // cancel within a layer's time (Error(kCanceled); the segments are then of no use).
   std::vector<float> Forward(const ForwardBatch& batch, ProgressListener* progress = nullptr) const;
+  // The same, but the rows' last hidden states, normed, before the output head:
+  // [logits_of.size(), dim] f32.
+  std::vector<float> HiddenStates(const ForwardBatch& batch,
+                                  ProgressListener* progress = nullptr) const;
 
  private:
   struct Rep;

@@ -74,4 +74,20 @@ GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options,
   return bound;
 }
 
+InspectOptions BindInspectOptions(const std::vector<ast::Option>& options, ast::Select::Kind kind) {
+  InspectOptions bound;
+  if (kind == ast::Select::Kind::kTokens) {
+    const OptionReader reader(options, "TOKENS", {});
+  } else if (kind == ast::Select::Kind::kLogprobs) {
+    const OptionReader reader(options, "LOGPROBS", {"top"});
+    bound.top = static_cast<int>(reader.Integer("top", 0, 100).value_or(0));
+  } else {
+    const OptionReader reader(options, "EMBEDDING", {"pooling", "normalize"});
+    const auto pooling = reader.Choice("pooling", {"last", "mean"});
+    bound.pooling = pooling == "mean" ? Pooling::kMean : Pooling::kLast;
+    bound.normalize = reader.Boolean("normalize").value_or(true);
+  }
+  return bound;
+}
+
 }  // namespace promptdb

@@ -1,4 +1,5 @@
-// What SELECT GENERATE (…) says about the continuation.
+// What SELECT GENERATE (…) says about the continuation, and LOGPROBS (…) and EMBEDDING (…) about
+// theirs.
 //
 // Thread-safe: plain values and a pure function.
 #ifndef PROMPTDB_PLANNER_GENERATE_OPTIONS_H_
@@ -34,6 +35,17 @@ struct GenerateOptions {
 // a grammar or JSON schema that is none.
 GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options,
                                     int default_max_tokens);
+
+enum class Pooling { kLast, kMean };
+
+struct InspectOptions {
+  int top = 0;                       // LOGPROBS: the likeliest tokens to show at each place
+  Pooling pooling = Pooling::kLast;  // EMBEDDING: of the tokens' last hidden states
+  bool normalize = true;             // EMBEDDING: to length 1
+};
+
+// The same for the options of SELECT TOKENS (which has none), LOGPROBS or EMBEDDING.
+InspectOptions BindInspectOptions(const std::vector<ast::Option>& options, ast::Select::Kind kind);
 
 }  // namespace promptdb
 

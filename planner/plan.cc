@@ -38,11 +38,26 @@ void DecodeNode::Describe(PlanDetails& details) const {
   if (!constraint.empty()) details.emplace_back("constraint", constraint);
 }
 
-void GenerateNode::Describe(PlanDetails& details) const {
+std::string_view QueryNode::name() const {
+  switch (kind) {
+    case ast::Select::Kind::kGenerate:
+      return "Generate";
+    case ast::Select::Kind::kTokens:
+      return "Tokens";
+    case ast::Select::Kind::kLogprobs:
+      return "Logprobs";
+    case ast::Select::Kind::kEmbedding:
+      return "Embedding";
+  }
+  return "";
+}
+
+void QueryNode::Describe(PlanDetails& details) const {
   details.emplace_back("schema", schema);
   details.emplace_back("model", model);
   details.emplace_back("reuse", std::string(ReuseModeName(reuse)));
   if (!cache) details.emplace_back("cache", std::string("off"));
+  if (rows > 1) details.emplace_back("rows", int64_t{rows});
   details.emplace_back("prompt_tokens", int64_t{prompt_tokens});
   details.emplace_back("cached_tokens", int64_t{cached_tokens});
 }

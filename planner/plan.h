@@ -9,7 +9,8 @@
 //           Encode              what the scan computes and stores
 //
 // With `cache = off` there are Encode nodes without scans; with `reuse = 'none'` the whole prompt
-// is in the Prefill.
+// is in the Prefill. SELECT LOGPROBS and EMBEDDING have the Prefill right under their root, and
+// SELECT TOKENS has a root alone.
 #ifndef PROMPTDB_PLANNER_PLAN_H_
 #define PROMPTDB_PLANNER_PLAN_H_
 
@@ -100,25 +101,28 @@ class DecodeNode : public PlanNode {
   std::string constraint;  // "grammar", "json_schema"; "": none
 };
 
-class GenerateNode : public PlanNode {
+// The root: what the query asks for, named after it.
+class QueryNode : public PlanNode {
  public:
-  std::string_view name() const override { return "Generate"; }
+  std::string_view name() const override;  // "Generate", "Tokens", "Logprobs", "Embedding"
   void Describe(PlanDetails& details) const override;
 
+  ast::Select::Kind kind = ast::Select::Kind::kGenerate;
   std::string schema;
   std::string model;
   ReuseMode reuse = ReuseMode::kModular;
   bool cache = true;
+  int rows = 1;  // prompts of PROMPT IN; the plan is the first one's
   int prompt_tokens = 0;
   int cached_tokens = 0;
 };
 
 struct QueryPlan {
   BoundPrompt prompt;
-  std::unique_ptr<GenerateNode> root;
+  std::unique_ptr<QueryNode> root;
   // Borrowed from the tree:
-  const DecodeNode* decode = nullptr;
-  const PrefillNode* prefill = nullptr;
+  const DecodeNode* decode = nullptr;        // Generate alone has one
+  const PrefillNode* prefill = nullptr;      // Tokens has none
   std::vector<const ModuleScanNode*> scans;  // by segment
   std::vector<const EncodeNode*> encodes;    // by segment; those below scans too
   int nodes = 0;

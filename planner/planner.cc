@@ -18,13 +18,42 @@ class Planner {
 
   QueryPlan Plan() {
     const BoundPrompt& prompt = plan_.prompt;
-    auto root = std::make_unique<GenerateNode>();
+    auto root = std::make_unique<QueryNode>();
+    root->kind = prompt.kind;
     root->schema = prompt.schema;
     root->model = prompt.model;
     root->reuse = prompt.reuse;
     root->cache = prompt.cache;
+    root->rows = prompt.rows;
     root->prompt_tokens = prompt.prompt_tokens;
+    plan_.scans.resize(prompt.segments.size());
+    plan_.encodes.resize(prompt.segments.size());
 
+    std::unique_ptr<PlanNode> below;
+    if (prompt.kind != ast::Select::Kind::kTokens) below = MakePrefill();
+    if (prompt.kind == ast::Select::Kind::kGenerate) below = MakeDecode(std::move(below));
+    if (below != nullptr) root->children.push_back(std::move(below));
+    for (const auto& scan : plan_.scans) {
+      if (scan == nullptr || scan->tier == Tier::kMiss) continue;
+      root->cached_tokens += prompt.segments[static_cast<size_t>(scan->segment)].prompt_tokens();
+    }
+    root->estimate_ms = TotalEstimate(*root);
+    Number(*root);
+    plan_.root = std::move(root);
+    return std::move(plan_);
+  }
+
+ private:
+  std::unique_ptr<PlanNode> MakePrefill() {
+    auto prefill = std::make_unique<PrefillNode>();
+    AddSegments(*prefill);
+    EstimatePrefill(*prefill);
+    plan_.prefill = prefill.get();
+    return prefill;
+  }
+
+  std::unique_ptr<PlanNode> MakeDecode(std::unique_ptr<PlanNode> below) {
+    const BoundPrompt& prompt = plan_.prompt;
     auto decode = std::make_unique<DecodeNode>();
     decode->max_tokens = prompt.generate.max_tokens;
     decode->temperature = prompt.generate.temperature;
@@ -37,34 +66,17 @@ class Planner {
                       context_.cost.weight_bytes_per_second) +
          Milliseconds(static_cast<double>(context_.kv_shape.BytesPerToken()) * prompt.prompt_tokens,
                       context_.cost.cpu_bytes_per_second));
-
-    auto prefill = std::make_unique<PrefillNode>();
-    AddSegments(*prefill);
-    EstimatePrefill(*prefill);
-    for (const auto& scan : plan_.scans) {
-      if (scan == nullptr || scan->tier == Tier::kMiss) continue;
-      root->cached_tokens += prompt.segments[static_cast<size_t>(scan->segment)].prompt_tokens();
-    }
-
-    plan_.prefill = prefill.get();
+    decode->children.push_back(std::move(below));
     plan_.decode = decode.get();
-    decode->children.push_back(std::move(prefill));
-    root->children.push_back(std::move(decode));
-    root->estimate_ms = TotalEstimate(*root);
-    Number(*root);
-    plan_.root = std::move(root);
-    return std::move(plan_);
+    return decode;
   }
 
- private:
   // Schema segments are scanned or encoded. In exact reuse that holds up to the first new text:
   // what comes after depends on the query's own words, and would fill the cache with states of one
   // use.
   void AddSegments(PrefillNode& prefill) {
     const std::vector<PromptSegment>& segments = plan_.prompt.segments;
     const std::vector<SegmentKeys> keys = ComputeSegmentKeys(segments, context_.model_fingerprint);
-    plan_.scans.resize(segments.size());
-    plan_.encodes.resize(segments.size());
     bool after_new_text = false;
     for (size_t i = 0; i < segments.size(); ++i) {
       const PromptSegment& segment = segments[i];

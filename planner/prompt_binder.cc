@@ -57,10 +57,15 @@ class PromptBinder {
         context_length_(context_length),
         paths_(ModulePaths(schema.parts)) {}
 
-  BoundPrompt Bind(const QueryDefaults& defaults) {
+  BoundPrompt Bind(const QueryDefaults& defaults, int row) {
+    prompt_.kind = query_.kind;
     prompt_.schema = schema_.name;
     prompt_.model = schema_.model;
-    prompt_.generate = BindGenerateOptions(query_.options, defaults.max_tokens);
+    if (query_.kind == ast::Select::Kind::kGenerate) {
+      prompt_.generate = BindGenerateOptions(query_.options, defaults.max_tokens);
+    } else {
+      prompt_.inspect = BindInspectOptions(query_.options, query_.kind);
+    }
     const OptionReader with(query_.with_options, "WITH", {"reuse", "cache"});
     const auto reuse = with.Choice("reuse", {"modular", "exact", "none"});
     prompt_.reuse = !reuse                ? defaults.reuse
@@ -68,6 +73,10 @@ class PromptBinder {
                     : *reuse == "exact"   ? ReuseMode::kExact
                                           : ReuseMode::kNone;
     prompt_.cache = with.Boolean("cache").value_or(defaults.cache);
+    // What is asked of every token has to compute every token: states alone don't tell.
+    if (query_.kind == ast::Select::Kind::kLogprobs || prompt_.inspect.pooling == Pooling::kMean) {
+      prompt_.cache = false;
+    }
 
     ResolveUse();
     CheckParts(layout_.parts, "");
@@ -75,10 +84,7 @@ class PromptBinder {
     if (layout_.has_bos) AddAtom(0);
     AddParts(layout_.parts, nullptr);
     PlaceFreeTexts();
-    if (query_.prompt && !query_.prompt->text.empty()) {
-      AddNewText("(prompt)", query_.prompt->text, query_.prompt->range);
-      ends_in_user_turn_ = false;
-    }
+    AddPrompt(row);
     // What follows a user's turn is the assistant's, and the model was taught to answer behind the
     // words that open it.
     if (ends_in_user_turn_) {
@@ -90,6 +96,19 @@ class PromptBinder {
   }
 
  private:
+  void AddPrompt(int row) {
+    if (query_.prompt_in.empty() && !query_.prompt) return;
+    prompt_.rows = std::max(1, static_cast<int>(query_.prompt_in.size()));
+    const ast::Text& text =
+        query_.prompt_in.empty() ? *query_.prompt : query_.prompt_in[static_cast<size_t>(row)];
+    if (!query_.prompt_in.empty() && text.text.empty()) {
+      throw Error(ErrorCode::kInvalidArgument, "a prompt of PROMPT IN is empty", "", text.range);
+    }
+    if (text.text.empty()) return;
+    AddNewText("(prompt)", text.text, text.range);
+    ends_in_user_turn_ = false;
+  }
+
   void ResolveUse() {
     for (const ast::UseItem& item : query_.use) {
       if (item.kind != ast::UseItem::Kind::kModule) continue;
@@ -433,9 +452,9 @@ class PromptBinder {
 BoundPrompt BindPrompt(const ast::Select& query, const SchemaDefinition& schema,
                        const SchemaLayout& layout, const Tokenizer& tokenizer,
                        const ChatTemplate& chat_template, int context_length,
-                       const QueryDefaults& defaults) {
+                       const QueryDefaults& defaults, int row) {
   return PromptBinder(query, schema, layout, tokenizer, chat_template, context_length)
-      .Bind(defaults);
+      .Bind(defaults, row);
 }
 
 }  // namespace promptdb

@@ -45,11 +45,14 @@ struct PromptSegment {
 };
 
 struct BoundPrompt {
+  ast::Select::Kind kind = ast::Select::Kind::kGenerate;
   std::string schema;
   std::string model;
   ReuseMode reuse = ReuseMode::kModular;
   bool cache = true;
-  GenerateOptions generate;
+  GenerateOptions generate;             // kGenerate
+  InspectOptions inspect;               // the other kinds
+  int rows = 1;                         // prompts of the query; this is one of them
   std::vector<PromptSegment> segments;  // by position; never empty
   int prompt_tokens = 0;
   int end_position = 0;  // of the first generated token
@@ -68,10 +71,11 @@ struct QueryDefaults {
 // Throws Error with the place to blame: an unknown module (with the nearest name), two members of
 // one union, a module twice or without the module around it, an option unknown or out of range, an
 // empty prompt, one that is longer than the model's context.
+// `row`: which text of PROMPT IN, from 0; it becomes a segment of its own at the end.
 BoundPrompt BindPrompt(const ast::Select& query, const SchemaDefinition& schema,
                        const SchemaLayout& layout, const Tokenizer& tokenizer,
                        const ChatTemplate& chat_template, int context_length,
-                       const QueryDefaults& defaults);
+                       const QueryDefaults& defaults, int row = 0);
 
 }  // namespace promptdb
 

@@ -1,7 +1,6 @@
 #include "shell/statement_help.h"
 
 #include <algorithm>
-#include <array>
 
 namespace promptdb {
 
@@ -53,7 +52,8 @@ ALTER SCHEMA name RENAME TO other;)",
      "DROP SCHEMA IF EXISTS trips;"},
     {"SELECT GENERATE", "builds a prompt from cached modules and generates text",
      R"(SELECT GENERATE [(option => value, ...)] FROM schema
-    [USE item, ...] [PROMPT 'text'] [WITH (option = value, ...)];
+    [USE item, ...] [PROMPT 'text' | PROMPT IN ('text', ...)]
+    [WITH (option = value, ...)];
   options: max_tokens, temperature, top_k, top_p, min_p, seed,
            repetition_penalty, ignore_eos, stop (may be given several times),
            grammar (GBNF) or json_schema: what the answer must look like
@@ -75,6 +75,23 @@ ALTER SCHEMA name RENAME TO other;)",
   condition: = <> < <= > >=, [NOT] LIKE 'a%', [NOT] IN (constant, ...),
              [NOT] BETWEEN a AND b, IS [NOT] NULL; with AND, OR, NOT (...))",
      "SELECT tier, count(*), sum(bytes) FROM pc_modules GROUP BY tier ORDER BY sum(bytes) DESC;"},
+    {"SELECT TOKENS", "shows a prompt's tokens, their positions and parts",
+     "SELECT TOKENS FROM schema [USE item, ...] [PROMPT 'text'] [WITH (...)];",
+     "SELECT TOKENS FROM trips USE beach PROMPT 'One day, ';"},
+    {"SELECT LOGPROBS", "tells how likely each token of a prompt was, and what would come next",
+     R"(SELECT LOGPROBS [(top => n)] FROM schema [USE item, ...] [PROMPT 'text']
+    [WITH (...)];)",
+     "SELECT LOGPROBS (top => 5) FROM trips USE beach PROMPT 'One day, ';"},
+    {"SELECT EMBEDDING", "gives a prompt's last hidden state as a vector",
+     R"(SELECT EMBEDDING [(pooling => last | mean, normalize => on | off)]
+    FROM schema [USE item, ...] [PROMPT 'text'] [WITH (...)];)",
+     "SELECT EMBEDDING FROM trips USE beach PROMPT 'One day, ';"},
+    {"PREPARE", "keeps a query with places for values, as long as the session",
+     "PREPARE name AS query with $1, $2, ...;",
+     "PREPARE ask AS SELECT GENERATE FROM trips USE beach PROMPT $1;"},
+    {"EXECUTE", "runs a prepared query with values", "EXECUTE name [(value, ...)];",
+     "EXECUTE ask('One day, ');"},
+    {"DEALLOCATE", "forgets a prepared query", "DEALLOCATE name;", "DEALLOCATE ask;"},
     {"EXPLAIN", "shows a query's plan; ANALYZE runs it and shows what happened",
      "EXPLAIN [(FORMAT TEXT | JSON)] [ANALYZE] query;",
      "EXPLAIN ANALYZE SELECT GENERATE FROM trips USE beach PROMPT 'One day, ';"},
