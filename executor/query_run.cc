@@ -57,7 +57,10 @@ void RunRows(const std::vector<QueryPlan>& plans, double planning_ms, const Open
   const Transformer& weights = LoadWeights(model, sink);
   SharedStates shared;
   for (const QueryPlan& plan : plans) {
-    on_row(plan, RunRow(plan, planning_ms, weights, model, cache, false, sink, nullptr, &shared));
+    // Who asks for no reuse, or to compute all anew, means other rows too.
+    const bool shares = plan.prompt.cache && plan.prompt.reuse != ReuseMode::kNone;
+    on_row(plan, RunRow(plan, planning_ms, weights, model, cache, false, sink, nullptr,
+                        shares ? &shared : nullptr));
   }
 }
 

@@ -6,7 +6,7 @@
 
 #include "executor/reference.h"
 #include "executor/session.h"
-#include "parser/quoting.h"
+#include "parser/parser.h"
 #include "tests/support/tiny_checkpoint.h"
 
 namespace promptdb {
