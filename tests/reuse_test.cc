@@ -21,7 +21,9 @@
 #include "executor/reference.h"
 #include "executor/result.h"
 #include "parser/parser.h"
+#include "planner/module_path.h"
 #include "planner/planner.h"
+#include "tests/support/contract_mask.h"
 #include "tests/support/tiny_checkpoint.h"
 
 namespace promptdb {
@@ -182,6 +184,8 @@ struct Answer {
   std::vector<float> logits;
   BoundPrompt prompt;
   int cached_tokens = 0;
+  std::shared_ptr<const OpenSchema> schema;
+  std::set<std::string> used;  // paths of modules
 };
 
 Answer Ask(Database& database, const std::string& text) {
@@ -195,6 +199,10 @@ Answer Ask(Database& database, const std::string& text) {
                  model.chat_template(), model.config().context_length, QueryDefaults());
   Answer answer;
   answer.prompt = prompt;
+  answer.schema = schema;
+  for (const ast::UseItem& item : select.use) {
+    if (item.kind == ast::UseItem::Kind::kModule) answer.used.insert(JoinPath(item.path));
+  }
   const PlanContext context = database.rep().ContextOf(model);
   const QueryPlan plan = PlanQuery(std::move(prompt), context);
   QueryState query(plan, model.Weights(&sink), model, database.rep().cache, sink);
@@ -204,29 +212,16 @@ Answer Ask(Database& database, const std::string& text) {
 }
 
 // The last row of one uncached f32 pass over the prompt's tokens.
-std::vector<float> Truth(const Checkpoint& checkpoint, const BoundPrompt& prompt) {
+std::vector<float> Truth(const Checkpoint& checkpoint, const Answer& answer) {
   std::vector<int32_t> tokens, positions;
-  std::vector<size_t> first_row;
-  for (const PromptSegment& segment : prompt.segments) {
-    first_row.push_back(tokens.size());
+  for (const PromptSegment& segment : answer.prompt.segments) {
     for (size_t i = 0; i < segment.tokens.size(); ++i) {
       tokens.push_back(segment.tokens[i]);
       positions.push_back(segment.start + static_cast<int>(i));
     }
   }
-  AttentionMask mask(tokens.size(), std::vector<bool>(tokens.size(), false));
-  for (size_t s = 0; s < prompt.segments.size(); ++s) {
-    const PromptSegment& segment = prompt.segments[s];
-    for (size_t i = 0; i < segment.tokens.size(); ++i) {
-      const size_t row = first_row[s] + i;
-      for (size_t j = first_row[s]; j <= row; ++j) mask[row][j] = true;
-      for (const AttendedSpan& span : segment.attends) {
-        const size_t first = first_row[static_cast<size_t>(span.segment)];
-        for (int j = span.begin; j < span.end; ++j)
-          mask[row][first + static_cast<size_t>(j)] = true;
-      }
-    }
-  }
+  const AttentionMask mask = ContractMask(answer.schema->definition, answer.used,
+                                          answer.schema->model->chat_template(), answer.prompt);
   const std::vector<float> logits = ReferenceForward(checkpoint, tokens, positions, mask);
   // The row of the prompt's last position.
   size_t last = 0;
@@ -308,7 +303,7 @@ TEST_P(ReuseTest, EveryWayToReuseEqualsTheSlowPass) {
       const Answer stored = Ask(*database, query + ")");
       const Answer from_memory = Ask(*database, query + ")");
       const Answer off = Ask(*database, query + ", cache = off)");
-      const std::vector<float> truth = Truth(*checkpoint, stored.prompt);
+      const std::vector<float> truth = Truth(*checkpoint, stored);
       ASSERT_LT(param.Distance(stored.logits, truth), param.tolerance);
       ASSERT_LT(param.Distance(from_memory.logits, truth), param.tolerance);
       ASSERT_LT(param.Distance(off.logits, truth), param.tolerance);
