@@ -117,7 +117,7 @@ std::string RunCreateSchema(const ast::CreateSchema& statement, Database::Rep& d
     if (!statement.or_replace) FailExists("schema", statement.name);
   }
   InstallSchema(BindSchema(statement), replaced ? &*replaced : nullptr,
-                {statement.name.range, statement.model.range}, database, sink);
+                {statement.name.range, statement.model.range, statement.parts}, database, sink);
   return "CREATE SCHEMA";
 }
 
@@ -131,7 +131,9 @@ std::string RunAlterSchema(const ast::AlterSchema& statement, Database::Rep& dat
     }
   }
   const SchemaDefinition after = ChangeSchema(before, statement);
-  InstallSchema(after, &before, {statement.name.range, statement.name.range}, database, sink);
+  SchemaPlaces places{statement.name.range, statement.name.range};
+  if (const auto* part = std::get_if<ast::Part>(&statement.action)) places.parts = {part, 1};
+  InstallSchema(after, &before, places, database, sink);
   return "ALTER SCHEMA";
 }
 

@@ -24,6 +24,22 @@ void DropStaleStates(const std::string& schema, const SchemaLayout& layout, cons
   }
 }
 
+// Throws as the layout does, but with the place.
+void CheckDefaults(std::span<const ast::Part> parts, const Tokenizer& tokenizer) {
+  for (const ast::Part& part : parts) {
+    for (const ast::Parameter& parameter : part.parameters) {
+      if (!parameter.default_value) continue;
+      try {
+        CheckValueLength(parameter.name.text, parameter.default_value->text,
+                         static_cast<int>(parameter.tokens), tokenizer);
+      } catch (const Error& error) {
+        throw error.At(parameter.default_value->range);
+      }
+    }
+    CheckDefaults(part.children, tokenizer);
+  }
+}
+
 }  // namespace
 
 void InstallSchema(const SchemaDefinition& schema, const SchemaDefinition* replaced,
@@ -37,6 +53,7 @@ void InstallSchema(const SchemaDefinition& schema, const SchemaDefinition* repla
   }
   const std::shared_ptr<const OpenModel> model =
       database.Open(*model_definition, places.model, sink);
+  CheckDefaults(places.parts, model->tokenizer());
   const SchemaLayout layout = LayOut(schema, model->tokenizer(), model->chat_template());
   const int context = model->config().context_length;
   if (layout.reserved >= context) {

@@ -2,6 +2,8 @@
 #ifndef PROMPTDB_EXECUTOR_INSTALL_SCHEMA_H_
 #define PROMPTDB_EXECUTOR_INSTALL_SCHEMA_H_
 
+#include <span>
+
 #include "executor/database.h"
 
 namespace promptdb {
@@ -10,6 +12,7 @@ namespace promptdb {
 struct SchemaPlaces {
   SourceRange schema;
   SourceRange model;
+  std::span<const ast::Part> parts = {};  // with parameters whose default values may be too long
 };
 
 // Lays the schema out for its model, so that one that can never be used is refused here and not at

@@ -14,8 +14,10 @@
 #include <iterator>
 #include <random>
 #include <set>
+#include <utility>
 
 #include "executor/database.h"
+#include "executor/decode.h"
 #include "executor/prefill.h"
 #include "executor/query_state.h"
 #include "executor/reference.h"
@@ -75,7 +77,7 @@ class RandomSchema {
       if (module.has_parameter && Draw(2) == 0) use += "(p => '" + std::to_string(Draw(99)) + "')";
     }
     if (Draw(3) == 0) use += (use.empty() ? "" : ", ") + QuoteText(Words());
-    std::string query = "SELECT GENERATE FROM s";
+    std::string query = "SELECT GENERATE (max_tokens => 4, ignore_eos => true) FROM s";
     if (!use.empty()) query += " USE " + use;
     if (use.empty() || Draw(4) != 0) query += " PROMPT " + QuoteText(Words());
     return query + with;
@@ -186,6 +188,7 @@ struct Answer {
   int cached_tokens = 0;
   std::shared_ptr<const OpenSchema> schema;
   std::set<std::string> used;  // paths of modules
+  std::vector<TokenId> generated;
 };
 
 Answer Ask(Database& database, const std::string& text) {
@@ -207,21 +210,31 @@ Answer Ask(Database& database, const std::string& text) {
   const QueryPlan plan = PlanQuery(std::move(prompt), context);
   QueryState query(plan, model.Weights(&sink), model, database.rep().cache, sink);
   answer.logits = RunPrompt(query);
+  answer.generated = RunDecode(*plan.decode, answer.logits, Stopwatch(), false, query).tokens;
   answer.cached_tokens = query.cached_tokens;
   return answer;
 }
 
 // The last row of one uncached f32 pass over the prompt's tokens.
-std::vector<float> Truth(const Checkpoint& checkpoint, const Answer& answer) {
+// `generated` stands after the prompt.
+std::vector<float> Truth(const Checkpoint& checkpoint, const Answer& answer,
+                         const std::vector<TokenId>& generated = {}) {
+  BoundPrompt prompt = answer.prompt;
+  if (!generated.empty()) {
+    PromptSegment& answered = prompt.segments.emplace_back();
+    answered.tokens = generated;
+    answered.start = prompt.end_position;
+    answered.is_new = true;
+  }
   std::vector<int32_t> tokens, positions;
-  for (const PromptSegment& segment : answer.prompt.segments) {
+  for (const PromptSegment& segment : prompt.segments) {
     for (size_t i = 0; i < segment.tokens.size(); ++i) {
       tokens.push_back(segment.tokens[i]);
       positions.push_back(segment.start + static_cast<int>(i));
     }
   }
   const AttentionMask mask = ContractMask(answer.schema->definition, answer.used,
-                                          answer.schema->model->chat_template(), answer.prompt);
+                                          answer.schema->model->chat_template(), prompt);
   const std::vector<float> logits = ReferenceForward(checkpoint, tokens, positions, mask);
   // The row of the prompt's last position.
   size_t last = 0;
@@ -230,6 +243,22 @@ std::vector<float> Truth(const Checkpoint& checkpoint, const Answer& answer) {
   }
   const auto begin = logits.begin() + static_cast<long>(last) * checkpoint.config().vocab;
   return {begin, begin + checkpoint.config().vocab};
+}
+
+// How many of the answer's tokens are those that greedy decoding by the reference picks; counting
+// ends where two of its logits are nearly equal. `*compared`: how many were looked at.
+int GreedyTokensLikeReference(const Checkpoint& checkpoint, const Answer& answer, int* compared) {
+  std::vector<TokenId> generated;
+  for (const TokenId token : answer.generated) {
+    std::vector<float> logits = Truth(checkpoint, answer, generated);
+    const auto best = std::max_element(logits.begin(), logits.end());
+    const float most = std::exchange(*best, -INFINITY);
+    if (most - *std::max_element(logits.begin(), logits.end()) < 1e-3f) break;
+    ++*compared;
+    if (token != best - logits.begin()) return static_cast<int>(generated.size());
+    generated.push_back(token);
+  }
+  return static_cast<int>(generated.size());
 }
 
 double WorstDifference(const std::vector<float>& a, const std::vector<float>& b) {
@@ -289,7 +318,7 @@ TEST_P(ReuseTest, EveryWayToReuseEqualsTheSlowPass) {
                sink);
 
   double worst_truth = 0, worst_reuse = 0;
-  int prompts = 0, prompts_from_cache = 0, prompts_with_scaffold = 0;
+  int prompts = 0, prompts_from_cache = 0, prompts_with_scaffold = 0, greedy_tokens = 0;
   const char* kModes[] = {"modular", "exact", "none"};
   for (int i = 0; i < cases; ++i) {
     RandomSchema random(seed + static_cast<uint32_t>(i));
@@ -309,6 +338,15 @@ TEST_P(ReuseTest, EveryWayToReuseEqualsTheSlowPass) {
       ASSERT_LT(param.Distance(off.logits, truth), param.tolerance);
       worst_truth = std::max(worst_truth, param.Distance(from_memory.logits, truth));
       worst_reuse = std::max(worst_reuse, WorstDifference(from_memory.logits, off.logits));
+      if (param.kv_dtype == KvDtype::kF32) {
+        EXPECT_EQ(stored.generated, off.generated);
+        EXPECT_EQ(from_memory.generated, off.generated);
+        if (q == 0) {
+          int compared = 0;
+          EXPECT_EQ(GreedyTokensLikeReference(*checkpoint, from_memory, &compared), compared);
+          greedy_tokens += compared;
+        }
+      }
       EXPECT_EQ(off.cached_tokens, 0);
       if (mode == "none") {
         EXPECT_EQ(from_memory.cached_tokens, 0);
@@ -333,10 +371,12 @@ TEST_P(ReuseTest, EveryWayToReuseEqualsTheSlowPass) {
   EXPECT_GT(prompts_from_cache, prompts / 2);
   std::printf(
       "%s %s: %d prompts, %d with tokens from the cache, %d with scaffolds; worst distance of "
-      "logits: %.2g to the reference (%s), %.2g to cache = off\n",
+      "logits: %.2g to the reference (%s), %.2g to cache = off; %d greedy tokens as the "
+      "reference's\n",
       param.architecture.c_str(), std::string(KvDtypeName(param.kv_dtype)).c_str(), prompts,
       prompts_from_cache, prompts_with_scaffold, worst_truth,
-      param.kv_dtype == KvDtype::kF32 ? "largest of a logit" : "relative", worst_reuse);
+      param.kv_dtype == KvDtype::kF32 ? "largest of a logit" : "relative", worst_reuse,
+      greedy_tokens);
 }
 
 // bf16 keeps 8 bits of K and V, a relative error of up to 0.4 % in each; the logits' relative error
