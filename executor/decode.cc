@@ -36,9 +36,11 @@ Generation RunDecode(const DecodeNode& decode, std::vector<float> logits, const 
       prompt.generate, tokenizer,
       prompt.generate.constraint != nullptr ? query.model.vocabulary_trie() : nullptr);
 
-  // Generated tokens extend the prompt's last new text, or else a segment of their own.
-  const int last = query.LastSegment();
-  const bool extends_prompt = query.Segment(last).is_new;
+  // Generated tokens extend the prompt's last new text if they follow it without a gap, or else a
+  // segment of their own.
+  const int last = query.LastToken().segment;
+  const bool extends_prompt =
+      query.Segment(last).is_new && query.Segment(last).end() == prompt.end_position;
   KvSegment own(query.model.kv_shape(), prompt.end_position, 0);
   KvSegment& tail = extends_prompt ? *query.segments[static_cast<size_t>(last)] : own;
   const std::vector<KvSpan> context = query.PromptSpans(extends_prompt ? last : -1);

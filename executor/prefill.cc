@@ -14,15 +14,16 @@ std::vector<float> Run(const ForwardBatch& batch, PrefillResult wanted, QuerySta
 
 // The prompt ends in a cached module: its last token is computed once more, over the states that it
 // was encoded over, since states alone give no logits.
-std::vector<float> RepeatLastToken(int last, PrefillResult wanted, QueryState& query) {
-  const PromptSegment& segment = query.Segment(last);
+std::vector<float> RepeatToken(QueryState::Token token, PrefillResult wanted, QueryState& query) {
+  const PromptSegment& segment = query.Segment(token.segment);
+  const int position = segment.start + token.index;
   ForwardBatch batch;
-  KvSegment own(query.model.kv_shape(), segment.end() - 1, 1);
-  RowGroup group{1, query.Context(last), &own};
-  group.context.push_back({query.segments[static_cast<size_t>(last)].get(), 0,
-                           static_cast<int>(segment.tokens.size()) - 1});
-  batch.tokens.push_back(segment.tokens.back());
-  batch.positions.push_back(segment.end() - 1);
+  KvSegment own(query.model.kv_shape(), position, 1);
+  RowGroup group{1, query.Context(token.segment), &own};
+  group.context.push_back(
+      {query.segments[static_cast<size_t>(token.segment)].get(), 0, token.index});
+  batch.tokens.push_back(segment.tokens[static_cast<size_t>(token.index)]);
+  batch.positions.push_back(position);
   batch.groups.push_back(std::move(group));
   batch.logits_of = {0};
   return Run(batch, wanted, query);
@@ -32,18 +33,20 @@ std::vector<float> RepeatLastToken(int last, PrefillResult wanted, QueryState& q
 
 std::vector<float> RunPrefill(const PrefillNode& prefill, PrefillResult wanted, QueryState& query) {
   const Stopwatch watch;
-  const int last = query.LastSegment();
+  const QueryState::Token last = query.LastToken();
   std::vector<float> result;
   if (!prefill.segments.empty()) {
     ForwardBatch batch;
     for (const int index : prefill.segments) {
       if (query.segments[static_cast<size_t>(index)] != nullptr) continue;  // another row's
       query.AddSegment(index, batch);
-      if (index == last) batch.logits_of = {static_cast<int32_t>(batch.tokens.size()) - 1};
+      if (index == last.segment) {
+        batch.logits_of = {static_cast<int32_t>(batch.tokens.size()) - 1};
+      }
     }
     result = Run(batch, wanted, query);
   }
-  if (result.empty()) result = RepeatLastToken(last, wanted, query);
+  if (result.empty()) result = RepeatToken(last, wanted, query);
   NodeActuals& actual = query.actuals[static_cast<size_t>(prefill.id)];
   actual.ms = watch.Milliseconds();
   actual.rows = prefill.tokens;

@@ -23,16 +23,20 @@ std::vector<KvSpan> QueryState::Context(int index) const { return Spans(Segment(
 std::vector<KvSpan> QueryState::PromptSpans(int except) const {
   std::vector<AttendedSpan> attended;
   for (int i = 0; i < static_cast<int>(plan.prompt.segments.size()); ++i) {
-    if (i != except)
-      Segment(i).AppendVisible(i, static_cast<int>(Segment(i).tokens.size()), attended);
+    if (i != except) Segment(i).AppendAllVisible(i, attended);
   }
   return Spans(attended);
 }
 
-int QueryState::LastSegment() const {
-  int last = 0;
+QueryState::Token QueryState::LastToken() const {
+  Token last;
+  int position = -1;
   for (int i = 0; i < static_cast<int>(plan.prompt.segments.size()); ++i) {
-    if (Segment(i).end() >= Segment(last).end()) last = i;
+    std::vector<AttendedSpan> visible;
+    Segment(i).AppendAllVisible(i, visible);
+    if (visible.empty() || Segment(i).start + visible.back().end - 1 < position) continue;
+    last = {i, visible.back().end - 1};
+    position = Segment(i).start + last.index;
   }
   return last;
 }

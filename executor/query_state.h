@@ -58,8 +58,12 @@ class QueryState {
   std::vector<KvSpan> Context(int index) const;
   // The states of the whole prompt but for segment `except` (-1: none): what generated tokens see.
   std::vector<KvSpan> PromptSpans(int except) const;
-  // The segment that holds the prompt's last position.
-  int LastSegment() const;
+  // The prompt's last token: the one with the highest position that is no placeholder.
+  struct Token {
+    int segment = 0;
+    int index = 0;  // in the segment
+  };
+  Token LastToken() const;
 
  private:
   std::vector<KvSpan> Spans(const std::vector<AttendedSpan>& attended) const;

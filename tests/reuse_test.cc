@@ -236,10 +236,17 @@ std::vector<float> Truth(const Checkpoint& checkpoint, const Answer& answer,
   const AttentionMask mask = ContractMask(answer.schema->definition, answer.used,
                                           answer.schema->model->chat_template(), prompt);
   const std::vector<float> logits = ReferenceForward(checkpoint, tokens, positions, mask);
-  // The row of the prompt's last position.
-  size_t last = 0;
-  for (size_t row = 0; row < positions.size(); ++row) {
-    if (positions[row] >= positions[last]) last = row;
+  // The row of the last position that is no placeholder's.
+  size_t last = 0, row = 0;
+  for (const PromptSegment& segment : prompt.segments) {
+    for (int i = 0; i < static_cast<int>(segment.tokens.size()); ++i, ++row) {
+      const auto holds = [&](const ParameterPlace& place) {
+        return i >= place.begin && i < place.begin + place.tokens;
+      };
+      const bool is_placeholder =
+          std::any_of(segment.placeholders.begin(), segment.placeholders.end(), holds);
+      if (!is_placeholder && positions[row] >= positions[last]) last = row;
+    }
   }
   const auto begin = logits.begin() + static_cast<long>(last) * checkpoint.config().vocab;
   return {begin, begin + checkpoint.config().vocab};
