@@ -82,20 +82,13 @@ void ReadRopeScaling(const GgufFile& file, const GgufHyperparameters& parameters
   scaling.factor = *factor;
 }
 
-void RefuseWhatWouldBeIgnored(const GgufFile& file, const GgufHyperparameters& parameters,
-                              const ModelConfig& config) {
+void RefuseWhatWouldBeIgnored(const GgufFile& file, const GgufHyperparameters& parameters) {
   if (file.Integer("split.count").value_or(1) > 1) {
     file.Unsupported("the model is split over several GGUF files",
                      "Join them with llama-gguf-split --merge.");
   }
   if (parameters.FindInteger("expert_count").value_or(0) > 0) {
     file.Unsupported("a mixture of experts is not supported");
-  }
-  const int window = parameters.FindInteger("attention.sliding_window").value_or(0);
-  if (window > 0 && window < config.context_length) {
-    file.Unsupported("sliding-window attention is not supported, sliding_window " +
-                     std::to_string(window) + " is smaller than the context of " +
-                     std::to_string(config.context_length) + " tokens");
   }
   if (!file.Flag(parameters.Key("attention.causal")).value_or(true)) {
     file.Unsupported("a model whose attention is not causal is not supported");
@@ -117,6 +110,7 @@ ModelConfig ReadConfig(const GgufFile& file) {
   config.heads = parameters.Integer("attention.head_count");
   config.kv_heads = parameters.FindInteger("attention.head_count_kv").value_or(config.heads);
   config.context_length = parameters.Integer("context_length");
+  LimitToSlidingWindow(parameters.FindInteger("attention.sliding_window").value_or(0), config);
   const std::optional<int> key_length = parameters.FindInteger("attention.key_length");
   if (!key_length.has_value() && (config.heads == 0 || config.dim % config.heads != 0)) {
     file.Corrupt("metadata key " + QuotedName(parameters.Key("attention.head_count")) +
@@ -146,7 +140,7 @@ ModelConfig ReadConfig(const GgufFile& file) {
                        " without ALiBi is not supported");
     }
   }
-  RefuseWhatWouldBeIgnored(file, parameters, config);
+  RefuseWhatWouldBeIgnored(file, parameters);
   return config;
 }
 

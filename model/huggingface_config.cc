@@ -131,7 +131,7 @@ void ReadRope(const ConfigObject& config, ModelConfig& model) {
   }
 }
 
-void RefuseSlidingWindow(const ConfigObject& config, const ModelConfig& model) {
+void ReadSlidingWindow(const ConfigObject& config, ModelConfig& model) {
   // Mistral's window holds whenever it is there; Qwen's only when it is switched on.
   bool in_use = model.architecture == "mistral";
   if (model.architecture.starts_with("qwen")) {
@@ -144,12 +144,7 @@ void RefuseSlidingWindow(const ConfigObject& config, const ModelConfig& model) {
     }
   }
   if (!in_use) return;
-  const std::optional<int> window = config.FindInteger("sliding_window");
-  if (window.has_value() && *window < model.context_length) {
-    config.Unsupported("sliding-window attention is not supported, sliding_window " +
-                       std::to_string(*window) + " is smaller than the context of " +
-                       std::to_string(model.context_length) + " tokens");
-  }
+  LimitToSlidingWindow(config.FindInteger("sliding_window").value_or(0), model);
 }
 
 // Width of a head where the file does not say it.
@@ -214,7 +209,7 @@ void ReadLlama(const ConfigObject& config, const std::filesystem::path& path, Mo
     model.qkv_bias |= bias;
     model.output_bias |= bias;
   }
-  RefuseSlidingWindow(config, model);
+  ReadSlidingWindow(config, model);
 }
 
 void ReadFalcon(const ConfigObject& config, const std::filesystem::path& path, ModelConfig& model) {

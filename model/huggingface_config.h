@@ -19,7 +19,7 @@ struct HuggingFaceConfig {
 
 // Throws Error(kCorrupt), naming the key, where the file is not what it should be, and
 // Error(kUnsupported) where it asks for what the forward pass does not do: another architecture or
-// activation, a sliding window, other kinds of RoPE scaling, quantized weights.
+// activation, other kinds of RoPE scaling, quantized weights.
 HuggingFaceConfig ReadHuggingFaceConfig(const std::filesystem::path& path);
 
 }  // namespace promptdb

@@ -1,5 +1,7 @@
 #include "model/model_config.h"
 
+#include <algorithm>
+
 #include "base/digest.h"
 
 namespace promptdb {
@@ -26,6 +28,12 @@ void ModelConfig::AddTo(Hasher& hasher) const {
   hasher.Add(alibi_max_bias).Add(qkv_clip);
   hasher.Add(static_cast<int>(mlp_bias)).Add(static_cast<int>(norm_bias));
   hasher.Add(static_cast<int>(two_norms));
+}
+
+void LimitToSlidingWindow(int window, ModelConfig& config) {
+  if (window <= 0) return;
+  config.sliding_window = window;
+  config.context_length = std::min(config.context_length, window);
 }
 
 }  // namespace promptdb

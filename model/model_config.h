@@ -55,6 +55,7 @@ struct ModelConfig {
   int head_dim = 0;  // need not be dim / heads (Qwen3)
   int vocab = 0;
   int context_length = 0;  // most positions the model was made for
+  int sliding_window = 0;  // in tokens; 0: attention reaches back to the first token
   NormKind norm = NormKind::kRms;
   double norm_eps = 1e-5;
   PositionScheme positions = PositionScheme::kRope;
@@ -81,6 +82,11 @@ struct ModelConfig {
   // Everything above that changes attention states; part of every cache key.
   void AddTo(Hasher& hasher) const;
 };
+
+// Attention over a window is not computed; but within a context of the window's size it is the same
+// as attention over everything. So the context becomes that, if it was longer. `window`: 0 for
+// none.
+void LimitToSlidingWindow(int window, ModelConfig& config);
 
 }  // namespace promptdb
 

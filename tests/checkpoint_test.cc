@@ -359,17 +359,17 @@ TEST(CheckpointTest, ConfigVariantsThatAreEquivalent) {
   EXPECT_EQ(plain->config().rope_scaling.kind, RopeScaling::Kind::kNone);
 }
 
-TEST(CheckpointTest, SlidingWindowIsRefusedOnlyWhereItWouldMatter) {
+TEST(CheckpointTest, ASlidingWindowLimitsTheContext) {
   const TinyModel mistral = TinyModel::Of("mistral");
   const TinyModel qwen = TinyModel::Of("qwen2");
-  ExpectError(ErrorCode::kUnsupported, {"sliding_window 128", "512"}, [&] {
-    OpenChanged(mistral, {{"sliding_window", 128}});
-  });
-  ExpectError(ErrorCode::kUnsupported, {"sliding_window 128", "512"}, [&] {
-    OpenChanged(qwen, {{"sliding_window", 128}, {"use_sliding_window", true}});
-  });
-  EXPECT_EQ(OpenChanged(mistral, {{"sliding_window", 512}})->config().architecture, "mistral");
-  EXPECT_EQ(OpenChanged(qwen, {{"sliding_window", 128}})->config().architecture, "qwen2");
+  const auto context = [](const TinyModel& model, const nlohmann::json& change) {
+    return OpenChanged(model, change)->config().context_length;
+  };
+  EXPECT_EQ(context(mistral, {{"sliding_window", 128}}), 128);
+  EXPECT_EQ(context(mistral, {{"sliding_window", 4096}}), 512);
+  EXPECT_EQ(context(mistral, {{"sliding_window", nullptr}}), 512);
+  EXPECT_EQ(context(qwen, {{"sliding_window", 128}, {"use_sliding_window", true}}), 128);
+  EXPECT_EQ(context(qwen, {{"sliding_window", 128}}), 512);
 }
 
 TEST(CheckpointTest, UnsupportedConfigurationsAreNamed) {

@@ -269,8 +269,6 @@ TEST_F(HostileGgufTest, KeysThatLie) {
                 [](GgufSurgery& f) { f.InsertU32("split.count", 2, 64); });
   ExpectRefused(ErrorCode::kUnsupported, {"mixture of experts"},
                 [](GgufSurgery& f) { f.InsertU32("llama.expert_count", 8, 64); });
-  ExpectRefused(ErrorCode::kUnsupported, {"sliding_window 128", "512"},
-                [](GgufSurgery& f) { f.InsertU32("llama.attention.sliding_window", 128, 96); });
   ExpectRefused(ErrorCode::kCorrupt, {"\"llama.block_count\"", "twice"},
                 [](GgufSurgery& f) { f.InsertU32("llama.block_count", 1, 64); });
 }
