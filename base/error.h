@@ -25,7 +25,7 @@ enum class ErrorCode {
   kUnsupported,      // Known to the language or the file format, not to this release.
   kIo,               // The operating system or RocksDB refused.
   kCorrupt,          // A file or a stored block is not what it claims to be.
-  kBusy,             // Another process holds the database.
+  kBusy,             // Another process holds the database, or another session the chat.
   kResource,         // A budget (memory, disk) is too small for the request.
   kCanceled,         // The user stopped the statement.
   kInternal,         // A bug of ours.

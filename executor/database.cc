@@ -2,7 +2,10 @@
 
 #include <unistd.h>
 
+#include <utility>
+
 #include "base/nearest_name.h"
+#include "executor/chat_states.h"
 
 namespace promptdb {
 
@@ -21,7 +24,9 @@ Database::Rep::Rep(const std::filesystem::path& folder)
       pool(DefaultCpuCacheBytes(), MakeLruPolicy()),
       cache(&rocks, &pool),
       catalog(&rocks),
-      models(&catalog) {}
+      models(&catalog) {
+  CollectChatStates(catalog, cache);
+}
 
 std::string ChatNotice(const std::string& model, const std::string& note) {
   return "the chat template of model \"" + model + "\" " + note;
@@ -93,9 +98,33 @@ std::vector<std::string> Database::Rep::SchemaNames() const {
   return names;
 }
 
+std::vector<std::string> Database::Rep::ChatNames() const {
+  std::vector<std::string> names;
+  for (const ChatDefinition& chat : catalog.Chats()) names.push_back(chat.name);
+  return names;
+}
+
 void Database::Rep::ForgetLayouts() {
   const std::lock_guard lock(mutex_);
   schemas_.clear();
+}
+
+ChatHold Database::Rep::HoldChat(const std::string& name, SourceRange place) {
+  const std::lock_guard lock(mutex_);
+  if (!held_chats_.insert(name).second) {
+    throw Error(ErrorCode::kBusy, "chat \"" + name + "\" is in use by another session",
+                "Wait until that is done, or FORK the chat and continue the fork.", place);
+  }
+  return {this, name};
+}
+
+ChatHold::ChatHold(ChatHold&& other) noexcept
+    : database_(std::exchange(other.database_, nullptr)), name_(std::move(other.name_)) {}
+
+ChatHold::~ChatHold() {
+  if (database_ == nullptr) return;
+  const std::lock_guard lock(database_->mutex_);
+  database_->held_chats_.erase(name_);
 }
 
 Database::Database(const std::filesystem::path& folder) : rep_(std::make_unique<Rep>(folder)) {}

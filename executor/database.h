@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "executor/model_registry.h"
@@ -26,6 +27,22 @@ struct OpenSchema {
 // How a note of ModelDefinition::chat_notes is told.
 std::string ChatNotice(const std::string& model, const std::string& note);
 
+// Keeps a chat to one session while that changes it. Move-only; lets go when destroyed.
+class ChatHold {
+ public:
+  ChatHold(ChatHold&& other) noexcept;
+  ChatHold& operator=(ChatHold&& other) = delete;
+  ~ChatHold();
+
+ private:
+  friend struct Database::Rep;
+  ChatHold(Database::Rep* database, std::string name)
+      : database_(database), name_(std::move(name)) {}
+
+  Database::Rep* database_;  // null after a move
+  std::string name_;
+};
+
 struct Database::Rep {
   explicit Rep(const std::filesystem::path& folder);
 
@@ -44,8 +61,14 @@ struct Database::Rep {
   std::vector<std::string> ModelNames() const;
   std::vector<std::string> SchemaNames() const;
 
+  std::vector<std::string> ChatNames() const;
+
   // After a change to a model or schema of this name.
   void ForgetLayouts();
+
+  // Whoever begins, continues, ends or forks into the chat `name` holds it meanwhile; it need not
+  // exist. Throws Error(kBusy) at `place` while another session does.
+  ChatHold HoldChat(const std::string& name, SourceRange place);
 
   Rocks rocks;
   BufferPool pool;
@@ -54,7 +77,9 @@ struct Database::Rep {
   ModelRegistry models;
 
  private:
+  friend class ChatHold;
   std::mutex mutex_;
+  std::set<std::string, std::less<>> held_chats_;  // guarded by mutex_
   // By schema name. Shared with the queries that run on them. Guarded by mutex_.
   std::map<std::string, std::shared_ptr<const OpenSchema>> schemas_;
 };

@@ -50,6 +50,8 @@ Generation RunDecode(const DecodeNode& decode, std::vector<float> logits, const 
   }
 
   Generation generation;
+  std::vector<size_t> bytes_before;  // of the decoded text, by generated token
+  size_t decoded_bytes = 0;
   const auto show = [&](const std::string& piece) {
     if (piece.empty()) return;
     generation.text += piece;
@@ -65,11 +67,15 @@ Generation RunDecode(const DecodeNode& decode, std::vector<float> logits, const 
     if (generation.tokens.empty()) generation.first_token_ms = since.Milliseconds();
     if (tokenizer.IsEnd(token) && !prompt.generate.ignore_eos) {
       generation.finish_reason = "stop";
+      generation.end_token = token;
       break;
     }
     generation.tokens.push_back(token);
     history.push_back(token);
-    show(filter.Push(decoder.Push(token)));
+    bytes_before.push_back(decoded_bytes);
+    const std::string piece = decoder.Push(token);
+    decoded_bytes += piece.size();
+    show(filter.Push(piece));
     constraint.Push(token);
     is_complete = constraint.IsComplete();
     if (filter.stopped() || is_complete) {
@@ -86,6 +92,11 @@ Generation RunDecode(const DecodeNode& decode, std::vector<float> logits, const 
     logits = query.weights.Forward(batch);
   }
   if (!filter.stopped()) show(filter.Push(decoder.Finish()) + filter.Finish());
+  size_t shown = generation.tokens.size();
+  while (filter.stopped() && shown > 0 && bytes_before[shown - 1] >= generation.text.size()) {
+    --shown;
+  }
+  generation.shown_tokens = static_cast<int>(shown);
 
   NodeActuals& actual = query.actuals[static_cast<size_t>(decode.id)];
   actual.ms = watch.Milliseconds();

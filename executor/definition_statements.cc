@@ -2,8 +2,10 @@
 #include <filesystem>
 
 #include "base/nearest_name.h"
+#include "executor/chat_states.h"
 #include "executor/install_schema.h"
 #include "executor/statements.h"
+#include "parser/parser.h"
 #include "planner/options.h"
 #include "planner/schema_binder.h"
 #include "planner/schema_change.h"
@@ -49,6 +51,35 @@ SchemaDefinition FindSchema(const ast::Name& name, Database::Rep& database) {
               DidYouMean(name.text, database.SchemaNames()), name.range);
 }
 
+// chat "a"; chats "a" and "b"; chats "a", "b" and 3 more.
+std::string ListChats(const std::vector<ChatDefinition>& chats) {
+  constexpr size_t kMost = 5;
+  const bool is_cut = chats.size() > kMost;
+  std::string list = chats.size() > 1 ? "chats " : "chat ";
+  for (size_t i = 0; i < chats.size() && i < kMost; ++i) {
+    if (i > 0) list += i + 1 == chats.size() ? " and " : ", ";
+    list += "\"" + chats[i].name + "\"";
+  }
+  return is_cut ? list + " and " + std::to_string(chats.size() - kMost) + " more" : list;
+}
+
+// END CHAT a; END CHAT b;
+std::string EndChats(const std::vector<ChatDefinition>& chats) {
+  constexpr size_t kMost = 5;
+  std::string statements;
+  for (size_t i = 0; i < chats.size() && i < kMost; ++i) {
+    statements += (i > 0 ? " END CHAT " : "END CHAT ") + QuoteName(chats[i].name) + ";";
+  }
+  return chats.size() > kMost ? statements + " and so on" : statements;
+}
+
+template <typename Matches>
+std::vector<ChatDefinition> ChatsWhere(const Catalog& catalog, Matches matches) {
+  std::vector<ChatDefinition> chats = catalog.Chats();
+  std::erase_if(chats, [&](const ChatDefinition& chat) { return !matches(chat); });
+  return chats;
+}
+
 }  // namespace
 
 std::string RunCreateModel(const ast::CreateModel& statement, Database::Rep& database,
@@ -89,20 +120,34 @@ std::string RunDropModel(const ast::DropModel& statement, Database::Rep& databas
   for (const SchemaDefinition& schema : database.catalog.Schemas()) {
     if (schema.model == name) users.push_back(schema.name);
   }
-  if (!users.empty() && !statement.cascade) {
-    throw Error(
-        ErrorCode::kInvalidArgument,
-        "schema \"" + users.front() + "\" " +
-            (users.size() > 1 ? "and " + std::to_string(users.size() - 1) + " more use model \""
-                              : "uses model \"") +
-            name + "\"",
-        "DROP MODEL " + name + " CASCADE drops them too.", statement.name.range);
+  const std::vector<ChatDefinition> chats =
+      ChatsWhere(database.catalog, [&](const auto& chat) { return chat.model == name; });
+  if ((!users.empty() || !chats.empty()) && !statement.cascade) {
+    std::string cause;
+    if (!users.empty()) {
+      cause = "schema \"" + users.front() + "\"";
+      if (users.size() > 1) cause += " and " + std::to_string(users.size() - 1) + " more";
+    }
+    if (!chats.empty()) cause += (cause.empty() ? "" : " and ") + ListChats(chats);
+    cause += users.size() + chats.size() > 1 ? " use model \"" : " uses model \"";
+    throw Error(ErrorCode::kInvalidArgument, cause + name + "\"",
+                "DROP MODEL " + name + " CASCADE drops them too.", statement.name.range);
   }
-  database.catalog.DropModel(name, users);
+  std::vector<ChatHold> holds;
+  std::vector<std::string> chat_names;
+  for (const ChatDefinition& chat : chats) {
+    holds.push_back(database.HoldChat(chat.name, statement.name.range));
+    chat_names.push_back(chat.name);
+  }
+  database.catalog.DropModel(name, users, chat_names);
+  for (const ChatDefinition& chat : chats) {
+    CollectStatesOf(chat, database.catalog, database.cache);
+  }
   for (const std::string& user : users) DropStates(user, database);
   database.models.Forget(name);
   database.ForgetLayouts();
   for (const std::string& user : users) sink.OnNotice("schema \"" + user + "\" is dropped too");
+  for (const std::string& chat : chat_names) sink.OnNotice("chat \"" + chat + "\" is ended too");
   return "DROP MODEL";
 }
 
@@ -145,6 +190,14 @@ std::string RunDropSchema(const ast::DropSchema& statement, Database::Rep& datab
     return "DROP SCHEMA";
   }
   FindSchema(statement.name, database);
+  const std::vector<ChatDefinition> chats =
+      ChatsWhere(database.catalog, [&](const auto& chat) { return chat.schema == name; });
+  if (!chats.empty()) {
+    throw Error(
+        ErrorCode::kInvalidArgument,
+        ListChats(chats) + (chats.size() > 1 ? " use" : " uses") + " schema \"" + name + "\"",
+        EndChats(chats) + " first.", statement.name.range);
+  }
   database.catalog.DropSchema(name);
   DropStates(name, database);
   database.ForgetLayouts();

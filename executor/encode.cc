@@ -31,6 +31,7 @@ void EncodeSegments(const std::vector<int>& segments, QueryState& query) {
       manifest.tokens = scan->tokens;
       manifest.start_position = scan->start;
       manifest.label = scan->module;
+      manifest.of_chat = !segment.chat_label.empty();
       manifest.model = query.model.fingerprint();
       manifest.context = scan->context;
       manifest.token_ids = segment.tokens;

@@ -137,10 +137,16 @@ std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink)
       session.prepared.erase(node.name.text);
       return "DEALLOCATE";
     }
-    std::string operator()(const ast::BeginChat&) { return Refuse("BEGIN CHAT"); }
-    std::string operator()(const ast::ContinueChat&) { return Refuse("CONTINUE"); }
-    std::string operator()(const ast::ForkChat&) { return Refuse("FORK"); }
-    std::string operator()(const ast::EndChat&) { return Refuse("END CHAT"); }
+    std::string operator()(const ast::BeginChat& node) {
+      return RunBeginChat(node, session.database, session.settings, sink);
+    }
+    std::string operator()(const ast::ContinueChat& node) {
+      return RunContinueChat(node, session.database, session.settings, sink);
+    }
+    std::string operator()(const ast::ForkChat& node) {
+      return RunForkChat(node, session.database);
+    }
+    std::string operator()(const ast::EndChat& node) { return RunEndChat(node, session.database); }
     std::string operator()(const ast::Unsupported& node) { return Refuse(node.statement); }
 
     [[noreturn]] std::string Refuse(const std::string& what) {
@@ -190,6 +196,7 @@ Session::Names Session::CatalogNames() const {
       names.columns.push_back(names.tables.back() + "." + std::string(column.name));
     }
   }
+  names.chats = rep_->database.ChatNames();
   return names;
 }
 

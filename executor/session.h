@@ -46,7 +46,7 @@ class Session {
   // from a signal handler or another thread. Forgotten if no statement is running.
   void Cancel();
 
-  // Names for completion: models, schemas, modules as "schema.module", settings, system tables, and
+  // Names for completion: models, schemas, modules as "schema.module", chats, settings, system tables, and
   // their columns as "pc_table.column".
   struct Names {
     std::vector<std::string> models;
@@ -55,6 +55,7 @@ class Session {
     std::vector<std::string> settings;
     std::vector<std::string> tables;
     std::vector<std::string> columns;
+    std::vector<std::string> chats;
   };
   Names CatalogNames() const;
 

@@ -6,6 +6,7 @@
 #define PROMPTDB_EXECUTOR_STATEMENTS_H_
 
 #include <string>
+#include <vector>
 
 #include "executor/database.h"
 #include "executor/result.h"
@@ -47,6 +48,14 @@ std::string RunSystemSelect(const ast::SystemSelect& statement, Database::Rep& d
 std::string RunExplainSystemSelect(const ast::SystemSelect& query, const ast::Explain& statement,
                                    Database::Rep& database, const Settings& settings,
                                    ResultSink& sink);
+
+// chat_statements.cc
+std::string RunBeginChat(const ast::BeginChat& statement, Database::Rep& database,
+                         const Settings& settings, ResultSink& sink);
+std::string RunContinueChat(const ast::ContinueChat& statement, Database::Rep& database,
+                            const Settings& settings, ResultSink& sink);
+std::string RunForkChat(const ast::ForkChat& statement, Database::Rep& database);
+std::string RunEndChat(const ast::EndChat& statement, Database::Rep& database);
 
 // warm_statement.cc
 std::string RunWarm(const ast::Warm& statement, Database::Rep& database, ResultSink& sink);

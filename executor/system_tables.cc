@@ -23,6 +23,24 @@ std::vector<Row> ModelRows(const Catalog& catalog) {
   return rows;
 }
 
+std::vector<Row> ChatRows(const Database::Rep& database) {
+  std::vector<Row> rows;
+  for (const ChatDefinition& chat : database.catalog.Chats()) {
+    auto tokens = static_cast<int64_t>(chat.pending.size());
+    int64_t bytes = 0;
+    for (const auto* segments : {&chat.opening, &chat.turns}) {
+      for (const ChatSegment& segment : *segments) {
+        tokens += static_cast<int64_t>(segment.tokens.size());
+        for (const ChatSegment::Placeholder& place : segment.placeholders) tokens -= place.tokens;
+        bytes += database.cache.Probe(segment.state).bytes;
+      }
+    }
+    rows.push_back({chat.name, chat.schema, chat.model, static_cast<int64_t>(chat.turns.size()),
+                    tokens, bytes, FormatTime(chat.created_at), FormatTime(chat.last_used_at)});
+  }
+  return rows;
+}
+
 std::vector<Row> SchemaRows(const Catalog& catalog) {
   std::vector<Row> rows;
   for (const SchemaDefinition& schema : catalog.Schemas()) {
@@ -241,7 +259,7 @@ std::vector<Row> SystemTableRows(SystemTable::Id table,
     case SystemTable::Id::kBlocks:
       return BlockRows(source.database);
     case SystemTable::Id::kChats:
-      return {};
+      return ChatRows(source.database);
     case SystemTable::Id::kStats:
       return StatRows(source.database);
     case SystemTable::Id::kSettings:

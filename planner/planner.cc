@@ -171,6 +171,7 @@ class Planner {
   }
 
   std::string Label(const PromptSegment& segment) const {
+    if (!segment.chat_label.empty()) return segment.chat_label;
     return StateLabel(plan_.prompt.schema, segment.label);
   }
 

@@ -57,6 +57,10 @@ class PromptBinder {
         context_length_(context_length),
         paths_(ModulePaths(schema.parts)) {}
 
+  // Before Bind(): the prompt is what a chat begins with. It may be empty, and the words that open
+  // an answer come with each turn.
+  void BeginChat() { begins_chat_ = true; }
+
   BoundPrompt Bind(const QueryDefaults& defaults, int row) {
     prompt_.kind = query_.kind;
     prompt_.schema = schema_.name;
@@ -87,7 +91,7 @@ class PromptBinder {
     AddPrompt(row);
     // What follows a user's turn is the assistant's, and the model was taught to answer behind the
     // words that open it.
-    if (ends_in_user_turn_) {
+    if (ends_in_user_turn_ && !begins_chat_) {
       AddNewText("(answer)", chat_template_.opening(), last_range_.value_or(query_.range));
     }
     CheckLength();
@@ -389,7 +393,7 @@ class PromptBinder {
     }
     prompt_.end_position = EndOfFirst(prompt_.segments.size());
     const bool is_bos_alone = prompt_.segments.size() == 1 && layout_.has_bos;
-    if (prompt_.segments.empty() || is_bos_alone) {
+    if (!begins_chat_ && (prompt_.segments.empty() || is_bos_alone)) {
       throw Error(ErrorCode::kInvalidArgument, "the prompt is empty",
                   "Add PROMPT '…', or USE a module of the schema.", query_.range);
     }
@@ -445,6 +449,7 @@ class PromptBinder {
   std::optional<SourceRange> last_range_;            // of the last new text
   bool ends_in_user_turn_ = false;                   // what has been added so far
   int free_texts_ = 0;
+  bool begins_chat_ = false;
 };
 
 }  // namespace
@@ -455,6 +460,20 @@ BoundPrompt BindPrompt(const ast::Select& query, const SchemaDefinition& schema,
                        const QueryDefaults& defaults, int row) {
   return PromptBinder(query, schema, layout, tokenizer, chat_template, context_length)
       .Bind(defaults, row);
+}
+
+BoundPrompt BindOpening(const ast::BeginChat& chat, const SchemaDefinition& schema,
+                        const SchemaLayout& layout, const Tokenizer& tokenizer,
+                        const ChatTemplate& chat_template, int context_length,
+                        const QueryDefaults& defaults) {
+  ast::Select query;
+  query.range = chat.range;
+  query.schema = chat.schema;
+  query.use = chat.use;
+  query.with_options = chat.with_options;
+  PromptBinder binder(query, schema, layout, tokenizer, chat_template, context_length);
+  binder.BeginChat();
+  return binder.Bind(defaults);
 }
 
 }  // namespace promptdb

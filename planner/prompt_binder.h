@@ -33,6 +33,8 @@ struct PromptSegment {
   int start = 0;                      // position of the first token
   bool is_new = false;                // the query's own words: not a part of the schema
   std::vector<AttendedSpan> attends;  // what its tokens see besides each other, in order
+  // The label of its state where that is a chat's, "chat c turn 3"; empty where it is the schema's.
+  std::string chat_label;
   // Where parameters stand in a cached module: placeholders, which nothing outside it sees.
   std::vector<ParameterPlace> placeholders;
 
@@ -76,6 +78,12 @@ BoundPrompt BindPrompt(const ast::Select& query, const SchemaDefinition& schema,
                        const SchemaLayout& layout, const Tokenizer& tokenizer,
                        const ChatTemplate& chat_template, int context_length,
                        const QueryDefaults& defaults, int row = 0);
+
+// What stands before a chat's first turn: as a SELECT without PROMPT, but it may be empty.
+BoundPrompt BindOpening(const ast::BeginChat& chat, const SchemaDefinition& schema,
+                        const SchemaLayout& layout, const Tokenizer& tokenizer,
+                        const ChatTemplate& chat_template, int context_length,
+                        const QueryDefaults& defaults);
 
 }  // namespace promptdb
 

@@ -78,7 +78,9 @@ constexpr SystemColumn kChatColumns[] = {
     {"model", Type::kText, "the model of that schema"},
     {"turns", Type::kInteger, "how often it was continued"},
     {"tokens", Type::kInteger, "tokens it has come to"},
+    {"cached_bytes", Type::kInteger, "of the states that its next turn takes from the cache"},
     {"created", Type::kText, "when it began (UTC)"},
+    {"last_used", Type::kText, "when it was last continued (UTC)"},
 };
 
 constexpr SystemColumn kStatColumns[] = {

@@ -174,6 +174,10 @@ void AddPaths(std::vector<std::string>& out, const std::vector<std::string>& pat
   for (const std::string& path : paths) out.push_back(QuotePath(path));
 }
 
+void AddNames(std::vector<std::string>& out, const std::vector<std::string>& names) {
+  for (const std::string& name : names) out.push_back(QuoteName(name));
+}
+
 // Of the "owner.member" in `paths`, the members of the owner that the statement names after
 // `introducer`.
 void AddMembersOf(std::vector<std::string>& out, const std::vector<std::string>& words,
@@ -239,13 +243,27 @@ Expected ExpectedAfter(const std::vector<std::string>& words, const Session::Nam
   } else if (only_word && last == "DESCRIBE") {
     expected.keywords = {"MODEL", "MODULE", "SCHEMA"};
   } else if (only_word && last == "SHOW") {
-    expected.keywords = {"CACHE", "MODELS", "MODULES", "SCHEMAS", "SETTINGS", "STATS"};
+    expected.keywords = {"CACHE", "CHATS", "MODELS", "MODULES", "SCHEMAS", "SETTINGS", "STATS"};
   } else if (only_word && (last == "SET" || last == "RESET")) {
     expected.names = names.settings;
   } else if (only_word && last == "SELECT") {
     expected.keywords = {"GENERATE"};
   } else if (only_word && last == "EXPLAIN") {
     expected.keywords = {"ANALYZE", "SELECT"};
+  } else if (only_word && (last == "CONTINUE" || last == "FORK")) {
+    AddNames(expected.names, names.chats);
+  } else if (only_word && (last == "BEGIN" || last == "END")) {
+    expected.keywords = {"CHAT"};
+  } else if (last == "CHAT" && first == "END") {
+    AddNames(expected.names, names.chats);
+  } else if (first == "BEGIN" && words.size() == 3) {
+    expected.keywords = {"FROM"};
+  } else if (first == "CONTINUE" && words.size() == 2) {
+    expected.keywords = {"PROMPT"};
+  } else if (first == "FORK" && words.size() == 2) {
+    expected.keywords = {"AS"};
+  } else if ((first == "BEGIN" && words.size() <= 2) || (first == "FORK" && last == "AS")) {
+    // A name of the user's choice.
   } else if (last == "FROM") {
     if (first != "CREATE") AddPaths(expected.names, names.schemas);
     const bool may_be_system = Contains(words, "SELECT") && !Contains(words, "GENERATE");
@@ -304,6 +322,7 @@ Completion Complete(std::string_view before_cursor, const Session::Names& names)
     AddPaths(expected.names, names.models);
     AddPaths(expected.names, names.schemas);
     AddPaths(expected.names, names.modules);
+    AddNames(expected.names, names.chats);
   }
   const bool lower = WantsLowerCase(typed.word, typed.words);
   std::set<std::string> candidates;

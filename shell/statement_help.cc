@@ -92,13 +92,31 @@ ALTER SCHEMA name RENAME TO other;)",
     {"EXECUTE", "runs a prepared query with values", "EXECUTE name [(value, ...)];",
      "EXECUTE ask('One day, ');"},
     {"DEALLOCATE", "forgets a prepared query", "DEALLOCATE name;", "DEALLOCATE ask;"},
+    {"BEGIN CHAT", "begins a conversation over a schema's modules",
+     R"(BEGIN CHAT name FROM schema [USE item, ...] [WITH (option = value, ...)];
+  item: as of SELECT GENERATE
+  WITH: reuse = 'modular' | 'exact' | 'none', cache = on | off
+  What the chat begins with is settled here: later changes of the schema do not
+  reach it. It lasts, over restarts too, until END CHAT.)",
+     "BEGIN CHAT tour FROM trips USE beach, lily;"},
+    {"CONTINUE", "says the next words of a chat, and generates the answer",
+     R"(CONTINUE name [(option => value, ...)] PROMPT 'text' [WITH (cache = on | off)];
+  options: as of SELECT GENERATE
+  Nothing is computed or tokenized twice: the states of all turns are kept.)",
+     "CONTINUE tour (max_tokens => 40) PROMPT 'What shall we see first?';"},
+    {"FORK", "copies a chat, so that it can go on in two ways",
+     R"(FORK name AS name;
+  Both share the states of what was said so far; nothing is copied.)",
+     "FORK tour AS other_tour;"},
+    {"END CHAT", "forgets a chat, and the states that no fork of it needs", "END CHAT name;",
+     "END CHAT tour;"},
     {"EXPLAIN", "shows a query's plan; ANALYZE runs it and shows what happened",
      "EXPLAIN [(FORMAT TEXT | JSON)] [ANALYZE] query;",
      "EXPLAIN ANALYZE SELECT GENERATE FROM trips USE beach PROMPT 'One day, ';"},
     {"WARM", "encodes modules now, so that the first query finds them cached",
      "WARM schema [MODULE m, ...];", "WARM trips MODULE beach, city;"},
     {"SHOW", "lists what the database holds, and how the cache does",
-     "SHOW MODELS | SCHEMAS | MODULES [FROM schema] | CACHE | STATS | SETTINGS;",
+     "SHOW MODELS | SCHEMAS | MODULES [FROM schema] | CACHE | STATS | SETTINGS\n     | CHATS;",
      "SHOW MODULES FROM trips;"},
     {"DESCRIBE", "shows one model, schema or module in detail",
      "DESCRIBE MODEL m | SCHEMA s | MODULE s.m;", "DESCRIBE SCHEMA trips;"},

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::string_view kModelPrefix = "model/";
 constexpr std::string_view kSchemaPrefix = "schema/";
+constexpr std::string_view kChatPrefix = "chat/";
 
 std::string RowKey(std::string_view prefix, std::string_view name) {
   return std::string(prefix) + std::string(name);
@@ -58,6 +59,7 @@ std::vector<Definition> Values(const std::map<std::string, Definition, std::less
 Catalog::Catalog(Rocks* rocks) : rocks_(rocks) {
   LoadRows(*rocks, kModelPrefix, DecodeModel, models_);
   LoadRows(*rocks, kSchemaPrefix, DecodeSchema, schemas_);
+  LoadRows(*rocks, kChatPrefix, DecodeChat, chats_);
 }
 
 std::optional<ModelDefinition> Catalog::FindModel(std::string_view name) const {
@@ -70,6 +72,11 @@ std::optional<SchemaDefinition> Catalog::FindSchema(std::string_view name) const
   return Find(schemas_, name);
 }
 
+std::optional<ChatDefinition> Catalog::FindChat(std::string_view name) const {
+  const std::scoped_lock lock(mutex_);
+  return Find(chats_, name);
+}
+
 std::vector<ModelDefinition> Catalog::Models() const {
   const std::scoped_lock lock(mutex_);
   return Values(models_);
@@ -78,6 +85,11 @@ std::vector<ModelDefinition> Catalog::Models() const {
 std::vector<SchemaDefinition> Catalog::Schemas() const {
   const std::scoped_lock lock(mutex_);
   return Values(schemas_);
+}
+
+std::vector<ChatDefinition> Catalog::Chats() const {
+  const std::scoped_lock lock(mutex_);
+  return Values(chats_);
 }
 
 // Changes hold the mutex while they write, so that memory and disk see them in one order. The write
@@ -104,21 +116,32 @@ void Catalog::RenameSchema(std::string_view name, const SchemaDefinition& rename
   batch.Delete(Family::kCatalog, RowKey(kSchemaPrefix, name));
   batch.Put(Family::kCatalog, RowKey(kSchemaPrefix, renamed.name), EncodeSchema(renamed));
   const std::scoped_lock lock(mutex_);
+  std::vector<ChatDefinition> chats;
+  for (const auto& [chat_name, chat] : chats_) {
+    if (chat.schema != name) continue;
+    chats.push_back(chat);
+    chats.back().schema = renamed.name;
+    batch.Put(Family::kCatalog, RowKey(kChatPrefix, chat_name), EncodeChat(chats.back()));
+  }
   rocks_->Write(std::move(batch));
   if (const auto found = schemas_.find(name); found != schemas_.end()) schemas_.erase(found);
   schemas_[renamed.name] = renamed;
+  for (ChatDefinition& chat : chats) chats_[chat.name] = std::move(chat);
 }
 
-void Catalog::DropModel(std::string_view name, const std::vector<std::string>& schemas) {
+void Catalog::DropModel(std::string_view name, const std::vector<std::string>& schemas,
+                        const std::vector<std::string>& chats) {
   Rocks::Batch batch;
   batch.Delete(Family::kCatalog, RowKey(kModelPrefix, name));
   for (const std::string& schema : schemas) {
     batch.Delete(Family::kCatalog, RowKey(kSchemaPrefix, schema));
   }
+  for (const std::string& chat : chats) batch.Delete(Family::kCatalog, RowKey(kChatPrefix, chat));
   const std::scoped_lock lock(mutex_);
   rocks_->Write(std::move(batch));
   if (const auto found = models_.find(name); found != models_.end()) models_.erase(found);
   for (const std::string& schema : schemas) schemas_.erase(schema);
+  for (const std::string& chat : chats) chats_.erase(chat);
 }
 
 void Catalog::DropSchema(std::string_view name) {
@@ -127,6 +150,37 @@ void Catalog::DropSchema(std::string_view name) {
   const std::scoped_lock lock(mutex_);
   rocks_->Write(std::move(batch));
   if (const auto found = schemas_.find(name); found != schemas_.end()) schemas_.erase(found);
+}
+
+bool Catalog::AddChat(const ChatDefinition& chat) {
+  const std::scoped_lock lock(mutex_);
+  if (chats_.contains(chat.name)) return false;
+  WriteChat(chat);
+  return true;
+}
+
+bool Catalog::ReplaceChat(ChatDefinition chat) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = chats_.find(chat.name);
+  if (found == chats_.end()) return false;
+  chat.schema = found->second.schema;
+  WriteChat(chat);
+  return true;
+}
+
+void Catalog::WriteChat(const ChatDefinition& chat) {
+  Rocks::Batch batch;
+  batch.Put(Family::kCatalog, RowKey(kChatPrefix, chat.name), EncodeChat(chat));
+  rocks_->Write(std::move(batch));
+  chats_[chat.name] = chat;
+}
+
+void Catalog::DropChat(std::string_view name) {
+  Rocks::Batch batch;
+  batch.Delete(Family::kCatalog, RowKey(kChatPrefix, name));
+  const std::scoped_lock lock(mutex_);
+  rocks_->Write(std::move(batch));
+  if (const auto found = chats_.find(name); found != chats_.end()) chats_.erase(found);
 }
 
 }  // namespace promptdb

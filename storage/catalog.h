@@ -1,4 +1,5 @@
-// Models and schemas, kept as JSON rows in RocksDB. Every change is one durable, atomic write.
+// Models, schemas and chats, kept as JSON rows in RocksDB. Every change is one durable, atomic
+// write.
 //
 // Thread-safe; readers get copies.
 #ifndef PROMPTDB_STORAGE_CATALOG_H_
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "storage/chat_definition.h"
 #include "storage/rocks.h"
 #include "storage/schema_definition.h"
 
@@ -22,23 +24,37 @@ class Catalog {
 
   std::optional<ModelDefinition> FindModel(std::string_view name) const;
   std::optional<SchemaDefinition> FindSchema(std::string_view name) const;
+  std::optional<ChatDefinition> FindChat(std::string_view name) const;
   std::vector<ModelDefinition> Models() const;    // by name
   std::vector<SchemaDefinition> Schemas() const;  // by name
+  std::vector<ChatDefinition> Chats() const;      // by name
 
   // Adds or replaces.
   void PutModel(const ModelDefinition& model);
   void PutSchema(const SchemaDefinition& schema);
-  // Replaces the schema `name` by one of another name, in one write.
+  // Replaces the schema `name` by one of another name, in one write, and in the chats that began
+  // with it.
   void RenameSchema(std::string_view name, const SchemaDefinition& renamed);
-  // Drops the model and, in the same write, the schemas named.
-  void DropModel(std::string_view name, const std::vector<std::string>& schemas);
+  // Drops the model and, in the same write, the schemas and chats named.
+  void DropModel(std::string_view name, const std::vector<std::string>& schemas,
+                 const std::vector<std::string>& chats = {});
   void DropSchema(std::string_view name);
 
+  // False, with nothing changed, where there is a chat of that name.
+  bool AddChat(const ChatDefinition& chat);
+  // False, with nothing changed, where there is none. The schema's name stays what it is: it may
+  // have changed while the chat was continued.
+  bool ReplaceChat(ChatDefinition chat);
+  void DropChat(std::string_view name);
+
  private:
+  void WriteChat(const ChatDefinition& chat);  // REQUIRES: mutex_ held
+
   Rocks* rocks_;
   mutable std::mutex mutex_;
   std::map<std::string, ModelDefinition, std::less<>> models_;    // guarded by mutex_
   std::map<std::string, SchemaDefinition, std::less<>> schemas_;  // guarded by mutex_
+  std::map<std::string, ChatDefinition, std::less<>> chats_;      // guarded by mutex_
 };
 
 }  // namespace promptdb

@@ -174,6 +174,101 @@ SchemaDefinition SchemaFrom(const Json& json) {
   return schema;
 }
 
+// Pairs and triples of numbers, as lists: they are most of a row.
+Json EncodeChatSegment(const ChatSegment& segment) {
+  Json json = {{"label", segment.label},
+               {"tokens", segment.tokens},
+               {"start", segment.start},
+               {"state", segment.state.ToHex()}};
+  if (!segment.chat_label.empty()) json["chat_label"] = segment.chat_label;
+  if (!segment.attends.empty()) {
+    json["attends"] = EncodeAll(segment.attends, [](const ChatSegment::Span& span) {
+      return Json{span.segment, span.begin, span.end};
+    });
+  }
+  if (!segment.placeholders.empty()) {
+    json["placeholders"] = EncodeAll(segment.placeholders, [](const auto& placeholder) {
+      return Json{placeholder.begin, placeholder.tokens};
+    });
+  }
+  return json;
+}
+
+ChatSegment DecodeChatSegment(const Json& json) {
+  ChatSegment segment;
+  segment.label = json.at("label").get<std::string>();
+  segment.tokens = json.at("tokens").get<std::vector<int32_t>>();
+  segment.start = json.at("start").get<int>();
+  segment.state = Digest::FromHex(json.at("state").get<std::string>());
+  segment.chat_label = json.value("chat_label", "");
+  segment.attends = DecodeAll<ChatSegment::Span>(json, "attends", [](const Json& span) {
+    return ChatSegment::Span{span.at(0).get<int>(), span.at(1).get<int>(), span.at(2).get<int>()};
+  });
+  segment.placeholders =
+      DecodeAll<ChatSegment::Placeholder>(json, "placeholders", [](const Json& placeholder) {
+        return ChatSegment::Placeholder{placeholder.at(0).get<int>(), placeholder.at(1).get<int>()};
+      });
+  return segment;
+}
+
+// What running the chat relies on.
+void CheckChat(const ChatDefinition& chat) {
+  std::vector<const ChatSegment*> segments;
+  for (const auto* part : {&chat.opening, &chat.turns}) {
+    for (const ChatSegment& segment : *part) {
+      const auto size = static_cast<int>(segment.tokens.size());
+      if (size == 0 || segment.start < 0) Corrupt("a segment without tokens or place");
+      for (const ChatSegment::Span& span : segment.attends) {
+        if (span.segment < 0 || static_cast<size_t>(span.segment) >= segments.size() ||
+            span.begin < 0 || span.begin >= span.end ||
+            static_cast<size_t>(span.end) >
+                segments[static_cast<size_t>(span.segment)]->tokens.size()) {
+          Corrupt(
+              "segment "
+              " + segment.label + "
+              " attends to what is not before it");
+        }
+      }
+      int end = 0;
+      for (const ChatSegment::Placeholder& placeholder : segment.placeholders) {
+        if (placeholder.begin < end || placeholder.tokens < 0 ||
+            placeholder.tokens > size - placeholder.begin) {
+          Corrupt(
+              "segment "
+              " + segment.label + "
+              " has a parameter outside of it");
+        }
+        end = placeholder.begin + placeholder.tokens;
+      }
+      segments.push_back(&segment);
+    }
+  }
+}
+
+ChatDefinition ChatFrom(const Json& json) {
+  ChatDefinition chat;
+  chat.name = json.at("name").get<std::string>();
+  chat.schema = json.at("schema").get<std::string>();
+  chat.model = json.at("model").get<std::string>();
+  chat.reuse = json.at("reuse").get<std::string>();
+  if (chat.reuse != "modular" && chat.reuse != "exact" && chat.reuse != "none") {
+    Corrupt("unknown reuse: " + chat.reuse);
+  }
+  chat.cache = json.value("cache", true);
+  chat.tokenizer = Digest::FromHex(json.at("tokenizer").get<std::string>());
+  chat.fingerprint = Digest::FromHex(json.at("fingerprint").get<std::string>());
+  chat.opening = DecodeAll<ChatSegment>(json, "opening", DecodeChatSegment);
+  chat.turns = DecodeAll<ChatSegment>(json, "turns", DecodeChatSegment);
+  chat.pending = json.value("pending", std::vector<int32_t>());
+  if (const auto found = json.find("end_token"); found != json.end()) {
+    chat.end_token = found->get<int32_t>();
+  }
+  chat.created_at = json.value("created_at", int64_t{0});
+  chat.last_used_at = json.value("last_used_at", int64_t{0});
+  CheckChat(chat);
+  return chat;
+}
+
 }  // namespace
 
 std::string_view ChatRoleName(ChatRole role) {
@@ -221,6 +316,24 @@ std::string EncodeSchema(const SchemaDefinition& schema) {
   return Dump(json, "schema \"" + schema.name + "\"");
 }
 
+std::string EncodeChat(const ChatDefinition& chat) {
+  Json json = {{"version", kRowVersion},
+               {"name", chat.name},
+               {"schema", chat.schema},
+               {"model", chat.model},
+               {"reuse", chat.reuse},
+               {"cache", chat.cache},
+               {"tokenizer", chat.tokenizer.ToHex()},
+               {"fingerprint", chat.fingerprint.ToHex()},
+               {"opening", EncodeAll(chat.opening, EncodeChatSegment)},
+               {"turns", EncodeAll(chat.turns, EncodeChatSegment)},
+               {"pending", chat.pending},
+               {"created_at", chat.created_at},
+               {"last_used_at", chat.last_used_at}};
+  if (chat.end_token) json["end_token"] = *chat.end_token;
+  return Dump(json, "chat \"" + chat.name + "\"");
+}
+
 ModelDefinition DecodeModel(std::string_view row) {
   try {
     return ModelFrom(Parse(row));
@@ -232,6 +345,14 @@ ModelDefinition DecodeModel(std::string_view row) {
 SchemaDefinition DecodeSchema(std::string_view row) {
   try {
     return SchemaFrom(Parse(row));
+  } catch (const Json::exception& failure) {
+    Corrupt(failure.what());
+  }
+}
+
+ChatDefinition DecodeChat(std::string_view row) {
+  try {
+    return ChatFrom(Parse(row));
   } catch (const Json::exception& failure) {
     Corrupt(failure.what());
   }

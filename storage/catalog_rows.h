@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "storage/chat_definition.h"
 #include "storage/schema_definition.h"
 
 namespace promptdb {
@@ -19,10 +20,13 @@ inline constexpr int kMaxPartDepth = 500;
 // Throw Error(kInvalidArgument) for text that is not UTF-8, or parts nested too deeply.
 std::string EncodeModel(const ModelDefinition& model);
 std::string EncodeSchema(const SchemaDefinition& schema);
+std::string EncodeChat(const ChatDefinition& chat);
 
 // Throw Error(kCorrupt) that says what is wrong, or kUnsupported for a row of a newer version.
 ModelDefinition DecodeModel(std::string_view row);
 SchemaDefinition DecodeSchema(std::string_view row);
+// Also when a segment attends to what does not stand before it.
+ChatDefinition DecodeChat(std::string_view row);
 
 }  // namespace promptdb
 

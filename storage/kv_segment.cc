@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <utility>
 
 #include "base/error.h"
@@ -146,6 +147,37 @@ void KvSegment::AppendMutableSlices(int layer, int begin, int end,
     out.push_back(slice);
     begin += slice.tokens;
   }
+}
+
+KvSegment KvSegment::CopyOf(int tokens) const {
+  Check(tokens <= tokens_, "a copy is no longer than the segment");
+  KvSegment copy(shape_, start_position_, tokens);
+  copy.Grow(tokens);
+  const size_t row_bytes = static_cast<size_t>(shape_.head_dim * KvDtypeBytes(shape_.dtype));
+  std::vector<KvMutableSlice> to;
+  std::vector<KvSlice> from;
+  for (int layer = 0; layer < shape_.layers; ++layer) {
+    to.clear();
+    copy.AppendMutableSlices(layer, 0, tokens, to);
+    for (const KvMutableSlice& target : to) {
+      from.clear();
+      AppendSlices(layer, target.first_token, target.first_token + target.tokens, from);
+      size_t done = 0;  // tokens
+      for (const KvSlice& source : from) {
+        const size_t bytes = static_cast<size_t>(source.tokens) * row_bytes;
+        for (int head = 0; head < shape_.kv_heads; ++head) {
+          const int64_t element_bytes = KvDtypeBytes(shape_.dtype);
+          const int64_t source_offset = head * source.head_stride * element_bytes;
+          const int64_t target_offset =
+              head * target.head_stride * element_bytes + static_cast<int64_t>(done * row_bytes);
+          std::memcpy(target.k + target_offset, source.k + source_offset, bytes);
+          std::memcpy(target.v + target_offset, source.v + source_offset, bytes);
+        }
+        done += static_cast<size_t>(source.tokens);
+      }
+    }
+  }
+  return copy;
 }
 
 std::vector<BlockBuffer> KvSegment::TakeBlocks() {

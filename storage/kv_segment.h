@@ -75,6 +75,11 @@ class KvSegment {
   // REQUIRES: own memory.
   void AppendMutableSlices(int layer, int begin, int end, std::vector<KvMutableSlice>& out);
 
+  // A copy of the first `tokens` tokens in own memory, with the block grid of a stored state of
+  // that length: what a segment that grew past `expected_tokens` is stored as. REQUIRES: tokens <=
+  // tokens().
+  KvSegment CopyOf(int tokens) const;
+
   // The blocks, once full, for the store: moves the memory out. Afterwards the segment is empty.
   // REQUIRES: own memory, tokens() == expected_tokens.
   std::vector<BlockBuffer> TakeBlocks();

@@ -78,7 +78,7 @@ void StateCache::LoadIndex() {
       }
       const BlockGrid grid(manifest.shape, manifest.tokens);
       index_[manifest.key] = {manifest.shape, manifest.tokens, manifest.start_position,
-                              grid.TotalBytes()};
+                              grid.TotalBytes(), manifest.of_chat};
       stats_.disk_bytes += grid.TotalBytes();
     } catch (const Error&) {
       unreadable.emplace_back(key);
@@ -246,7 +246,7 @@ void StateCache::WriteState(const StateManifest& manifest, const BlockGrid& grid
   if (exists) return;
   const std::scoped_lock lock(mutex_);
   index_[manifest.key] = {manifest.shape, manifest.tokens, manifest.start_position,
-                          grid.TotalBytes()};
+                          grid.TotalBytes(), manifest.of_chat};
   stats_.disk_bytes += grid.TotalBytes();
   stats_.written_bytes += grid.TotalBytes();
   ++stats_.writes;
@@ -298,6 +298,21 @@ void StateCache::Relabel(const std::string& old_prefix, const std::string& new_p
     batch.Delete(Family::kLabels, label);
     return true;
   });
+  rocks_->Write(std::move(batch));
+}
+
+std::vector<Digest> StateCache::ChatStates() const {
+  const std::scoped_lock lock(mutex_);
+  std::vector<Digest> keys;
+  for (const auto& [key, entry] : index_) {
+    if (entry.of_chat) keys.push_back(key);
+  }
+  return keys;
+}
+
+void StateCache::ForgetLabel(const std::string& label) {
+  Rocks::Batch batch;
+  batch.Delete(Family::kLabels, label);
   rocks_->Write(std::move(batch));
 }
 

@@ -78,6 +78,10 @@ class StateCache {
   // Gives every state whose label begins with `old_prefix` a label that begins with `new_prefix`
   // instead. Not atomic: a crash in between leaves some as they were.
   void Relabel(const std::string& old_prefix, const std::string& new_prefix);
+  // Keys of the states whose manifests say of_chat.
+  std::vector<Digest> ChatStates() const;
+  // Forgets what was last published under a label, but no state.
+  void ForgetLabel(const std::string& label);
 
   // Forgets a state in both tiers. Pinned blocks stay until they are unpinned.
   void Erase(const Digest& key);
@@ -91,6 +95,7 @@ class StateCache {
     int tokens = 0;
     int start_position = 0;
     int64_t bytes = 0;
+    bool of_chat = false;
   };
   class ChangeGuard;
 

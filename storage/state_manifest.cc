@@ -34,6 +34,7 @@ StateManifest FromJson(const Json& json) {
   manifest.start_position = json.at("start_position").get<int>();
   if (!IsValid(manifest.shape) || manifest.tokens < 0) Corrupt("impossible shape");
   manifest.label = json.value("label", "");
+  manifest.of_chat = json.value("of_chat", false);
   manifest.model = Digest::FromHex(json.at("model").get<std::string>());
   manifest.context = Digest::FromHex(json.at("context").get<std::string>());
   manifest.created_at = json.value("created_at", int64_t{0});
@@ -44,7 +45,7 @@ StateManifest FromJson(const Json& json) {
 }  // namespace
 
 std::string EncodeManifest(const StateManifest& manifest) {
-  const Json json = {
+  Json json = {
       {"version", kManifestVersion},
       {"key", manifest.key.ToHex()},
       {"layers", manifest.shape.layers},
@@ -60,6 +61,7 @@ std::string EncodeManifest(const StateManifest& manifest) {
       // JSON has no infinities.
       {"encode_ms", std::isfinite(manifest.encode_ms) ? manifest.encode_ms : 0.0},
   };
+  if (manifest.of_chat) json["of_chat"] = true;
   // A label is for people only, so one that is no UTF-8 must not stop the state.
   const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
   const auto text_bytes = static_cast<uint32_t>(text.size());

@@ -22,9 +22,10 @@ struct StateManifest {
   KvShape shape;
   int tokens = 0;
   int start_position = 0;
-  std::string label;  // "schema.module", for people
-  Digest model;       // digest of the model's weights and settings
-  Digest context;     // digest of what the tokens attend to before them
+  std::string label;     // "schema.module", for people
+  bool of_chat = false;  // belongs to the chats that name it, and goes with the last of them
+  Digest model;          // digest of the model's weights and settings
+  Digest context;        // digest of what the tokens attend to before them
   std::vector<int32_t> token_ids;
   int64_t created_at = 0;  // seconds since 1970
   double encode_ms = 0;    // what it took to compute

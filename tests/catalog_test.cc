@@ -122,6 +122,90 @@ void ExpectEqual(const SchemaDefinition& a, const SchemaDefinition& b) {
   }
 }
 
+// Every field, two segments of each kind.
+ChatDefinition Chat(const std::string& name) {
+  ChatDefinition chat;
+  chat.name = name;
+  chat.schema = "travel";
+  chat.model = "smol";
+  chat.reuse = "exact";
+  chat.cache = false;
+  chat.tokenizer = {1, 2};
+  chat.fingerprint = {3, 4};
+  chat.opening = {
+      {"(bos)", {1}, 0, {}, {}, "", {5, 6}},
+      {"plan", {7, 0, 0, 8, 0}, 1, {{0, 0, 1}}, {{1, 2}, {4, 1}}, "", {5, 7}},
+      {"plan(days)", {9}, 2, {{0, 0, 1}, {1, 0, 1}}, {}, "chat c plan(days)", {5, 8}},
+  };
+  chat.turns = {{"turn 1", {10, 11}, 6, {}, {}, "chat c turn 1", {5, 9}},
+                {"turn 2", {12}, 8, {}, {}, "chat d turn 2", {5, 10}}};
+  chat.pending = {13};
+  chat.end_token = 2;
+  chat.created_at = 1'700'000'003;
+  chat.last_used_at = 1'700'000'004;
+  return chat;
+}
+
+TEST(CatalogTest, ChatsAreAddedReplacedAndDroppedDurably) {
+  const TemporaryFolder folder("catalog");
+  Rocks rocks(folder.path());
+  Catalog catalog(&rocks);
+  const ChatDefinition chat = Chat("Ü \"c\"");
+  ChatDefinition bare;
+  bare.name = "bare";
+  bare.schema = bare.model = "x";
+  bare.reuse = "modular";
+  EXPECT_FALSE(catalog.ReplaceChat(chat));
+  EXPECT_TRUE(catalog.AddChat(chat));
+  EXPECT_TRUE(catalog.AddChat(bare));
+  EXPECT_FALSE(catalog.AddChat(chat));
+  EXPECT_EQ(Catalog(&rocks).Chats(), (std::vector<ChatDefinition>{bare, chat}));
+  ChatDefinition later = chat;
+  later.pending.clear();
+  later.end_token.reset();
+  EXPECT_TRUE(catalog.ReplaceChat(later));
+  EXPECT_EQ(catalog.FindChat(chat.name), later);
+  EXPECT_EQ(Catalog(&rocks).FindChat(chat.name), later);
+  catalog.DropChat("bare");
+  catalog.DropChat("never was");
+  catalog.PutModel(Model("smol"));
+  catalog.DropModel("smol", {}, {chat.name});
+  EXPECT_TRUE(catalog.Chats().empty());
+  EXPECT_TRUE(Catalog(&rocks).Chats().empty());
+}
+
+TEST(CatalogTest, DamagedChatsAreRefused) {
+  const std::string whole = EncodeChat(Chat("c"));
+  EXPECT_EQ(DecodeChat(whole), Chat("c"));
+  const auto damaged = [&](const char* place, const Json& value) {
+    Json row = Json::parse(whole);
+    row[Json::json_pointer(place)] = value;
+    return row.dump();
+  };
+  for (const std::string& row : {
+           damaged("/reuse", "sometimes"),
+           damaged("/tokenizer", "xyz"),
+           damaged("/opening/0/tokens", Json::array()),
+           damaged("/opening/0/start", -1),
+           damaged("/opening/0/attends", Json::array({{0, 0, 1}})),
+           damaged("/opening/1/attends/0", {0, 0, 2}),
+           damaged("/opening/1/attends/0", {0, -1, 1}),
+           damaged("/opening/1/attends/0", {-1, 0, 1}),
+           damaged("/opening/1/attends/0", {0, 1}),
+           damaged("/opening/1/placeholders/0", {4, 2}),
+           damaged("/opening/1/placeholders/1", {2, 1}),
+           damaged("/turns", 7),
+           damaged("/pending", "x"),
+       }) {
+    try {
+      DecodeChat(row);
+      ADD_FAILURE() << "it was read: " << row;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kCorrupt) << row;
+    }
+  }
+}
+
 TEST(CatalogTest, EveryFieldSurvivesReopening) {
   const TemporaryFolder folder("catalog");
   {

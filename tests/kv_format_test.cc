@@ -229,6 +229,12 @@ TEST(KvSegmentTest, GrowsInAnyStepsAndReadsBackEveryRange) {
     if (total == expected) {
       ASSERT_EQ(segment.bytes(), BlockGrid(shape, expected).TotalBytes());
     }
+    // A copy of its beginning is laid out as a stored state, however the segment grew.
+    KvSegment copy = segment.CopyOf(end);
+    ASSERT_EQ(PatternMismatch(copy, seed, 0, end), "");
+    ASSERT_EQ(copy.start_position(), 1000);
+    ASSERT_EQ(copy.bytes(), BlockGrid(shape, end).TotalBytes());
+    ASSERT_EQ(static_cast<int>(copy.TakeBlocks().size()), BlockGrid(shape, end).blocks());
   }
 }
 

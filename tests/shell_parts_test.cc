@@ -327,7 +327,8 @@ const Session::Names kNames = {{"stories"},
                                {"trips.beach", "trips.city", "trips.away.amazon", "Odd Name.x"},
                                {"reuse", "threads"},
                                {"pc_modules", "pc_stats"},
-                               {"pc_modules.module", "pc_modules.tokens", "pc_stats.name"}};
+                               {"pc_modules.module", "pc_modules.tokens", "pc_stats.name"},
+                               {"tour", "My chat"}};
 
 std::vector<std::string> Candidates(std::string_view typed) {
   return Complete(typed, kNames).candidates;
@@ -341,7 +342,7 @@ TEST(CompletionTest, KeywordsFollowTheCaseThatIsTyped) {
   EXPECT_EQ(Candidates("SHOW M"), (Words{"MODELS", "MODULES"}));
   EXPECT_EQ(Candidates("show m"), (Words{"models", "modules"}));
   EXPECT_EQ(Candidates("show "),
-            (Words{"cache", "models", "modules", "schemas", "settings", "stats"}));
+            (Words{"cache", "chats", "models", "modules", "schemas", "settings", "stats"}));
   EXPECT_EQ(Candidates("SHOW MODELS; sel"), Words{"select"});
   EXPECT_EQ(Complete("SHOW M", kNames).word_bytes, 1u);
 }
@@ -360,6 +361,13 @@ TEST(CompletionTest, NamesOfTheCatalog) {
   EXPECT_EQ(Candidates("DESCRIBE MODULE trips.c"), Words{"trips.city"});
   EXPECT_EQ(Candidates("DESCRIBE SCHEMA \"O"), Words{"\"Odd Name\""});
   EXPECT_EQ(Candidates("set thr"), Words{"threads"});
+  EXPECT_EQ(Candidates("CONTINUE "), (Words{"\"My chat\"", "tour"}));
+  EXPECT_EQ(Candidates("CONTINUE tour "), Words{"PROMPT"});
+  EXPECT_EQ(Candidates("FORK t"), Words{"tour"});
+  EXPECT_EQ(Candidates("END "), Words{"CHAT"});
+  EXPECT_EQ(Candidates("END CHAT t"), Words{"tour"});
+  EXPECT_TRUE(Candidates("BEGIN CHAT t").empty());
+  EXPECT_EQ(Candidates("BEGIN CHAT x FROM t"), Words{"trips"});
   EXPECT_EQ(Candidates("SELECT GENERATE FROM trips\nUSE be"), Words{"beach"});
 }
 

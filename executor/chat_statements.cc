@@ -1,0 +1,177 @@
+#include <ctime>
+
+#include "base/nearest_name.h"
+#include "executor/chat_states.h"
+#include "executor/query_run.h"
+#include "executor/statements.h"
+#include "parser/parser.h"
+#include "planner/chat_binder.h"
+#include "planner/planner.h"
+
+namespace promptdb {
+
+namespace {
+
+ChatDefinition FindChat(const ast::Name& name, const Database::Rep& database) {
+  std::optional<ChatDefinition> chat = database.catalog.FindChat(name.text);
+  if (!chat) {
+    std::string hint = DidYouMean(name.text, database.ChatNames());
+    if (hint.empty()) hint = "SHOW CHATS lists what there is.";
+    throw Error(ErrorCode::kUnknownName, "chat \"" + name.text + "\" does not exist", hint,
+                name.range);
+  }
+  return *std::move(chat);
+}
+
+void CheckIsNew(const ast::Name& name, const Database::Rep& database) {
+  if (!database.catalog.FindChat(name.text)) return;
+  throw Error(ErrorCode::kDuplicateName, "chat \"" + name.text + "\" exists already",
+              "END CHAT " + QuoteName(name.text) + "; or take another name.", name.range);
+}
+
+void SetKeys(const std::vector<SegmentKeys>& keys, ChatDefinition& chat) {
+  size_t i = 0;
+  for (auto* segments : {&chat.opening, &chat.turns}) {
+    for (ChatSegment& segment : *segments) segment.state = keys[i++].key;
+  }
+}
+
+// The model, if the chat's tokens mean to it what they meant when they were said.
+std::shared_ptr<const OpenModel> OpenModelOf(const ChatDefinition& chat, const ast::Name& name,
+                                             Database::Rep& database, ResultSink& sink) {
+  const auto definition = database.catalog.FindModel(chat.model);
+  if (!definition) {
+    throw Error(
+        ErrorCode::kUnknownName,
+        "chat \"" + chat.name + "\" uses model \"" + chat.model + "\", which does not exist",
+        "CREATE MODEL " + QuoteName(chat.model) + " FROM '…';", name.range);
+  }
+  std::shared_ptr<const OpenModel> model = database.Open(*definition, name.range, sink);
+  if (model->tokenizer().digest() != chat.tokenizer) {
+    throw Error(
+        ErrorCode::kInvalidArgument,
+        "model \"" + chat.model + "\" has another tokenizer than when chat \"" + chat.name +
+            "\" began, so the chat's tokens mean nothing to it",
+        "Put the former model back, or END CHAT " + QuoteName(chat.name) + "; and begin it again.",
+        name.range);
+  }
+  if (model->fingerprint() != chat.fingerprint) {
+    sink.OnNotice("model \"" + chat.model + "\" has changed since chat \"" + chat.name +
+                  "\" was last used; its states are computed again");
+  }
+  return model;
+}
+
+// Stores the states of a finished turn, which stand in the prompt's last segment.
+void PublishTurn(const PromptSegment& turn, const SegmentKeys& keys, const OpenModel& model,
+                 double encode_ms, QueryState& query) {
+  const KvSegment& states = *query.segments.back();
+  StateManifest manifest;
+  manifest.key = keys.key;
+  manifest.shape = model.kv_shape();
+  manifest.tokens = static_cast<int>(turn.tokens.size());
+  manifest.start_position = turn.start;
+  manifest.label = turn.chat_label;
+  manifest.of_chat = true;
+  manifest.model = model.fingerprint();
+  manifest.context = keys.context;
+  manifest.token_ids = turn.tokens;
+  manifest.created_at = std::time(nullptr);
+  manifest.encode_ms = encode_ms;
+  query.cache.Publish(manifest, states.CopyOf(manifest.tokens));
+}
+
+// The chat after the turn that `query` has computed. States first, then the row: a chat never names
+// what is not there, though it could be computed again.
+ChatDefinition CommitTurn(const ChatDefinition& before, const Generation& generation,
+                          const OpenModel& model, Database::Rep& database, double encode_ms,
+                          QueryState& query) {
+  const BoundPrompt& prompt = query.plan.prompt;
+  const PromptSegment& turn = prompt.segments.back();
+  TurnAnswer answer;
+  answer.tokens.assign(generation.tokens.begin(),
+                       generation.tokens.begin() + generation.shown_tokens);
+  answer.states = std::min(query.segments.back()->tokens(),
+                           static_cast<int>(turn.tokens.size() + answer.tokens.size()));
+  answer.end_token = generation.end_token;
+
+  std::vector<PromptSegment> segments = prompt.segments;
+  segments.back() = FinishedTurn(turn, answer);
+  const std::vector<SegmentKeys> keys = ComputeSegmentKeys(segments, model.fingerprint());
+  if (prompt.cache && prompt.reuse != ReuseMode::kNone) {
+    PublishTurn(segments.back(), keys.back(), model, encode_ms, query);
+  }
+  ChatDefinition after = AfterTurn(before, turn, answer);
+  SetKeys(keys, after);
+  after.fingerprint = model.fingerprint();
+  after.last_used_at = std::time(nullptr);
+  Check(database.catalog.ReplaceChat(after), "a chat that is held is not dropped");
+  return after;
+}
+
+}  // namespace
+
+std::string RunBeginChat(const ast::BeginChat& statement, Database::Rep& database,
+                         const Settings& settings, ResultSink& sink) {
+  const ChatHold hold = database.HoldChat(statement.name.text, statement.name.range);
+  CheckIsNew(statement.name, database);
+  const std::shared_ptr<const OpenSchema> schema = database.Open(statement.schema, sink);
+  const OpenModel& model = *schema->model;
+  const BoundPrompt opening =
+      BindOpening(statement, schema->definition, schema->layout, model.tokenizer(),
+                  model.chat_template(), model.config().context_length, settings.query_defaults());
+  ChatDefinition chat = ChatOf(statement.name.text, opening);
+  chat.tokenizer = model.tokenizer().digest();
+  chat.fingerprint = model.fingerprint();
+  SetKeys(ComputeSegmentKeys(opening.segments, model.fingerprint()), chat);
+  chat.created_at = chat.last_used_at = std::time(nullptr);
+  Check(database.catalog.AddChat(chat), "a chat that is held is not added by others");
+  return "BEGIN CHAT";
+}
+
+std::string RunContinueChat(const ast::ContinueChat& statement, Database::Rep& database,
+                            const Settings& settings, ResultSink& sink) {
+  const ChatHold hold = database.HoldChat(statement.name.text, statement.name.range);
+  const ChatDefinition chat = FindChat(statement.name, database);
+  const std::shared_ptr<const OpenModel> model = OpenModelOf(chat, statement.name, database, sink);
+  const Stopwatch watch;
+  BoundPrompt prompt = BindTurn(statement, chat, model->tokenizer(), model->chat_template(),
+                                model->config(), settings.query_defaults());
+  const PlanContext context = database.ContextOf(*model);
+  const QueryPlan plan = PlanQuery(std::move(prompt), context);
+  const double planning_ms = watch.Milliseconds();
+
+  sink.OnColumns(GenerationColumns());
+  const auto commit = [&](QueryState& query, const Generation& generation) {
+    const double encode_ms = query.actuals[static_cast<size_t>(plan.prefill->id)].ms +
+                             query.actuals[static_cast<size_t>(plan.decode->id)].ms;
+    CommitTurn(chat, generation, *model, database, encode_ms, query);
+  };
+  const QueryOutcome outcome =
+      RunQuery(plan, planning_ms, *model, database.cache, true, sink, commit);
+  if (model->fingerprint() != chat.fingerprint) {
+    CollectStatesOf(chat, database.catalog, database.cache);
+  }
+  sink.OnRow(GenerationRow(plan.prompt, outcome));
+  return "CONTINUE 1";
+}
+
+std::string RunForkChat(const ast::ForkChat& statement, Database::Rep& database) {
+  const ChatHold hold = database.HoldChat(statement.to.text, statement.to.range);
+  ChatDefinition fork = FindChat(statement.from, database);
+  CheckIsNew(statement.to, database);
+  fork.name = statement.to.text;
+  fork.created_at = fork.last_used_at = std::time(nullptr);
+  Check(database.catalog.AddChat(fork), "a chat that is held is not added by others");
+  return "FORK";
+}
+
+std::string RunEndChat(const ast::EndChat& statement, Database::Rep& database) {
+  const ChatHold hold = database.HoldChat(statement.name.text, statement.name.range);
+  const ChatDefinition chat = FindChat(statement.name, database);
+  database.catalog.DropChat(chat.name);
+  CollectStatesOf(chat, database.catalog, database.cache);
+  return "END CHAT";
+}
+
+}  // namespace promptdb
