@@ -17,9 +17,9 @@ struct Generation {
   // text.
   int shown_tokens = 0;
   std::optional<TokenId> end_token;  // that ended it
-  std::string finish_reason;    // "stop": an end token, a stop text or the end of the constraint;
-                                // "length": max_tokens or context
-  double first_token_ms = 0;    // since `since` was started
+  std::string finish_reason;  // "stop": an end token, a stop text or the end of the constraint;
+                              // "length": max_tokens or context
+  double first_token_ms = 0;  // since `since` was started
 };
 
 // Generates from the logits after the prompt; every segment must be ready. Where the prompt ends in

@@ -74,7 +74,15 @@ ShowForm FormOf(ast::Show::What what) {
     case ast::Show::What::kSettings:
       return {Id::kSettings, {{"name"}, {"value"}, {"meaning"}}};
     case ast::Show::What::kChats:
-      return {Id::kChats, {{"name"}, {"schema"}, {"model"}, {"turns"}, {"tokens"}, {"cached_bytes"}, {"created"}, {"last_used"}}};
+      return {Id::kChats,
+              {{"name"},
+               {"schema"},
+               {"model"},
+               {"turns"},
+               {"tokens"},
+               {"cached_bytes"},
+               {"created"},
+               {"last_used"}}};
   }
   return {};
 }

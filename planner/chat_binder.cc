@@ -34,8 +34,7 @@ PromptSegment ToPromptSegment(const ChatSegment& stored) {
 // Everything before it.
 void AttendToAll(const std::vector<PromptSegment>& before, PromptSegment& segment) {
   for (size_t i = 0; i < before.size(); ++i) {
-    before[i].AppendVisible(static_cast<int>(i), static_cast<int>(before[i].tokens.size()),
-                            segment.attends);
+    before[i].AppendAllVisible(static_cast<int>(i), segment.attends);
   }
 }
 

@@ -473,7 +473,7 @@ BoundPrompt BindOpening(const ast::BeginChat& chat, const SchemaDefinition& sche
   query.with_options = chat.with_options;
   PromptBinder binder(query, schema, layout, tokenizer, chat_template, context_length);
   binder.BeginChat();
-  return binder.Bind(defaults);
+  return binder.Bind(defaults, 0);
 }
 
 }  // namespace promptdb

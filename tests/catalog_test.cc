@@ -166,6 +166,14 @@ TEST(CatalogTest, ChatsAreAddedReplacedAndDroppedDurably) {
   EXPECT_TRUE(catalog.ReplaceChat(later));
   EXPECT_EQ(catalog.FindChat(chat.name), later);
   EXPECT_EQ(Catalog(&rocks).FindChat(chat.name), later);
+  // A schema's chats follow its name, also those that are being continued.
+  SchemaDefinition renamed = Schema("away");
+  catalog.RenameSchema("travel", renamed);
+  EXPECT_EQ(catalog.FindChat(chat.name)->schema, "away");
+  EXPECT_EQ(catalog.FindChat("bare")->schema, "x");
+  EXPECT_TRUE(catalog.ReplaceChat(chat));
+  EXPECT_EQ(catalog.FindChat(chat.name)->schema, "away");
+  EXPECT_EQ(Catalog(&rocks).FindChat(chat.name)->schema, "away");
   catalog.DropChat("bare");
   catalog.DropChat("never was");
   catalog.PutModel(Model("smol"));
