@@ -250,12 +250,11 @@ Expected ExpectedAfter(const std::vector<std::string>& words, const Session::Nam
     expected.keywords = {"GENERATE"};
   } else if (only_word && last == "EXPLAIN") {
     expected.keywords = {"ANALYZE", "SELECT"};
-  } else if (only_word && (last == "CONTINUE" || last == "FORK")) {
+  } else if ((only_word && (last == "CONTINUE" || last == "FORK")) ||
+             (last == "CHAT" && first == "END")) {
     AddNames(expected.names, names.chats);
   } else if (only_word && (last == "BEGIN" || last == "END")) {
     expected.keywords = {"CHAT"};
-  } else if (last == "CHAT" && first == "END") {
-    AddNames(expected.names, names.chats);
   } else if (first == "BEGIN" && words.size() == 3) {
     expected.keywords = {"FROM"};
   } else if (first == "CONTINUE" && words.size() == 2) {

@@ -50,6 +50,7 @@ std::optional<Definition> Find(const std::map<std::string, Definition, std::less
 template <typename Definition>
 std::vector<Definition> Values(const std::map<std::string, Definition, std::less<>>& rows) {
   std::vector<Definition> values;
+  values.reserve(rows.size());
   for (const auto& [name, definition] : rows) values.push_back(definition);
   return values;
 }

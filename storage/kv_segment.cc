@@ -153,7 +153,8 @@ KvSegment KvSegment::CopyOf(int tokens) const {
   Check(tokens <= tokens_, "a copy is no longer than the segment");
   KvSegment copy(shape_, start_position_, tokens);
   copy.Grow(tokens);
-  const size_t row_bytes = static_cast<size_t>(shape_.head_dim * KvDtypeBytes(shape_.dtype));
+  const auto element_bytes = int64_t{KvDtypeBytes(shape_.dtype)};
+  const auto row_bytes = static_cast<size_t>(shape_.head_dim * element_bytes);
   std::vector<KvMutableSlice> to;
   std::vector<KvSlice> from;
   for (int layer = 0; layer < shape_.layers; ++layer) {
@@ -166,7 +167,6 @@ KvSegment KvSegment::CopyOf(int tokens) const {
       for (const KvSlice& source : from) {
         const size_t bytes = static_cast<size_t>(source.tokens) * row_bytes;
         for (int head = 0; head < shape_.kv_heads; ++head) {
-          const int64_t element_bytes = KvDtypeBytes(shape_.dtype);
           const int64_t source_offset = head * source.head_stride * element_bytes;
           const int64_t target_offset =
               head * target.head_stride * element_bytes + static_cast<int64_t>(done * row_bytes);
