@@ -170,7 +170,7 @@ BoundPrompt BindTurn(const ast::ContinueChat& statement, const ChatDefinition& c
                  : chat.reuse == "exact" ? ReuseMode::kExact
                                          : ReuseMode::kNone;
   prompt.cache = with.Boolean("cache").value_or(chat.cache);
-  prompt.generate = BindGenerateOptions(statement.options, defaults.max_tokens);
+  prompt.generate = BindGenerateOptions(statement.options, defaults.max_tokens, "CONTINUE");
   prompt.segments = ChatSegments(chat);
 
   PromptSegment turn;

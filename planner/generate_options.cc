@@ -52,9 +52,9 @@ std::shared_ptr<Constraint> BindConstraint(const OptionReader& reader) {
 
 }  // namespace
 
-GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options,
-                                    int default_max_tokens) {
-  const OptionReader reader(options, "GENERATE",
+GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options, int default_max_tokens,
+                                    std::string_view statement) {
+  const OptionReader reader(options, statement,
                             {"max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "stop",
                              "repetition_penalty", "ignore_eos", "grammar", "json_schema"},
                             {"stop"});

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "constraint/constraint.h"
@@ -32,9 +33,9 @@ struct GenerateOptions {
 };
 
 // Throws Error at the option to blame: unknown, given twice (`stop` alone may be), out of range, or
-// a grammar or JSON schema that is none.
-GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options,
-                                    int default_max_tokens);
+// a grammar or JSON schema that is none. `statement` names the list in messages.
+GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options, int default_max_tokens,
+                                    std::string_view statement);
 
 enum class Pooling { kLast, kMean };
 

@@ -66,7 +66,7 @@ class PromptBinder {
     prompt_.schema = schema_.name;
     prompt_.model = schema_.model;
     if (query_.kind == ast::Select::Kind::kGenerate) {
-      prompt_.generate = BindGenerateOptions(query_.options, defaults.max_tokens);
+      prompt_.generate = BindGenerateOptions(query_.options, defaults.max_tokens, "GENERATE");
     } else {
       prompt_.inspect = BindInspectOptions(query_.options, query_.kind);
     }
