@@ -17,45 +17,13 @@
 #include <iterator>
 
 #include "tests/support/child_process.h"
-#include "tests/support/masked_lines.h"
+#include "tests/support/document_blocks.h"
 #include "tests/support/test_folder.h"
 
 namespace promptdb {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Block {
-  std::string language;
-  std::vector<std::string> lines;
-  int line = 0;  // of the opening fence, from 1
-};
-
-// The fenced blocks between the markers. `has_tour` tells whether there are markers at all.
-std::vector<Block> ReadTour(const std::string& text, bool* has_tour) {
-  std::vector<Block> blocks;
-  bool in_tour = false, in_block = false;
-  *has_tour = false;
-  int number = 0;
-  for (const std::string& line : SplitLines(text)) {
-    ++number;
-    if (in_block) {
-      if (line.starts_with("```")) {
-        in_block = false;
-      } else {
-        blocks.back().lines.push_back(line);
-      }
-    } else if (line == "<!-- tour -->") {
-      in_tour = *has_tour = true;
-    } else if (line == "<!-- /tour -->") {
-      in_tour = false;
-    } else if (in_tour && line.starts_with("```")) {
-      in_block = true;
-      blocks.push_back({line.substr(3), {}, number});
-    }
-  }
-  return blocks;
-}
 
 // True while a command goes on in the next line.
 bool GoesOn(const std::string& command) {
@@ -80,7 +48,7 @@ struct Command {
   int line = 0;
 };
 
-std::vector<Command> ReadCommands(const Block& block) {
+std::vector<Command> ReadCommands(const DocumentBlock& block) {
   std::vector<Command> commands;
   int number = block.line;
   for (const std::string& line : block.lines) {
@@ -99,31 +67,17 @@ std::vector<Command> ReadCommands(const Block& block) {
   return commands;
 }
 
-// Empty lines at the end make no difference.
-std::vector<std::string> Lines(const std::string& text) {
-  std::vector<std::string> lines = SplitLines(text);
-  while (!lines.empty() && lines.back().empty()) lines.pop_back();
-  return lines;
-}
-
-void ExpectOutput(const std::vector<std::string>& expected, const std::string& actual, int line) {
-  if (!MatchMasked(expected, Lines(actual))) {
-    ADD_FAILURE_AT("README.md", line) << "printed something else (- README, + pcsh)\n"
-                                      << DiffMasked(expected, Lines(actual));
-  }
-}
-
 TEST(TourTest, EveryBlockOfTheReadmeWorks) {
   const fs::path source = PROMPTDB_SOURCE_DIR;
   std::ifstream in(source / "README.md", std::ios::binary);
   ASSERT_TRUE(in) << "README.md is missing";
   const std::string text(std::istreambuf_iterator<char>(in), {});
   bool has_tour = false;
-  const std::vector<Block> blocks = ReadTour(text, &has_tour);
+  const std::vector<DocumentBlock> blocks = ReadDocumentBlocks(text, "tour", &has_tour);
   ASSERT_TRUE(has_tour) << "README.md has no <!-- tour --> marker";
   ASSERT_FALSE(blocks.empty()) << "the tour has no block";
   bool needs_shared = false;
-  for (const Block& block : blocks) {
+  for (const DocumentBlock& block : blocks) {
     for (const std::string& line : block.lines) {
       needs_shared = needs_shared || line.find("../shared") != line.npos;
     }
@@ -147,7 +101,7 @@ TEST(TourTest, EveryBlockOfTheReadmeWorks) {
 
   std::string printed;  // by the last block that was run
   int run = 0;
-  for (const Block& block : blocks) {
+  for (const DocumentBlock& block : blocks) {
     if (block.language == "sql") {
       options.input.clear();
       for (const std::string& line : block.lines) options.input += line + "\n";
@@ -162,12 +116,14 @@ TEST(TourTest, EveryBlockOfTheReadmeWorks) {
         const ChildResult result = RunChild({"/bin/sh", "-c", command.text}, options);
         ASSERT_EQ(result.status, 0) << "README.md:" << command.line << ": " << command.text << "\n"
                                     << result.out << result.err;
-        if (!command.expected.empty()) ExpectOutput(command.expected, result.out, command.line);
+        if (!command.expected.empty()) {
+          ExpectPrinted("README.md", command.line, command.expected, PrintedLines(result.out));
+        }
         printed += result.out;
         ++run;
       }
     } else if (block.language == "text") {
-      ExpectOutput(block.lines, printed, block.line);
+      ExpectPrinted("README.md", block.line, block.lines, PrintedLines(printed));
     }
   }
   EXPECT_GT(run, 0) << "the tour runs nothing";
@@ -177,9 +133,9 @@ TEST(TourTest, EveryBlockOfTheReadmeWorks) {
 
 TEST(TourReaderTest, FindsTheBlocksBetweenTheMarkers) {
   bool has_tour = false;
-  const std::vector<Block> blocks = ReadTour(
+  const std::vector<DocumentBlock> blocks = ReadDocumentBlocks(
       "```sql\nno\n```\n<!-- tour -->\n```console\n$ a\n```\n\n```text\nx\n```\n<!-- /tour -->\n",
-      &has_tour);
+      "tour", &has_tour);
   EXPECT_TRUE(has_tour);
   ASSERT_EQ(blocks.size(), 2u);
   EXPECT_EQ(blocks[0].language, "console");
