@@ -147,11 +147,9 @@ std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink)
       return RunForkChat(node, session.database);
     }
     std::string operator()(const ast::EndChat& node) { return RunEndChat(node, session.database); }
-    std::string operator()(const ast::Unsupported& node) { return Refuse(node.statement); }
-
-    [[noreturn]] std::string Refuse(const std::string& what) {
+    std::string operator()(const ast::Unsupported& node) {
       throw Error(ErrorCode::kUnsupported,
-                  what + " is PromptQL, but has no meaning in this release yet");
+                  node.statement + " is PromptQL, but has no meaning in this release yet");
     }
   };
   return std::visit(Visitor{*this, sink}, statement.node);

@@ -46,8 +46,8 @@ class Session {
   // from a signal handler or another thread. Forgotten if no statement is running.
   void Cancel();
 
-  // Names for completion: models, schemas, modules as "schema.module", chats, settings, system tables, and
-  // their columns as "pc_table.column".
+  // Names for completion: models, schemas, modules as "schema.module", chats, settings, system
+  // tables, and their columns as "pc_table.column".
   struct Names {
     std::vector<std::string> models;
     std::vector<std::string> schemas;
