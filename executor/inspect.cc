@@ -109,8 +109,9 @@ void ForEachToken(PrefillResult wanted, QueryState& query, const Use& use) {
     for (int first = 0; first < tokens; first += kLogitRows) {
       const int rows = std::min(kLogitRows, tokens - first);
       ForwardBatch batch;
+      const auto begin = segment.tokens.begin() + first;
+      batch.tokens.assign(begin, begin + rows);
       for (int i = 0; i < rows; ++i) {
-        batch.tokens.push_back(segment.tokens[static_cast<size_t>(first + i)]);
         batch.positions.push_back(segment.start + first + i);
         batch.logits_of.push_back(i);
       }

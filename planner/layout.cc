@@ -59,6 +59,7 @@ class LayoutBuilder {
                                     const Enclosing& around, int& cursor,
                                     std::vector<int>& certain) {
     std::vector<LaidOutPart> placed;
+    placed.reserve(parts.size());
     for (const PartDefinition& part : parts) placed.push_back(Place(part, around, cursor, certain));
     return placed;
   }
