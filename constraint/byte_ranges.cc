@@ -35,6 +35,7 @@ void AddRange(char32_t first, char32_t last, int size,
     }
   }
   std::vector<ByteRange> sequence;
+  sequence.reserve(static_cast<size_t>(size));
   for (int i = 0; i < size; ++i) {
     sequence.push_back({ByteOf(first, size, i), ByteOf(last, size, i)});
   }

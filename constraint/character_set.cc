@@ -12,7 +12,7 @@ constexpr char32_t kLastSurrogate = 0xDFFF;
 
 }  // namespace
 
-CharacterSet::CharacterSet(std::vector<CharacterRange> ranges) {
+CharacterSet::CharacterSet(const std::vector<CharacterRange>& ranges) {
   std::vector<CharacterRange> characters;
   for (const CharacterRange& range : ranges) {
     const auto add = [&](char32_t first, char32_t last) {
@@ -50,13 +50,13 @@ CharacterSet CharacterSet::Negated() const {
     next = range.last + 1;
   }
   if (next <= kLastCharacter) gaps.push_back({next, kLastCharacter});
-  return CharacterSet(std::move(gaps));
+  return CharacterSet(gaps);
 }
 
 CharacterSet CharacterSet::Union(const CharacterSet& other) const {
   std::vector<CharacterRange> both = ranges_;
   both.insert(both.end(), other.ranges_.begin(), other.ranges_.end());
-  return CharacterSet(std::move(both));
+  return CharacterSet(both);
 }
 
 CharacterSet CharacterSet::Without(const CharacterSet& other) const {

@@ -19,7 +19,7 @@ struct CharacterRange {
 class CharacterSet {
  public:
   CharacterSet() = default;
-  explicit CharacterSet(std::vector<CharacterRange> ranges);
+  explicit CharacterSet(const std::vector<CharacterRange>& ranges);
 
   static CharacterSet All();
 

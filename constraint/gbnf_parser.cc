@@ -244,7 +244,7 @@ class GbnfParser {
       ranges.push_back({first, last});
     }
     if (ranges.empty()) Fail("the character class is empty", begin);
-    CharacterSet set(std::move(ranges));
+    CharacterSet set(ranges);
     if (is_negated) set = set.Negated();
     if (set.empty()) Fail("the character class matches nothing", begin);
     return Expression::Character(std::move(set));

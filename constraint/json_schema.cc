@@ -213,6 +213,7 @@ class SchemaCompiler {
       if (Keywords().contains(item.key())) continue;
       if (item.key() == "$id" && path == "#") continue;
       std::vector<std::string> known;
+      known.reserve(Keywords().size());
       for (const auto& [name, kind] : Keywords()) known.push_back(name);
       const bool is_extension = item.key().starts_with("x-");
       Fail("the keyword " + Quoted(item.key()) + " is not supported", path,

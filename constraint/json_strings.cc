@@ -17,8 +17,8 @@ const CharacterSet& EscapedCharacters() {
   return set;
 }
 
-Expression OneOf(std::vector<CharacterRange> ranges) {
-  return Expression::Character(CharacterSet(std::move(ranges)));
+Expression OneOf(const std::vector<CharacterRange>& ranges) {
+  return Expression::Character(CharacterSet(ranges));
 }
 
 std::string EscapeOf(char32_t character) {
@@ -63,7 +63,7 @@ Expression AnyJsonCharacter() {
        Expression::Sequence(
            {Expression::Text("\\"),
             Expression::Alternatives(
-                {OneOf(std::move(letters)),
+                {OneOf(letters),
                  Expression::Sequence({Expression::Text("u"), std::move(code), hex(), hex()})})})});
 }
 
@@ -95,7 +95,7 @@ Expression RestOtherThan(const std::vector<std::u32string>& texts, size_t depth)
     ways.push_back(Expression::Sequence({Expression::Text(text), RestOtherThan(group, depth + 1)}));
   }
   ways.push_back(Expression::Sequence(
-      {Expression::Character(plain.Without(CharacterSet(std::move(begun)))),
+      {Expression::Character(plain.Without(CharacterSet(begun))),
        Expression::Repeat(Expression::Character(plain), 0, Expression::kUnbounded)}));
   return Expression::Alternatives(std::move(ways));
 }
