@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/utf8.h"
+
 namespace promptdb {
 
 std::string_view ErrorCodeName(ErrorCode code) {
@@ -44,13 +46,6 @@ Error Error::At(SourceRange range) const {
 
 namespace {
 
-// Characters of UTF-8 text, counted as one column each.
-size_t CountCharacters(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
-  }));
-}
-
 // Longer lines are cut around the place, so that the caret stays on the screen.
 constexpr size_t kLineWidth = 96;
 
@@ -64,7 +59,7 @@ std::string FormatPlace(std::string_view text, SourceRange range) {
       1 + std::count(text.begin(), text.begin() + static_cast<long>(line_begin), '\n');
 
   const auto continues = [&](size_t at) {
-    return at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80;
+    return at < text.size() && IsUtf8Continuation(text[at]);
   };
   std::string before_cut, after_cut;
   if (begin - line_begin > kLineWidth / 2) {
@@ -84,7 +79,7 @@ std::string FormatPlace(std::string_view text, SourceRange range) {
   std::string line(text.substr(line_begin, line_end - line_begin));
   std::string indent;
   for (const char c : line.substr(0, begin - line_begin)) {
-    if ((static_cast<unsigned char>(c) & 0xc0) != 0x80) indent += c == '\t' ? '\t' : ' ';
+    if (!IsUtf8Continuation(c)) indent += c == '\t' ? '\t' : ' ';
   }
   std::erase(line, '\r');
   const std::string label = "  line " + std::to_string(line_number) + ": ";

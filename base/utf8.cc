@@ -1,14 +1,15 @@
 #include "base/utf8.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
 namespace promptdb {
-namespace {
 
-bool IsContinuation(unsigned char byte) { return (byte & 0xC0) == 0x80; }
-
-}  // namespace
+size_t CountCharacters(std::string_view text) {
+  return text.size() -
+         static_cast<size_t>(std::count_if(text.begin(), text.end(), IsUtf8Continuation));
+}
 
 Utf8Step ReadUtf8(std::string_view text, size_t position) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[position + i]); };
@@ -39,7 +40,7 @@ Utf8Step ReadUtf8(std::string_view text, size_t position) {
   }
   for (size_t i = 1; i < size; ++i) {
     if (i == left) return {kReplacementCharacter, i, false, true};
-    if (i == 1 ? byte(1) < low || byte(1) > high : !IsContinuation(byte(i))) {
+    if (i == 1 ? byte(1) < low || byte(1) > high : !IsUtf8Continuation(text[position + i])) {
       return {kReplacementCharacter, i, false, false};
     }
     code = code << 6 | (byte(i) & 0x3F);

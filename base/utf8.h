@@ -12,6 +12,14 @@ namespace promptdb {
 
 inline constexpr char32_t kReplacementCharacter = 0xFFFD;
 
+// Whether the byte goes on with a character that began before it.
+inline bool IsUtf8Continuation(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xC0) == 0x80;
+}
+
+// Characters of a text, as many as it has first bytes.
+size_t CountCharacters(std::string_view text);
+
 // One step through a text. Where the bytes form no character, `size` covers the maximal subpart
 // (the longest beginning of a character, at least one byte), as the Unicode standard recommends and
 // Rust does.

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/nearest_name.h"
+#include "base/text_place.h"
 #include "base/utf8.h"
 
 namespace promptdb {
@@ -51,16 +52,8 @@ class GbnfParser {
   };
 
   [[noreturn]] void Fail(const std::string& cause, size_t at, const std::string& hint = "") const {
-    const std::string_view before = text_.substr(0, at);
-    const auto line = 1 + std::count(before.begin(), before.end(), '\n');
-    const std::string_view last_line = before.substr(before.rfind('\n') + 1);
-    const auto column = 1 + std::count_if(last_line.begin(), last_line.end(), [](char c) {
-                          return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-                        });
     throw Error(ErrorCode::kInvalidArgument,
-                cause + " (line " + std::to_string(line) + ", column " + std::to_string(column) +
-                    " of the grammar)",
-                hint);
+                cause + " (" + LineAndColumn(text_, at) + " of the grammar)", hint);
   }
 
   [[noreturn]] void FailUndefined(const std::string& name, size_t at) const {

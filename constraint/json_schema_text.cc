@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/text_place.h"
 
 namespace promptdb {
 
@@ -15,16 +16,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kLongestSchema = 1 << 20;
 constexpr int kDeepestSchema = 64;
-
-std::string PlaceOf(std::string_view text, size_t at) {
-  const std::string_view before = text.substr(0, std::min(at, text.size()));
-  const auto line = 1 + std::count(before.begin(), before.end(), '\n');
-  const std::string_view last_line = before.substr(before.rfind('\n') + 1);
-  const auto column = 1 + std::count_if(last_line.begin(), last_line.end(), [](char c) {
-                        return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-                      });
-  return "line " + std::to_string(line) + ", column " + std::to_string(column) + " of the schema";
-}
 
 }  // namespace
 
@@ -56,7 +47,8 @@ Json ParseSchemaText(std::string_view text) {
     const size_t at = error.byte > 0 ? error.byte - 1 : 0;
     const char* cause =
         at >= text.size() ? "the JSON schema ends too early" : "the JSON schema is not valid JSON";
-    throw Error(ErrorCode::kInvalidArgument, std::string(cause) + " (" + PlaceOf(text, at) + ")");
+    throw Error(ErrorCode::kInvalidArgument,
+                std::string(cause) + " (" + LineAndColumn(text, at) + " of the schema" + ")");
   } catch (const Json::exception&) {
     throw Error(ErrorCode::kInvalidArgument, "the JSON schema has a number that is out of range");
   }

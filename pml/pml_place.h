@@ -12,9 +12,6 @@
 
 namespace promptdb {
 
-// "line 12, column 5" of a byte of `text`; lines and columns count from 1, columns in characters.
-std::string LineAndColumn(std::string_view text, int offset);
-
 // `error`, whose range lies in a file's text, as one that blames `place` of the statement and says
 // the file's line and column: `… (line 12, column 5 of "travel.xml")`.
 Error InFile(const Error& error, std::string_view text, std::string_view file, SourceRange place);

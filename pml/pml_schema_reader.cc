@@ -8,6 +8,7 @@
 
 #include "base/mapped_file.h"
 #include "base/nearest_name.h"
+#include "base/text_place.h"
 #include "base/utf8.h"
 #include "pml/pml_document.h"
 #include "pml/pml_names.h"
@@ -541,7 +542,7 @@ class SchemaReader {
 
   void TellNotices(const std::vector<SourceRange>& strays) {
     if (!strays.empty()) {
-      const std::string first = LineAndColumn(text_, strays.front().begin);
+      const std::string first = LineAndColumn(text_, static_cast<size_t>(strays.front().begin));
       const std::string count = std::to_string(strays.size());
       result_.notices.push_back(
           (strays.size() == 1

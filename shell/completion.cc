@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 
+#include "base/utf8.h"
 #include "parser/parser.h"
 #include "shell/options.h"
 #include "shell/shell_commands.h"
@@ -352,7 +353,7 @@ std::string CommonPrefix(const std::vector<std::string>& candidates) {
   }
   // Never half a character.
   while (!prefix.empty() && prefix.size() < candidates.front().size() &&
-         (static_cast<unsigned char>(candidates.front()[prefix.size()]) & 0xc0) == 0x80) {
+         IsUtf8Continuation(candidates.front()[prefix.size()])) {
     prefix.pop_back();
   }
   return prefix;

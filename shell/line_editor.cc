@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cwchar>
 
+#include "base/utf8.h"
 #include "shell/display_text.h"
 #include "shell/history_file.h"
 #include "shell/interrupts.h"
@@ -94,10 +95,7 @@ unsigned char LineEditor::Rep::CompleteWord(EditLine* editor, int) {
     return CC_REDISPLAY;
   }
   // libedit counts in characters.
-  const auto characters = std::count_if(word.begin(), word.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
-  });
-  el_deletestr(editor, static_cast<int>(characters));
+  el_deletestr(editor, static_cast<int>(CountCharacters(word)));
   if (el_insertstr(editor, insert.c_str()) != 0) return CC_REFRESH_BEEP;
   return CC_REFRESH;
 }

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <random>
 
+#include "base/text_place.h"
 #include "planner/module_path.h"
 #include "planner/schema_binder.h"
 #include "pml/pml_place.h"
@@ -92,7 +93,8 @@ std::string ErrorOf(const std::string& pml, const std::filesystem::path& folder 
     Import(pml, folder);
     return "no error";
   } catch (const Error& error) {
-    const std::string place = error.range() ? LineAndColumn(pml, error.range()->begin) : "nowhere";
+    const std::string place =
+        error.range() ? LineAndColumn(pml, static_cast<size_t>(error.range()->begin)) : "nowhere";
     return error.message() + " (" + place + ")";
   }
 }

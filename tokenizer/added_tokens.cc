@@ -11,7 +11,7 @@ namespace {
 // Where the character that ends before `end` begins. REQUIRES: 0 < end, valid UTF-8.
 size_t PreviousCharacter(std::string_view text, size_t end) {
   size_t begin = end - 1;
-  while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
+  while (begin > 0 && IsUtf8Continuation(text[begin])) --begin;
   return begin;
 }
 

@@ -5,8 +5,6 @@
 namespace promptdb {
 namespace {
 
-bool IsContinuation(unsigned char byte) { return (byte & 0xC0) == 0x80; }
-
 utf8proc_category_t CategoryOf(char32_t code) {
   return utf8proc_category(static_cast<utf8proc_int32_t>(code));
 }
@@ -17,7 +15,7 @@ size_t UnfinishedSuffixSize(std::string_view text) {
   // An unfinished character is at most three bytes, so its first byte is among the last three.
   for (size_t back = 1; back <= 3 && back <= text.size(); ++back) {
     const size_t start = text.size() - back;
-    if (IsContinuation(static_cast<unsigned char>(text[start]))) continue;
+    if (IsUtf8Continuation(text[start])) continue;
     return ReadUtf8(text, start).cut && ReadUtf8(text, start).size == back ? back : 0;
   }
   return 0;
