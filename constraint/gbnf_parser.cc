@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 
+#include "base/digits.h"
 #include "base/error.h"
 #include "base/nearest_name.h"
 #include "base/text_place.h"
@@ -21,8 +22,6 @@ bool IsNameCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
          c == '_';
 }
-
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
 class GbnfParser {
  public:
@@ -280,11 +279,7 @@ class GbnfParser {
   char32_t ParseHex(int digits, size_t begin) {
     char32_t code = 0;
     for (int i = 0; i < digits; ++i) {
-      const char c = Peek();
-      const int digit = IsDigit(c)               ? c - '0'
-                        : (c >= 'a' && c <= 'f') ? c - 'a' + 10
-                        : (c >= 'A' && c <= 'F') ? c - 'A' + 10
-                                                 : -1;
+      const int digit = HexDigit(Peek());
       if (digit < 0) {
         Fail("the escape needs " + std::to_string(digits) + " hexadecimal digits", begin);
       }

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/digits.h"
 #include "base/error.h"
 #include "base/utf8.h"
 #include "constraint/json_strings.h"
@@ -34,8 +35,6 @@ CharacterSet WordCharacters() {
 }
 
 CharacterSet One(char32_t character) { return CharacterSet({{character, character}}); }
-
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
 class PatternParser {
  public:
@@ -222,11 +221,7 @@ class PatternParser {
   char32_t ParseHex(int digits) {
     char32_t code = 0;
     for (int i = 0; i < digits; ++i) {
-      const char c = Peek();
-      const int digit = IsDigit(c)               ? c - '0'
-                        : (c >= 'a' && c <= 'f') ? c - 'a' + 10
-                        : (c >= 'A' && c <= 'F') ? c - 'A' + 10
-                                                 : -1;
+      const int digit = HexDigit(Peek());
       if (digit < 0) Fail("an escape that lacks hexadecimal digits");
       code = code << 4 | static_cast<char32_t>(digit);
       ++at_;

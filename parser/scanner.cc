@@ -4,11 +4,11 @@
 
 #include <cstdint>
 
+#include "base/digits.h"
+
 namespace promptdb {
 
 namespace {
-
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
 bool IsAsciiLetter(int c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 

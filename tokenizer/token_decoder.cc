@@ -1,18 +1,12 @@
 #include "tokenizer/token_decoder.h"
 
+#include "base/digits.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/characters.h"
 #include "tokenizer/normalizer.h"
 
 namespace promptdb {
 namespace {
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 std::string ReadCharacter(const Json& json, const std::string& key, const char* name) {
   const std::string& text = GetString(json, key, name);
