@@ -81,43 +81,36 @@ std::vector<bool> RulesWith(const Grammar& grammar, const Holds& holds) {
   return found;
 }
 
-bool CanBeEmpty(const Expression& expression, const std::vector<bool>& rules) {
-  const auto part_can = [&](const Expression& part) { return CanBeEmpty(part, rules); };
+// Whether the expression has a text all of whose leaves are as `leaf_is` wants them, where those
+// rules have one that `rules` tells of.
+template <typename LeafIs>
+bool HasText(const Expression& expression, const std::vector<bool>& rules, const LeafIs& leaf_is) {
+  const auto part_has = [&](const Expression& part) { return HasText(part, rules, leaf_is); };
   const std::vector<Expression>& parts = expression.parts;
   switch (expression.kind) {
     case Expression::Kind::kText:
-      return expression.text.empty();
     case Expression::Kind::kCharacter:
-      return false;
+      return leaf_is(expression);
     case Expression::Kind::kSequence:
-      return std::all_of(parts.begin(), parts.end(), part_can);
+      return std::all_of(parts.begin(), parts.end(), part_has);
     case Expression::Kind::kAlternatives:
-      return std::any_of(parts.begin(), parts.end(), part_can);
+      return std::any_of(parts.begin(), parts.end(), part_has);
     case Expression::Kind::kRepeat:
-      return expression.least == 0 || part_can(parts[0]);
+      return expression.least == 0 || part_has(parts[0]);
     case Expression::Kind::kRule:
       return rules[static_cast<size_t>(expression.rule)];
   }
   return false;
 }
 
+bool CanBeEmpty(const Expression& expression, const std::vector<bool>& rules) {
+  return HasText(expression, rules, [](const Expression& leaf) {
+    return leaf.kind == Expression::Kind::kText && leaf.text.empty();
+  });
+}
+
 bool CanEnd(const Expression& expression, const std::vector<bool>& rules) {
-  const auto part_can = [&](const Expression& part) { return CanEnd(part, rules); };
-  const std::vector<Expression>& parts = expression.parts;
-  switch (expression.kind) {
-    case Expression::Kind::kText:
-    case Expression::Kind::kCharacter:
-      return true;
-    case Expression::Kind::kSequence:
-      return std::all_of(parts.begin(), parts.end(), part_can);
-    case Expression::Kind::kAlternatives:
-      return std::any_of(parts.begin(), parts.end(), part_can);
-    case Expression::Kind::kRepeat:
-      return expression.least == 0 || part_can(parts[0]);
-    case Expression::Kind::kRule:
-      return rules[static_cast<size_t>(expression.rule)];
-  }
-  return false;
+  return HasText(expression, rules, [](const Expression&) { return true; });
 }
 
 // Adds the rules that can stand at the very beginning of the expression.
