@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/nearest_name.h"
+#include "constraint/json_keywords.h"
 #include "constraint/json_numbers.h"
 #include "constraint/json_pattern.h"
 #include "constraint/json_schema_text.h"
@@ -24,74 +25,6 @@ constexpr size_t kMostPrefixItems = 500;
 // A grammar that excludes a name nests as deep as the name is long.
 constexpr size_t kLongestName = 200;
 constexpr int64_t kLargestCount = 1'000'000;
-
-enum class KeywordKind {
-  kAnnotation,  // says nothing about which values fit
-  kType,
-  kWhole,  // says by itself which values fit
-  kObject,
-  kArray,
-  kString,
-  kNumber,
-  kNullable,
-};
-
-const std::map<std::string, KeywordKind>& Keywords() {
-  static const std::map<std::string, KeywordKind> keywords = {
-      {"title", KeywordKind::kAnnotation},
-      {"description", KeywordKind::kAnnotation},
-      {"default", KeywordKind::kAnnotation},
-      {"example", KeywordKind::kAnnotation},
-      {"examples", KeywordKind::kAnnotation},
-      {"deprecated", KeywordKind::kAnnotation},
-      {"readOnly", KeywordKind::kAnnotation},
-      {"writeOnly", KeywordKind::kAnnotation},
-      {"$schema", KeywordKind::kAnnotation},
-      {"$comment", KeywordKind::kAnnotation},
-      {"$defs", KeywordKind::kAnnotation},  // their schemas count where a $ref names them
-      {"definitions", KeywordKind::kAnnotation},
-      {"type", KeywordKind::kType},
-      {"$ref", KeywordKind::kWhole},
-      {"enum", KeywordKind::kWhole},
-      {"const", KeywordKind::kWhole},
-      {"anyOf", KeywordKind::kWhole},
-      {"oneOf", KeywordKind::kWhole},
-      {"allOf", KeywordKind::kWhole},
-      {"properties", KeywordKind::kObject},
-      {"required", KeywordKind::kObject},
-      {"additionalProperties", KeywordKind::kObject},
-      {"items", KeywordKind::kArray},
-      {"prefixItems", KeywordKind::kArray},
-      {"minItems", KeywordKind::kArray},
-      {"maxItems", KeywordKind::kArray},
-      {"minLength", KeywordKind::kString},
-      {"maxLength", KeywordKind::kString},
-      {"pattern", KeywordKind::kString},
-      {"format", KeywordKind::kString},
-      {"minimum", KeywordKind::kNumber},
-      {"maximum", KeywordKind::kNumber},
-      {"exclusiveMinimum", KeywordKind::kNumber},
-      {"exclusiveMaximum", KeywordKind::kNumber},
-      {"nullable", KeywordKind::kNullable},
-  };
-  return keywords;
-}
-
-// The type that a keyword is about, or "".
-std::string TypeOf(KeywordKind kind) {
-  switch (kind) {
-    case KeywordKind::kObject:
-      return "object";
-    case KeywordKind::kArray:
-      return "array";
-    case KeywordKind::kString:
-      return "string";
-    case KeywordKind::kNumber:
-      return "number";
-    default:
-      return "";
-  }
-}
 
 bool Contains(const std::vector<std::string>& texts, std::string_view text) {
   return std::find(texts.begin(), texts.end(), text) != texts.end();
@@ -189,7 +122,7 @@ class SchemaCompiler {
     Expression expression;
     const auto whole = std::find_if(
         schema.items().begin(), schema.items().end(),
-        [](const auto& item) { return Keywords().at(item.key()) == KeywordKind::kWhole; });
+        [](const auto& item) { return JsonKeywords().at(item.key()) == JsonKeyword::kWhole; });
     if (whole != schema.items().end()) {
       expression = CompileWhole(whole.key(), schema, path);
     } else {
@@ -210,11 +143,11 @@ class SchemaCompiler {
 
   void CheckKeywords(const Json& schema, const std::string& path) {
     for (const auto& item : schema.items()) {
-      if (Keywords().contains(item.key())) continue;
+      if (JsonKeywords().contains(item.key())) continue;
       if (item.key() == "$id" && path == "#") continue;
       std::vector<std::string> known;
-      known.reserve(Keywords().size());
-      for (const auto& [name, kind] : Keywords()) known.push_back(name);
+      known.reserve(JsonKeywords().size());
+      for (const auto& [name, kind] : JsonKeywords()) known.push_back(name);
       const bool is_extension = item.key().starts_with("x-");
       Fail("the keyword " + Quoted(item.key()) + " is not supported", path,
            is_extension ? "Leave it out." : DidYouMean(item.key(), known), ErrorCode::kUnsupported);
@@ -226,10 +159,10 @@ class SchemaCompiler {
   Expression CompileWhole(const std::string& keyword, const Json& schema, const std::string& path) {
     const bool lists_values = keyword == "enum" || keyword == "const";
     for (const auto& item : schema.items()) {
-      const KeywordKind kind =
-          Keywords().contains(item.key()) ? Keywords().at(item.key()) : KeywordKind::kAnnotation;
-      if (item.key() == keyword || kind == KeywordKind::kAnnotation ||
-          kind == KeywordKind::kNullable || (lists_values && kind == KeywordKind::kType)) {
+      const JsonKeyword kind = JsonKeywords().contains(item.key()) ? JsonKeywords().at(item.key())
+                                                                   : JsonKeyword::kAnnotation;
+      if (item.key() == keyword || kind == JsonKeyword::kAnnotation ||
+          kind == JsonKeyword::kNullable || (lists_values && kind == JsonKeyword::kType)) {
         continue;
       }
       Fail(Quoted(item.key()) + " beside " + Quoted(keyword) + " is not supported", path,
@@ -304,8 +237,8 @@ class SchemaCompiler {
       if (types.empty()) Fail("\"type\" must not be empty", path);
     }
     for (const auto& item : schema.items()) {
-      if (!Keywords().contains(item.key())) continue;  // $id
-      const std::string type = TypeOf(Keywords().at(item.key()));
+      if (!JsonKeywords().contains(item.key())) continue;  // $id
+      const std::string type = TypeOf(JsonKeywords().at(item.key()));
       if (type.empty() || Contains(types, type)) continue;
       if (type == "number" && Contains(types, "integer")) continue;
       if (given != schema.end()) {
@@ -325,8 +258,8 @@ class SchemaCompiler {
     if (type == "integer") return CompileInteger(schema, path);
     if (type == "number") {
       for (const auto& item : schema.items()) {
-        if (!Keywords().contains(item.key())) continue;
-        if (Keywords().at(item.key()) != KeywordKind::kNumber) continue;
+        if (!JsonKeywords().contains(item.key())) continue;
+        if (JsonKeywords().at(item.key()) != JsonKeyword::kNumber) continue;
         Fail(Quoted(item.key()) + " is supported for integers alone", path,
              "Say \"type\": \"integer\", or leave the bound out.", ErrorCode::kUnsupported);
       }
@@ -418,8 +351,8 @@ class SchemaCompiler {
   Expression CompileInteger(const Json& schema, const std::string& path) {
     int64_t least = -kLargestJsonInteger, most = kLargestJsonInteger;
     for (const auto& item : schema.items()) {
-      if (!Keywords().contains(item.key())) continue;
-      if (Keywords().at(item.key()) != KeywordKind::kNumber) continue;
+      if (!JsonKeywords().contains(item.key())) continue;
+      if (JsonKeywords().at(item.key()) != JsonKeyword::kNumber) continue;
       if (!item.value().is_number()) Fail(Quoted(item.key()) + " must be a number", path);
       const bool is_exclusive = item.key().starts_with("exclusive");
       if (item.key() == "minimum" || item.key() == "exclusiveMinimum") {
