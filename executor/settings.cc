@@ -8,12 +8,6 @@ namespace promptdb {
 
 namespace {
 
-ReuseMode ReuseModeNamed(const std::string& name) {
-  if (name == "exact") return ReuseMode::kExact;
-  if (name == "none") return ReuseMode::kNone;
-  return ReuseMode::kModular;
-}
-
 // Bytes in the largest unit that loses nothing: "4GB", "1536MB".
 std::string FormatBytes(int64_t bytes) {
   static constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB"};

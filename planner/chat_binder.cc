@@ -166,9 +166,7 @@ BoundPrompt BindTurn(const ast::ContinueChat& statement, const ChatDefinition& c
   BoundPrompt prompt;
   prompt.schema = chat.schema;
   prompt.model = chat.model;
-  prompt.reuse = chat.reuse == "modular" ? ReuseMode::kModular
-                 : chat.reuse == "exact" ? ReuseMode::kExact
-                                         : ReuseMode::kNone;
+  prompt.reuse = ReuseModeNamed(chat.reuse);
   prompt.cache = with.Boolean("cache").value_or(chat.cache);
   prompt.generate = BindGenerateOptions(statement.options, defaults.max_tokens, "CONTINUE");
   prompt.segments = ChatSegments(chat);

@@ -253,6 +253,7 @@ const LaidOutPart* SchemaLayout::FindModule(std::string_view path) const {
 
 std::vector<int> SchemaLayout::VisibleIn(int atom, const std::vector<int>& complete) const {
   const std::vector<int>& own = atoms[static_cast<size_t>(atom)].visible;
+  if (complete.empty()) return own;  // as in nearly every prompt
   std::set<int> visible(own.begin(), own.end());
   for (const int index : complete) {
     const std::vector<int>& together = scaffolds[static_cast<size_t>(index)].atoms;

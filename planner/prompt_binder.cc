@@ -23,6 +23,12 @@ std::string_view ReuseModeName(ReuseMode mode) {
   return "";
 }
 
+ReuseMode ReuseModeNamed(std::string_view name) {
+  if (name == "exact") return ReuseMode::kExact;
+  if (name == "none") return ReuseMode::kNone;
+  return ReuseMode::kModular;
+}
+
 int PromptSegment::prompt_tokens() const {
   int count = static_cast<int>(tokens.size());
   for (const ParameterPlace& place : placeholders) count -= place.tokens;
@@ -72,10 +78,7 @@ class PromptBinder {
     }
     const OptionReader with(query_.with_options, "WITH", {"reuse", "cache"});
     const auto reuse = with.Choice("reuse", {"modular", "exact", "none"});
-    prompt_.reuse = !reuse                ? defaults.reuse
-                    : *reuse == "modular" ? ReuseMode::kModular
-                    : *reuse == "exact"   ? ReuseMode::kExact
-                                          : ReuseMode::kNone;
+    prompt_.reuse = reuse ? ReuseModeNamed(*reuse) : defaults.reuse;
     prompt_.cache = with.Boolean("cache").value_or(defaults.cache);
     // What is asked of every token has to compute every token: states alone don't tell.
     if (query_.kind == ast::Select::Kind::kLogprobs || prompt_.inspect.pooling == Pooling::kMean) {

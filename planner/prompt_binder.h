@@ -17,6 +17,8 @@ namespace promptdb {
 enum class ReuseMode { kModular, kExact, kNone };
 
 std::string_view ReuseModeName(ReuseMode mode);  // "modular", "exact", "none"
+// REQUIRES: `name` is one of these.
+ReuseMode ReuseModeNamed(std::string_view name);
 
 // Tokens [begin, end) of an earlier segment.
 struct AttendedSpan {
