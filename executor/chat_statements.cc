@@ -2,6 +2,7 @@
 
 #include "base/nearest_name.h"
 #include "executor/chat_states.h"
+#include "executor/encode.h"
 #include "executor/query_run.h"
 #include "executor/statements.h"
 #include "parser/parser.h"
@@ -62,25 +63,6 @@ std::shared_ptr<const OpenModel> OpenModelOf(const ChatDefinition& chat, const a
   return model;
 }
 
-// Stores the states of a finished turn, which stand in the prompt's last segment.
-void PublishTurn(const PromptSegment& turn, const SegmentKeys& keys, const OpenModel& model,
-                 double encode_ms, QueryState& query) {
-  const KvSegment& states = *query.segments.back();
-  StateManifest manifest;
-  manifest.key = keys.key;
-  manifest.shape = model.kv_shape();
-  manifest.tokens = static_cast<int>(turn.tokens.size());
-  manifest.start_position = turn.start;
-  manifest.label = turn.chat_label;
-  manifest.of_chat = true;
-  manifest.model = model.fingerprint();
-  manifest.context = keys.context;
-  manifest.token_ids = turn.tokens;
-  manifest.created_at = std::time(nullptr);
-  manifest.encode_ms = encode_ms;
-  query.cache.Publish(manifest, states.CopyOf(manifest.tokens));
-}
-
 // The chat after the turn that `query` has computed. States first, then the row: a chat never names
 // what is not there, though it could be computed again.
 ChatDefinition CommitTurn(const ChatDefinition& before, const Generation& generation,
@@ -99,7 +81,10 @@ ChatDefinition CommitTurn(const ChatDefinition& before, const Generation& genera
   segments.back() = FinishedTurn(turn, answer);
   const std::vector<SegmentKeys> keys = ComputeSegmentKeys(segments, model.fingerprint());
   if (prompt.cache && prompt.reuse != ReuseMode::kNone) {
-    PublishTurn(segments.back(), keys.back(), model, encode_ms, query);
+    const PromptSegment& finished = segments.back();
+    const StateManifest manifest =
+        ManifestOf(finished, keys.back(), finished.chat_label, model, encode_ms);
+    query.cache.Publish(manifest, query.segments.back()->CopyOf(manifest.tokens));
   }
   ChatDefinition after = AfterTurn(before, turn, answer);
   SetKeys(keys, after);

@@ -81,6 +81,18 @@ std::shared_ptr<const OpenModel> Database::Rep::Open(const ModelDefinition& defi
   return model;
 }
 
+SchemaDefinition Database::Rep::FindSchema(const ast::Name& name) const {
+  if (auto found = catalog.FindSchema(name.text)) return *std::move(found);
+  throw Error(ErrorCode::kUnknownName, "schema \"" + name.text + "\" does not exist",
+              DidYouMean(name.text, SchemaNames()), name.range);
+}
+
+ModelDefinition Database::Rep::FindModel(const ast::Name& name) const {
+  if (auto found = catalog.FindModel(name.text)) return *std::move(found);
+  throw Error(ErrorCode::kUnknownName, "model \"" + name.text + "\" does not exist",
+              DidYouMean(name.text, ModelNames()), name.range);
+}
+
 PlanContext Database::Rep::ContextOf(const OpenModel& model) const {
   return {cache,      model.config(), model.fingerprint(), model.kv_shape(), model.weight_bytes(),
           CostModel()};

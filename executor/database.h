@@ -54,6 +54,10 @@ struct Database::Rep {
   std::shared_ptr<const OpenModel> Open(const ModelDefinition& definition, SourceRange place,
                                         ResultSink& sink);
 
+  // The catalog's rows of that name. Throw Error(kUnknownName) at `name`.
+  SchemaDefinition FindSchema(const ast::Name& name) const;
+  ModelDefinition FindModel(const ast::Name& name) const;
+
   // What plans for a model depend on.
   PlanContext ContextOf(const OpenModel& model) const;
 

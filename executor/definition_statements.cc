@@ -1,7 +1,6 @@
 #include <ctime>
 #include <filesystem>
 
-#include "base/nearest_name.h"
 #include "executor/chat_states.h"
 #include "executor/install_schema.h"
 #include "executor/statements.h"
@@ -42,13 +41,6 @@ ModelDefinition BindModel(const ast::CreateModel& statement) {
   throw Error(ErrorCode::kDuplicateName,
               std::string(kind) + " \"" + name.text + "\" exists already",
               "Write CREATE OR REPLACE, or IF NOT EXISTS to keep it.", name.range);
-}
-
-// The catalog's schema of that name. Throws Error(kUnknownName) at `name`.
-SchemaDefinition FindSchema(const ast::Name& name, Database::Rep& database) {
-  if (auto found = database.catalog.FindSchema(name.text)) return *std::move(found);
-  throw Error(ErrorCode::kUnknownName, "schema \"" + name.text + "\" does not exist",
-              DidYouMean(name.text, database.SchemaNames()), name.range);
 }
 
 // chat "a"; chats "a" and "b"; chats "a", "b" and 3 more.
@@ -108,14 +100,11 @@ std::string RunCreateModel(const ast::CreateModel& statement, Database::Rep& dat
 std::string RunDropModel(const ast::DropModel& statement, Database::Rep& database,
                          ResultSink& sink) {
   const std::string& name = statement.name.text;
-  if (!database.catalog.FindModel(name)) {
-    if (statement.if_exists) {
-      sink.OnNotice("model \"" + name + "\" does not exist");
-      return "DROP MODEL";
-    }
-    throw Error(ErrorCode::kUnknownName, "model \"" + name + "\" does not exist",
-                DidYouMean(name, database.ModelNames()), statement.name.range);
+  if (statement.if_exists && !database.catalog.FindModel(name)) {
+    sink.OnNotice("model \"" + name + "\" does not exist");
+    return "DROP MODEL";
   }
+  database.FindModel(statement.name);
   std::vector<std::string> users;
   for (const SchemaDefinition& schema : database.catalog.Schemas()) {
     if (schema.model == name) users.push_back(schema.name);
@@ -168,7 +157,7 @@ std::string RunCreateSchema(const ast::CreateSchema& statement, Database::Rep& d
 
 std::string RunAlterSchema(const ast::AlterSchema& statement, Database::Rep& database,
                            ResultSink& sink) {
-  const SchemaDefinition before = FindSchema(statement.name, database);
+  const SchemaDefinition before = database.FindSchema(statement.name);
   if (const auto* rename = std::get_if<ast::AlterSchema::Rename>(&statement.action)) {
     if (database.catalog.FindSchema(rename->name.text)) {
       throw Error(ErrorCode::kDuplicateName, "schema \"" + rename->name.text + "\" exists already",
@@ -189,7 +178,7 @@ std::string RunDropSchema(const ast::DropSchema& statement, Database::Rep& datab
     sink.OnNotice("schema \"" + name + "\" does not exist");
     return "DROP SCHEMA";
   }
-  FindSchema(statement.name, database);
+  database.FindSchema(statement.name);
   const std::vector<ChatDefinition> chats =
       ChatsWhere(database.catalog, [&](const auto& chat) { return chat.schema == name; });
   if (!chats.empty()) {

@@ -4,6 +4,23 @@
 
 namespace promptdb {
 
+StateManifest ManifestOf(const PromptSegment& segment, const SegmentKeys& keys,
+                         const std::string& label, const OpenModel& model, double encode_ms) {
+  StateManifest manifest;
+  manifest.key = keys.key;
+  manifest.shape = model.kv_shape();
+  manifest.tokens = static_cast<int>(segment.tokens.size());
+  manifest.start_position = segment.start;
+  manifest.label = label;
+  manifest.of_chat = !segment.chat_label.empty();
+  manifest.model = model.fingerprint();
+  manifest.context = keys.context;
+  manifest.token_ids = segment.tokens;
+  manifest.created_at = std::time(nullptr);
+  manifest.encode_ms = encode_ms;
+  return manifest;
+}
+
 void EncodeSegments(const std::vector<int>& segments, QueryState& query) {
   if (segments.empty()) return;
   const Stopwatch watch;
@@ -24,19 +41,8 @@ void EncodeSegments(const std::vector<int>& segments, QueryState& query) {
     const Stopwatch publish_watch;
     const ModuleScanNode* scan = query.plan.scans[static_cast<size_t>(index)];
     if (scan != nullptr) {
-      const PromptSegment& segment = query.Segment(index);
-      StateManifest manifest;
-      manifest.key = scan->key;
-      manifest.shape = query.model.kv_shape();
-      manifest.tokens = scan->tokens;
-      manifest.start_position = scan->start;
-      manifest.label = scan->module;
-      manifest.of_chat = !segment.chat_label.empty();
-      manifest.model = query.model.fingerprint();
-      manifest.context = scan->context;
-      manifest.token_ids = segment.tokens;
-      manifest.created_at = std::time(nullptr);
-      manifest.encode_ms = share_ms;
+      const StateManifest manifest = ManifestOf(query.Segment(index), {scan->key, scan->context},
+                                                scan->module, query.model, share_ms);
       // The address of the segment stays, since later groups point at it.
       KvSegment& states = *query.segments[static_cast<size_t>(index)];
       states = query.cache.Publish(manifest, std::move(states));

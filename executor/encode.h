@@ -2,9 +2,11 @@
 #ifndef PROMPTDB_EXECUTOR_ENCODE_H_
 #define PROMPTDB_EXECUTOR_ENCODE_H_
 
+#include <string>
 #include <vector>
 
 #include "executor/query_state.h"
+#include "planner/planner.h"
 
 namespace promptdb {
 
@@ -12,6 +14,10 @@ namespace promptdb {
 // must be ready. Each is published in the cache if the query uses it. The time of the batch is
 // shared out among the plan's nodes by their floating-point operations.
 void EncodeSegments(const std::vector<int>& segments, QueryState& query);
+
+// What is stored beside the states of `segment`, computed now.
+StateManifest ManifestOf(const PromptSegment& segment, const SegmentKeys& keys,
+                         const std::string& label, const OpenModel& model, double encode_ms);
 
 }  // namespace promptdb
 

@@ -1,7 +1,6 @@
 #include <filesystem>
 
 #include "base/mapped_file.h"
-#include "base/nearest_name.h"
 #include "base/whole_file.h"
 #include "executor/install_schema.h"
 #include "executor/statements.h"
@@ -66,15 +65,10 @@ std::string RunImportSchema(const ast::ImportSchema& statement, Database::Rep& d
 
 std::string RunExportSchema(const ast::ExportSchema& statement, Database::Rep& database,
                             ResultSink&) {
-  const std::string& name = statement.schema.text;
-  const auto schema = database.catalog.FindSchema(name);
-  if (!schema) {
-    throw Error(ErrorCode::kUnknownName, "schema \"" + name + "\" does not exist",
-                DidYouMean(name, database.SchemaNames()), statement.schema.range);
-  }
+  const SchemaDefinition schema = database.FindSchema(statement.schema);
   std::string pml;
   try {
-    pml = WritePml(*schema);
+    pml = WritePml(schema);
   } catch (const Error& error) {
     throw error.At(statement.schema.range);
   }

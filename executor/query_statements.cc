@@ -1,7 +1,7 @@
 #include "executor/inspect.h"
+#include "executor/plan_rows.h"
 #include "executor/query_run.h"
 #include "executor/statements.h"
-#include "planner/explain.h"
 #include "planner/planner.h"
 
 namespace promptdb {
@@ -36,19 +36,6 @@ PlannedQuery Plan(const ast::Select& query, Database::Rep& database, const Setti
   return planned;
 }
 
-// Runs every row; returns what happened in the plan that EXPLAIN shows, the first.
-std::vector<NodeActuals> Run(const PlannedQuery& planned, Database::Rep& database, bool stream,
-                             ResultSink& sink, const OnRow& on_row) {
-  std::vector<NodeActuals> actuals;
-  const auto keep_first = [&](const QueryPlan& plan, const QueryOutcome& outcome) {
-    if (actuals.empty()) actuals = outcome.actuals;
-    on_row(plan, outcome);
-  };
-  RunRows(planned.plans, planned.planning_ms, planned.model(), database.cache, stream, sink,
-          keep_first);
-  return actuals;
-}
-
 std::string RowsTag(size_t rows) { return "SELECT " + std::to_string(rows); }
 
 }  // namespace
@@ -68,9 +55,10 @@ std::string RunSelect(const ast::Select& statement, Database::Rep& database,
     return RowsTag(rows);
   }
   sink.OnColumns(GenerationColumns());
-  Run(planned, database, true, sink, [&](const QueryPlan& plan, const QueryOutcome& outcome) {
-    sink.OnRow(GenerationRow(plan.prompt, outcome));
-  });
+  RunRows(planned.plans, planned.planning_ms, planned.model(), database.cache, true, sink,
+          [&](const QueryPlan& plan, const QueryOutcome& outcome) {
+            sink.OnRow(GenerationRow(plan.prompt, outcome));
+          });
   return RowsTag(planned.plans.size());
 }
 
@@ -81,33 +69,25 @@ std::string RunExplain(const ast::Explain& statement, Database::Rep& database,
   }
   const auto& query = std::get<ast::Select>(statement.query);
   const PlannedQuery planned = Plan(query, database, settings, sink);
-  const QueryPlan& plan = planned.plans.front();
+  const QueryPlan& plan = planned.plans.front();  // the one that is shown
   std::vector<NodeActuals> actuals;
   double ttft_ms = 0;
   const Stopwatch watch;
   if (statement.analyze && query.kind == ast::Select::Kind::kGenerate) {
-    actuals =
-        Run(planned, database, false, sink, [&](const QueryPlan& row, const QueryOutcome& outcome) {
-          if (&row == &plan) ttft_ms = outcome.ttft_ms;
-        });
+    RunRows(planned.plans, planned.planning_ms, planned.model(), database.cache, false, sink,
+            [&](const QueryPlan& row, const QueryOutcome& outcome) {
+              if (&row != &plan) return;
+              actuals = outcome.actuals;
+              ttft_ms = outcome.ttft_ms;
+            });
   } else if (statement.analyze) {
     actuals = RunInspect(plan, planned.model(), database.cache, sink, [](std::vector<Value>) {});
     ttft_ms = planned.planning_ms + watch.Milliseconds();
   }
-
-  sink.OnColumns({{"plan", Column::Type::kText}});
-  const std::vector<NodeActuals>* shown = statement.analyze ? &actuals : nullptr;
-  if (statement.format == ast::Explain::Format::kJson) {
-    sink.OnRow({ExplainJson(*plan.root, shown)});
-    return "EXPLAIN";
-  }
-  for (std::string& line : ExplainText(*plan.root, shown)) sink.OnRow({std::move(line)});
-  if (statement.analyze) {
-    char line[160];
-    std::snprintf(line, sizeof(line), "Timing (planning_ms=%.3f, ttft_ms=%.3f, total_ms=%.3f)",
-                  planned.planning_ms, ttft_ms, planned.planning_ms + watch.Milliseconds());
-    sink.OnRow({std::string(line)});
-  }
+  char timing[160];
+  std::snprintf(timing, sizeof(timing), "planning_ms=%.3f, ttft_ms=%.3f, total_ms=%.3f",
+                planned.planning_ms, ttft_ms, planned.planning_ms + watch.Milliseconds());
+  SendPlan(statement, *plan.root, actuals, timing, sink);
   return "EXPLAIN";
 }
 

@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "base/nearest_name.h"
 #include "executor/schema_coverage.h"
 #include "executor/statements.h"
 #include "executor/system_tables.h"
@@ -118,16 +117,12 @@ std::string ShownWords(const RoleWords& words) {
 }
 
 int64_t DescribeModel(const ast::Name& name, Database::Rep& database, ResultSink& sink) {
-  const auto definition = database.catalog.FindModel(name.text);
-  if (!definition) {
-    throw Error(ErrorCode::kUnknownName, "model \"" + name.text + "\" does not exist",
-                DidYouMean(name.text, database.ModelNames()), name.range);
-  }
-  const std::shared_ptr<const OpenModel> model = database.Open(*definition, name.range, sink);
+  const ModelDefinition definition = database.FindModel(name);
+  const std::shared_ptr<const OpenModel> model = database.Open(definition, name.range, sink);
   const ModelConfig& config = model->config();
   PropertyRows rows(sink);
-  rows.Add("name", definition->name);
-  rows.Add("path", definition->path);
+  rows.Add("name", definition.name);
+  rows.Add("path", definition.path);
   rows.Add("architecture", config.architecture);
   rows.Add("parameters", model->definition().parameters);
   rows.Add("layers", config.layers);

@@ -2,10 +2,10 @@
 #include <cstdio>
 
 #include "base/stopwatch.h"
+#include "executor/plan_rows.h"
 #include "executor/relational_operators.h"
 #include "executor/statements.h"
 #include "executor/system_tables.h"
-#include "planner/explain.h"
 #include "planner/relational_binder.h"
 
 namespace promptdb {
@@ -39,20 +39,10 @@ std::string RunExplainSystemSelect(const ast::SystemSelect& query, const ast::Ex
   const double planning_ms = watch.Milliseconds();
   std::vector<NodeActuals> actuals;
   if (statement.analyze) Run(plan, {database, settings, sink}, &actuals);
-  const std::vector<NodeActuals>* shown = statement.analyze ? &actuals : nullptr;
-
-  sink.OnColumns({{"plan", Column::Type::kText}});
-  if (statement.format == ast::Explain::Format::kJson) {
-    sink.OnRow({ExplainJson(*plan.root, shown)});
-    return "EXPLAIN";
-  }
-  for (std::string& line : ExplainText(*plan.root, shown)) sink.OnRow({std::move(line)});
-  if (statement.analyze) {
-    char line[96];
-    std::snprintf(line, sizeof(line), "Timing (planning_ms=%.3f, total_ms=%.3f)", planning_ms,
-                  watch.Milliseconds());
-    sink.OnRow({std::string(line)});
-  }
+  char timing[96];
+  std::snprintf(timing, sizeof(timing), "planning_ms=%.3f, total_ms=%.3f", planning_ms,
+                watch.Milliseconds());
+  SendPlan(statement, *plan.root, actuals, timing, sink);
   return "EXPLAIN";
 }
 
