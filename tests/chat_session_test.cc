@@ -2,19 +2,17 @@
 // at all, and no state is left over.
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
-#include <csignal>
 #include <cstdlib>
 #include <random>
 #include <thread>
 
 #include "tests/chat_bench.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/killed_child.h"
 
 namespace promptdb {
 namespace {
@@ -200,41 +198,18 @@ TEST(ChatSessionTest, AProcessKilledInMidTurnLeavesTheLastTurnThatWasSaid) {
     Database database(path);
     begin(database);
   }
-  const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
   ASSERT_EQ(setenv("PROMPTDB_TEST_FOLDER", path.c_str(), 1), 0);
   size_t turns = 0, lost_states = 0;
   for (int round = 0; round < 8; ++round) {
-    int ends[2];
-    ASSERT_EQ(pipe(ends), 0);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], 3);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    std::string filter = "--gtest_filter=ChatSessionTest.DISABLED_ContinuesUntilKilled";
-    std::string disabled = "--gtest_also_run_disabled_tests";
-    char* arguments[] = {const_cast<char*>(program.c_str()), filter.data(), disabled.data(),
-                         nullptr};
-    pid_t child = 0;
-    ASSERT_EQ(posix_spawn(&child, program.c_str(), &actions, nullptr, arguments, environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    // The first turn tells that the child is at work; then it is killed at any point.
-    uint16_t told = 0;
-    const auto read_one = [&] { return read(ends[0], &told, sizeof(told)) == sizeof(told); };
-    ASSERT_TRUE(read_one());
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % 60'000));
-    kill(child, SIGKILL);
-    int status = 0;
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    ASSERT_TRUE(WIFSIGNALED(status));
-    while (read_one()) continue;
-    close(ends[0]);
+    std::vector<uint16_t> told;
+    ASSERT_NO_FATAL_FAILURE(RunUntilKilled("ChatSessionTest.DISABLED_ContinuesUntilKilled",
+                                           std::chrono::microseconds(random() % 60'000), &told));
 
     Database database(path);
     const ChatDefinition chat = ChatNamed(database, "c");
     // The turn after the last that was told may have been said, or not.
-    ASSERT_GE(chat.turns.size(), told);
-    ASSERT_LE(chat.turns.size(), told + 1u);
+    ASSERT_GE(chat.turns.size(), told.back());
+    ASSERT_LE(chat.turns.size(), told.back() + 1u);
     turns = chat.turns.size();
     std::set<Digest> named;
     for (const auto* segments : {&chat.opening, &chat.turns}) {

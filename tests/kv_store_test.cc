@@ -1,8 +1,5 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +15,7 @@
 #include "base/error.h"
 #include "storage/state_cache.h"
 #include "tests/kv_pattern.h"
+#include "tests/support/killed_child.h"
 #include "tests/support/test_folder.h"
 
 extern char** environ;
@@ -461,39 +459,14 @@ TEST(StateCacheTest, AProcessKilledInMidPublishLeavesWholeStatesOrNone) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
   const TemporaryFolder folder("killed");
-  const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
   ASSERT_EQ(setenv("PROMPTDB_TEST_FOLDER", folder.path().c_str(), 1), 0);
   uint64_t first = 1;
   int published = 0, found = 0;
   for (int round = 0; round < 20; ++round) {
     ASSERT_EQ(setenv("PROMPTDB_TEST_FIRST", std::to_string(first).c_str(), 1), 0);
-    int ends[2];
-    ASSERT_EQ(pipe(ends), 0);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], 3);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    std::string filter = "--gtest_filter=StateCacheTest.DISABLED_PublishesUntilKilled";
-    std::string disabled = "--gtest_also_run_disabled_tests";
-    char* arguments[] = {const_cast<char*>(program.c_str()), filter.data(), disabled.data(),
-                         nullptr};
-    pid_t child = 0;
-    ASSERT_EQ(posix_spawn(&child, program.c_str(), &actions, nullptr, arguments, environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    // The first state tells that the child is at work; then it is killed at any point.
-    std::vector<uint64_t> told;
-    uint16_t n = 0;
-    const auto read_one = [&] { return read(ends[0], &n, sizeof(n)) == sizeof(n); };
-    ASSERT_TRUE(read_one());
-    told.push_back(n);
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % 120'000));
-    kill(child, SIGKILL);
-    int status = 0;
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    ASSERT_TRUE(WIFSIGNALED(status));
-    while (read_one()) told.push_back(n);
-    close(ends[0]);
+    std::vector<uint16_t> told;
+    ASSERT_NO_FATAL_FAILURE(RunUntilKilled("StateCacheTest.DISABLED_PublishesUntilKilled",
+                                           std::chrono::microseconds(random() % 120'000), &told));
 
     Store store(folder.path());
     ExpectBlocksMatchManifests(store);
@@ -509,7 +482,7 @@ TEST(StateCacheTest, AProcessKilledInMidPublishLeavesWholeStatesOrNone) {
     }
     // Old states make later rounds slow; what they showed, they have shown.
     for (const StateManifest& manifest : store.cache.List()) store.cache.Erase(manifest.key);
-    first = std::max(first, told.back() + 2);
+    first = std::max(first, told.back() + uint64_t{2});
   }
   std::cout << published << " states were told of, " << found << " were found\n";
 }
