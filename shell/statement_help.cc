@@ -12,7 +12,8 @@ constexpr auto kTopics = std::to_array<StatementHelp>({
     [WITH (option = value, ...)];
   path: a GGUF file, or a Hugging Face folder (config.json, *.safetensors,
         tokenizer.json)
-  options: dtype ('bf16' | 'f32'), kv_dtype ('bf16' | 'f32'),
+  options: dtype ('stored' | 'f32' | 'bf16'), device ('cpu'),
+           kv_dtype ('auto' | 'f32' | 'bf16'),
            chat_template ('auto' | 'plain' | 'chatml' | 'llama2' | 'llama3' |
                           'mistral' | 'gemma' | 'falcon'))",
      "CREATE MODEL stories FROM 'stories260K.gguf';"},
@@ -20,7 +21,7 @@ constexpr auto kTopics = std::to_array<StatementHelp>({
      "DROP MODEL [IF EXISTS] name [CASCADE];", "DROP MODEL IF EXISTS stories CASCADE;"},
     {"CREATE SCHEMA", "declares the parts that prompts are made of",
      R"(CREATE [OR REPLACE] SCHEMA [IF NOT EXISTS] name USING model
-    [WITH (option = value, ...)] (part, ...);
+    [WITH (separator = 'text')] (part, ...);
   part: TEXT 'text'                  always in the prompt
       | SYSTEM 'text'                always in the prompt, with a chat role
       | MODULE m AS 'text'           in the prompt when a query uses it
