@@ -65,6 +65,10 @@ void CopyRowsAsFloat(const TensorView& tensor, int64_t first_row, int64_t rows,
 // The same, as bf16 bit patterns, rounded to nearest even.
 void CopyAsBf16(const TensorView& tensor, std::span<uint16_t> out);
 
+// The other way: f32 values as files have them, rounded to nearest (ties to even, in Q8_0 away from
+// zero). REQUIRES: whole blocks of 32 for kQ8_0.
+std::string EncodeTensor(std::span<const float> values, TensorDtype dtype);
+
 // The vocabulary that a GGUF file carries inside, as its metadata says it.
 struct GgufVocabulary {
   std::string

@@ -16,8 +16,6 @@ static_assert(std::endian::native == std::endian::little,
               "values are read as they lie in the file");
 
 constexpr int64_t kLargestExtent = int64_t{1} << 40;
-constexpr uint32_t kMostDimensions = 4;
-constexpr int64_t kDefaultAlignment = 32;
 constexpr int64_t kLargestAlignment = 1 << 20;
 
 // 0 for strings, arrays and codes that the format does not have.
@@ -77,21 +75,29 @@ T Load(const std::byte* at) {
 }
 
 std::optional<TensorDtype> DtypeOfCode(uint32_t code) {
-  switch (code) {
-    case 0:
-      return TensorDtype::kF32;
-    case 1:
-      return TensorDtype::kF16;
-    case 8:
-      return TensorDtype::kQ8_0;
-    case 30:
-      return TensorDtype::kBf16;
-    default:
-      return std::nullopt;
+  for (const TensorDtype dtype :
+       {TensorDtype::kF32, TensorDtype::kF16, TensorDtype::kBf16, TensorDtype::kQ8_0}) {
+    if (GgmlTypeCode(dtype) == code) return dtype;
   }
+  return std::nullopt;
 }
 
 }  // namespace
+
+uint32_t GgmlTypeCode(TensorDtype dtype) {
+  switch (dtype) {
+    case TensorDtype::kF32:
+      return 0;
+    case TensorDtype::kF16:
+      return 1;
+    case TensorDtype::kQ8_0:
+      return 8;
+    case TensorDtype::kBf16:
+      return 30;
+  }
+  Check(false, "a dtype without a code");
+  return 0;
+}
 
 std::string GgmlTypeName(uint32_t code) {
   static constexpr const char* kNames[] = {
@@ -221,7 +227,7 @@ void GgufFile::ReadTensors(Reader& reader, uint64_t count) {
     const std::string what = "tensor " + QuotedName(tensor.name);
     if (!names.insert(tensor.name).second) Corrupt(what + " stands there twice");
     const auto dimensions = reader.Take<uint32_t>(what);
-    if (dimensions == 0 || dimensions > kMostDimensions) {
+    if (dimensions == 0 || dimensions > kGgufMostDimensions) {
       Corrupt(what + " has a bad number of dimensions, " + std::to_string(dimensions));
     }
     for (uint32_t d = 0; d < dimensions; ++d) {
@@ -238,7 +244,7 @@ void GgufFile::ReadTensors(Reader& reader, uint64_t count) {
     tensors_.push_back(std::move(tensor));
   }
 
-  const int64_t alignment = Integer("general.alignment").value_or(kDefaultAlignment);
+  const int64_t alignment = Integer("general.alignment").value_or(kGgufAlignment);
   if (alignment < 8 || alignment > kLargestAlignment || (alignment & (alignment - 1)) != 0) {
     Corrupt("metadata key \"general.alignment\" is not a power of two of at least 8, " +
             std::to_string(alignment));

@@ -59,6 +59,14 @@ struct GgufTensor {
   std::span<const std::byte> data;
 };
 
+// Where the data begins and every tensor in it: at multiples of this, unless general.alignment says
+// otherwise.
+inline constexpr int64_t kGgufAlignment = 32;
+inline constexpr uint32_t kGgufMostDimensions = 4;
+
+// ggml's code of a dtype that we can read.
+uint32_t GgmlTypeCode(TensorDtype dtype);
+
 // "Q4_K" for 12; "type 77" for a code that we have no name for.
 std::string GgmlTypeName(uint32_t code);
 

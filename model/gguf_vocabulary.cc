@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "model/checkpoint.h"
 #include "model/gguf_checkpoint.h"
+#include "model/gguf_writer.h"
 #include "model/quoted_name.h"
 
 namespace promptdb {
@@ -82,6 +83,37 @@ GgufVocabulary ReadGgufVocabulary(const std::filesystem::path& path) {
     file.Corrupt("metadata key \"tokenizer.ggml.tokens\" is missing");
   }
   return std::move(*vocabulary);
+}
+
+void AddGgufVocabulary(const GgufVocabulary& vocabulary, GgufWriter& writer) {
+  const auto key = [](const char* name) { return std::string("tokenizer.ggml.") + name; };
+  const auto add_id = [&](const char* name, std::optional<int32_t> id) {
+    if (id.has_value()) writer.AddU32(key(name), static_cast<uint32_t>(*id));
+  };
+  const auto add_flag = [&](const char* name, std::optional<bool> flag) {
+    if (flag.has_value()) writer.AddBool(key(name), *flag);
+  };
+  writer.AddText(key("model"), vocabulary.model);
+  if (!vocabulary.pre.empty()) writer.AddText(key("pre"), vocabulary.pre);
+  writer.AddTexts(key("tokens"), vocabulary.tokens);
+  if (!vocabulary.token_types.empty()) writer.AddI32s(key("token_type"), vocabulary.token_types);
+  if (!vocabulary.scores.empty()) writer.AddF32s(key("scores"), vocabulary.scores);
+  // llama.cpp asks for the merges of byte-level BPE even where there are none.
+  if (vocabulary.model == "gpt2" || !vocabulary.merges.empty()) {
+    writer.AddTexts(key("merges"), vocabulary.merges);
+  }
+  add_id("bos_token_id", vocabulary.bos_id);
+  add_id("eos_token_id", vocabulary.eos_id);
+  add_id("unknown_token_id", vocabulary.unk_id);
+  add_id("padding_token_id", vocabulary.pad_id);
+  add_id("eot_token_id", vocabulary.eot_id);
+  add_flag("add_bos_token", vocabulary.add_bos);
+  add_flag("add_eos_token", vocabulary.add_eos);
+  add_flag("add_space_prefix", vocabulary.add_space_prefix);
+  add_flag("remove_extra_whitespaces", vocabulary.remove_extra_whitespaces);
+  if (!vocabulary.chat_template.empty()) {
+    writer.AddText("tokenizer.chat_template", vocabulary.chat_template);
+  }
 }
 
 }  // namespace promptdb

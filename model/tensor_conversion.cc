@@ -1,9 +1,10 @@
-// The values of a stored tensor as f32 or bf16.
+// The values of a stored tensor as f32 or bf16, and the way back.
 //
 // Stored data may be unaligned (safetensors promises nothing), so every load is a memcpy.
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -34,6 +35,11 @@ float FastFloatFromF16(uint16_t half) {
   const float scaled = std::bit_cast<float>(magnitude) * 0x1.0p112f;
   const uint32_t special = (half & 0x7c00u) == 0x7c00u ? 0x7f800000u : 0u;
   return std::bit_cast<float>(std::bit_cast<uint32_t>(scaled) | special | sign);
+}
+
+template <typename T>
+void Append(std::string& out, T value) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof(value));
 }
 
 // Elements [first, first + out.size()) of the data. For kQ8_0 both lie on block boundaries.
@@ -168,6 +174,38 @@ void CopyAsBf16(const TensorView& tensor, std::span<uint16_t> out) {
     ConvertStored(tensor, static_cast<int64_t>(first), std::span(chunk).first(count));
     for (size_t i = 0; i < count; ++i) out[first + i] = Bf16FromFloat(chunk[i]);
   }
+}
+
+std::string EncodeTensor(std::span<const float> values, TensorDtype dtype) {
+  std::string bytes;
+  bytes.reserve(static_cast<size_t>(TensorBytes(dtype, static_cast<int64_t>(values.size()))));
+  switch (dtype) {
+    case TensorDtype::kF32:
+      bytes.assign(reinterpret_cast<const char*>(values.data()), values.size_bytes());
+      break;
+    case TensorDtype::kF16:
+      for (const float value : values) Append(bytes, F16FromFloat(value));
+      break;
+    case TensorDtype::kBf16:
+      for (const float value : values) Append(bytes, Bf16FromFloat(value));
+      break;
+    case TensorDtype::kQ8_0:
+      for (size_t first = 0; first < values.size(); first += kBlockElements) {
+        const auto block = values.subspan(first, kBlockElements);
+        float largest = 0;
+        for (const float value : block) largest = std::max(largest, std::fabs(value));
+        // Quotients are of the scale as it is stored, which is the one that they are read with.
+        const uint16_t scale_bits = F16FromFloat(largest / 127.0f);
+        const float scale = FloatFromF16(scale_bits);
+        Append(bytes, scale_bits);
+        for (const float value : block) {
+          const float quotient = scale == 0 ? 0 : value / scale;
+          Append(bytes, static_cast<int8_t>(std::clamp(std::round(quotient), -127.0f, 127.0f)));
+        }
+      }
+      break;
+  }
+  return bytes;
 }
 
 }  // namespace promptdb

@@ -9,6 +9,7 @@
 #include <random>
 
 #include "base/error.h"
+#include "model/gguf_writer.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/random_cases.h"
 #include "tests/support/test_folder.h"
@@ -224,7 +225,10 @@ TEST_P(StoredVocabulary, BothFormsEncodeAlikeAndDecodeToTheText) {
   const TemporaryFolder folder("bpe");
   WriteTokenizerFiles(vocabulary, folder.path());
   const auto hugging_face = Tokenizer::FromHuggingFace(folder.path());
-  const auto gguf = Tokenizer::FromGguf(ToGgufVocabulary(vocabulary));
+  GgufWriter writer;
+  AddGgufVocabulary(ToGgufVocabulary(vocabulary), writer);
+  writer.Write(folder / "v.gguf");
+  const auto gguf = Tokenizer::FromGguf(ReadGgufVocabulary(folder / "v.gguf"));
 
   const TokenId first_special = GetParam() ? 0 : 395;
   for (const Tokenizer* tokenizer : {hugging_face.get(), gguf.get()}) {

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "tests/support/tiny_checkpoint.h"
 
 namespace {
@@ -101,13 +102,20 @@ int main(int argc, char** argv) {
     std::cerr << "make_tiny_model: q8_0 needs widths that are multiples of 32\n";
     return 2;
   }
-  if (out.ends_with(".gguf")) {
-    promptdb::WriteGguf(model, out, dtype);
-  } else if (dtype == TensorDtype::kQ8_0) {
+  const bool gguf = out.ends_with(".gguf");
+  if (!gguf && dtype == TensorDtype::kQ8_0) {
     std::cerr << "make_tiny_model: a Hugging Face folder has no q8_0; write a .gguf file\n";
     return 2;
-  } else {
-    promptdb::WriteHuggingFace(model, out, dtype, shards);
+  }
+  try {
+    if (gguf) {
+      promptdb::WriteGguf(model, out, dtype);
+    } else {
+      promptdb::WriteHuggingFace(model, out, dtype, shards);
+    }
+  } catch (const promptdb::Error& error) {
+    std::cerr << "make_tiny_model: " << error.message() << "\n";
+    return 1;
   }
   return 0;
 }

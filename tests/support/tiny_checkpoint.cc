@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <fstream>
 #include <numbers>
 #include <random>
 
-#include "base/bfloat16.h"
 #include "base/error.h"
+#include "model/gguf_writer.h"
 #include "tests/support/tiny_families.h"
 
 namespace promptdb {
@@ -124,129 +123,63 @@ void WriteFile(const std::filesystem::path& path, const std::string& contents) {
   Check(file.good(), "a tiny checkpoint could not be written");
 }
 
-// The metadata of a GGUF file; the numbers are the format's type codes.
-class GgufMetadata {
- public:
-  void U32(const std::string& key, uint32_t value) { AppendRaw(Begin(key, 4), value); }
-  void F32(const std::string& key, double value) {
-    AppendRaw(Begin(key, 6), static_cast<float>(value));
-  }
-  void Bool(const std::string& key, bool value) {
-    AppendRaw(Begin(key, 7), static_cast<uint8_t>(value));
-  }
-  void Text(const std::string& key, const std::string& value) { String(Begin(key, 8), value); }
-  void Texts(const std::string& key, const std::vector<std::string>& values) {
-    BeginArray(key, 8, values.size());
-    for (const std::string& value : values) String(bytes_, value);
-  }
-  template <typename T>
-  void Numbers(const std::string& key, uint32_t type, const std::vector<T>& values) {
-    BeginArray(key, type, values.size());
-    for (T value : values) AppendRaw(bytes_, value);
-  }
-
-  static void String(std::string& out, const std::string& value) {
-    AppendRaw(out, static_cast<uint64_t>(value.size()));
-    out += value;
-  }
-
-  const std::string& bytes() const { return bytes_; }
-  uint64_t count() const { return count_; }
-
- private:
-  std::string& Begin(const std::string& key, uint32_t type) {
-    ++count_;
-    String(bytes_, key);
-    AppendRaw(bytes_, type);
-    return bytes_;
-  }
-  void BeginArray(const std::string& key, uint32_t type, uint64_t size) {
-    AppendRaw(Begin(key, 9), type);
-    AppendRaw(bytes_, size);
-  }
-
-  std::string bytes_;
-  uint64_t count_ = 0;
-};
-
-void PadTo(std::string& bytes, size_t alignment) {
-  bytes.resize((bytes.size() + alignment - 1) / alignment * alignment, '\0');
-}
-
-uint32_t GgufTypeCode(TensorDtype dtype) {
-  switch (dtype) {
-    case TensorDtype::kF32:
-      return 0;
-    case TensorDtype::kF16:
-      return 1;
-    case TensorDtype::kQ8_0:
-      return 8;
-    case TensorDtype::kBf16:
-      return 30;
-  }
-  Check(false, "unknown dtype");
-  return 0;
-}
-
-void AddModelMetadata(const TinyModel& model, GgufMetadata& metadata) {
+void AddModelMetadata(const TinyModel& model, GgufWriter& writer) {
   // Mistral has no architecture of its own in GGUF.
   const std::string architecture = model.architecture == "mistral" ? "llama" : model.architecture;
   const auto key = [&](const char* name) { return architecture + "." + name; };
-  metadata.Text("general.architecture", architecture);
-  metadata.Text("general.name", "tiny");
-  metadata.U32(key("context_length"), model.context);
-  metadata.U32(key("embedding_length"), model.dim);
-  metadata.U32(key("block_count"), model.layers);
-  metadata.U32(key("feed_forward_length"), model.hidden);
-  metadata.U32(key("attention.head_count"), model.heads);
-  metadata.U32(key("attention.head_count_kv"), model.kv_heads);
+  writer.AddText("general.architecture", architecture);
+  writer.AddText("general.name", "tiny");
+  writer.AddU32(key("context_length"), model.context);
+  writer.AddU32(key("embedding_length"), model.dim);
+  writer.AddU32(key("block_count"), model.layers);
+  writer.AddU32(key("feed_forward_length"), model.hidden);
+  writer.AddU32(key("attention.head_count"), model.heads);
+  writer.AddU32(key("attention.head_count_kv"), model.kv_heads);
   if (HasFusedQkv(architecture)) {
     // Their converters write no more than this.
-    metadata.F32(key("attention.layer_norm_epsilon"), model.norm_eps);
-    if (architecture == "falcon") metadata.Text(key("tensor_data_layout"), "jploski");
+    writer.AddF32(key("attention.layer_norm_epsilon"), model.norm_eps);
+    if (architecture == "falcon") writer.AddText(key("tensor_data_layout"), "jploski");
     if (architecture == "mpt") {
-      metadata.F32(key("attention.max_alibi_bias"), model.alibi_max_bias);
-      if (model.qkv_clip > 0) metadata.F32(key("attention.clamp_kqv"), model.qkv_clip);
+      writer.AddF32(key("attention.max_alibi_bias"), model.alibi_max_bias);
+      if (model.qkv_clip > 0) writer.AddF32(key("attention.clamp_kqv"), model.qkv_clip);
     }
     return;
   }
-  metadata.U32(key("attention.key_length"), model.head_dim);
-  metadata.U32(key("attention.value_length"), model.head_dim);
-  metadata.U32(key("rope.dimension_count"), model.head_dim);
-  metadata.U32(key("vocab_size"), model.vocab);
-  metadata.F32(key("attention.layer_norm_rms_epsilon"), model.norm_eps);
-  metadata.F32(key("rope.freq_base"), model.rope_theta);
+  writer.AddU32(key("attention.key_length"), model.head_dim);
+  writer.AddU32(key("attention.value_length"), model.head_dim);
+  writer.AddU32(key("rope.dimension_count"), model.head_dim);
+  writer.AddU32(key("vocab_size"), model.vocab);
+  writer.AddF32(key("attention.layer_norm_rms_epsilon"), model.norm_eps);
+  writer.AddF32(key("rope.freq_base"), model.rope_theta);
   if (model.rope_scaling.kind == RopeScaling::Kind::kLinear) {
-    metadata.Text(key("rope.scaling.type"), "linear");
-    metadata.F32(key("rope.scaling.factor"), model.rope_scaling.factor);
+    writer.AddText(key("rope.scaling.type"), "linear");
+    writer.AddF32(key("rope.scaling.factor"), model.rope_scaling.factor);
   }
 }
 
-void AddVocabularyMetadata(const TinyModel& model, GgufMetadata& metadata) {
-  const TinyVocabulary vocabulary = MakeTinyVocabulary(model.vocabulary, model.vocab);
-  const bool sentence_piece = vocabulary.kind == TinyVocabularyKind::kSentencePiece;
-  metadata.Text("tokenizer.ggml.model", sentence_piece ? "llama" : "gpt2");
-  metadata.Text("tokenizer.ggml.pre", PreTokenizerOf(model));
-  metadata.Texts("tokenizer.ggml.tokens", vocabulary.tokens);
-  metadata.Numbers("tokenizer.ggml.token_type", 5, vocabulary.token_types);
-  if (sentence_piece) {
-    metadata.Numbers("tokenizer.ggml.scores", 6, vocabulary.scores);
-  } else {
-    std::vector<std::string> merges;
-    for (const auto& [left, right] : vocabulary.merges) merges.push_back(left + " " + right);
-    metadata.Texts("tokenizer.ggml.merges", merges);
+GgufVocabulary VocabularyOf(const TinyModel& model) {
+  const TinyVocabulary tiny = MakeTinyVocabulary(model.vocabulary, model.vocab);
+  const bool sentence_piece = tiny.kind == TinyVocabularyKind::kSentencePiece;
+  GgufVocabulary vocabulary;
+  vocabulary.model = sentence_piece ? "llama" : "gpt2";
+  vocabulary.pre = PreTokenizerOf(model);
+  vocabulary.tokens = tiny.tokens;
+  vocabulary.token_types = tiny.token_types;
+  vocabulary.scores = tiny.scores;
+  if (!sentence_piece) {
+    for (const auto& [left, right] : tiny.merges) vocabulary.merges.push_back(left + " " + right);
   }
-  if (vocabulary.bos_id >= 0) metadata.U32("tokenizer.ggml.bos_token_id", vocabulary.bos_id);
-  if (vocabulary.eos_id >= 0) metadata.U32("tokenizer.ggml.eos_token_id", vocabulary.eos_id);
-  if (vocabulary.unk_id >= 0) {
-    metadata.U32("tokenizer.ggml.unknown_token_id", vocabulary.unk_id);
-  }
-  if (vocabulary.pad_id >= 0) metadata.U32("tokenizer.ggml.padding_token_id", vocabulary.pad_id);
-  metadata.Bool("tokenizer.ggml.add_bos_token", sentence_piece);
-  metadata.Bool("tokenizer.ggml.add_eos_token", false);
-  if (!model.chat_template.empty()) {
-    metadata.Text("tokenizer.chat_template", model.chat_template);
-  }
+  const auto id_or_none = [](int32_t id) {
+    return id >= 0 ? std::optional<int32_t>(id) : std::nullopt;
+  };
+  vocabulary.bos_id = id_or_none(tiny.bos_id);
+  vocabulary.eos_id = id_or_none(tiny.eos_id);
+  vocabulary.unk_id = id_or_none(tiny.unk_id);
+  vocabulary.pad_id = id_or_none(tiny.pad_id);
+  vocabulary.add_bos = sentence_piece;
+  vocabulary.add_eos = false;
+  vocabulary.chat_template = model.chat_template;
+  return vocabulary;
 }
 
 ordered_json ConfigJson(const TinyModel& model) {
@@ -422,36 +355,6 @@ std::vector<TinyTensor> TinyWeights(const TinyModel& model) {
   return make.Take();
 }
 
-std::string EncodeTensor(const std::vector<float>& values, TensorDtype dtype) {
-  std::string bytes;
-  switch (dtype) {
-    case TensorDtype::kF32:
-      bytes.assign(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
-      break;
-    case TensorDtype::kF16:
-      for (float value : values) AppendRaw(bytes, F16FromFloat(value));
-      break;
-    case TensorDtype::kBf16:
-      for (float value : values) AppendRaw(bytes, Bf16FromFloat(value));
-      break;
-    case TensorDtype::kQ8_0:
-      Check(values.size() % 32 == 0, "Q8_0 needs whole blocks of 32 values");
-      for (size_t block = 0; block < values.size(); block += 32) {
-        float largest = 0;
-        for (size_t i = 0; i < 32; ++i) largest = std::max(largest, std::fabs(values[block + i]));
-        const uint16_t scale_bits = F16FromFloat(largest / 127.0f);
-        const float scale = FloatFromF16(scale_bits);
-        AppendRaw(bytes, scale_bits);
-        for (size_t i = 0; i < 32; ++i) {
-          const float quotient = scale == 0 ? 0 : values[block + i] / scale;
-          AppendRaw(bytes, static_cast<int8_t>(std::clamp(std::round(quotient), -127.0f, 127.0f)));
-        }
-      }
-      break;
-  }
-  return bytes;
-}
-
 std::vector<float> PermuteToAdjacent(const std::vector<float>& values, int heads, int head_dim) {
   const size_t columns = values.size() / (static_cast<size_t>(heads) * head_dim);
   std::vector<float> permuted(values.size());
@@ -466,10 +369,9 @@ std::vector<float> PermuteToAdjacent(const std::vector<float>& values, int heads
 }
 
 void WriteGguf(const TinyModel& model, const std::filesystem::path& path, TensorDtype dtype) {
-  constexpr size_t kAlignment = 32;
-  GgufMetadata metadata;
-  AddModelMetadata(model, metadata);
-  AddVocabularyMetadata(model, metadata);
+  GgufWriter writer;
+  AddModelMetadata(model, writer);
+  AddGgufVocabulary(VocabularyOf(model), writer);
 
   std::vector<TinyTensor> tensors = TinyWeights(model);
   if (model.rope_scaling.kind == RopeScaling::Kind::kLlama3) {
@@ -478,8 +380,6 @@ void WriteGguf(const TinyModel& model, const std::filesystem::path& path, Tensor
   }
   const bool permuted = model.architecture == "llama" || model.architecture == "mistral";
   if (HasFusedQkv(model.architecture)) tensors = FuseForGguf(model, std::move(tensors));
-  std::string infos;
-  std::string data;
   for (TinyTensor& tensor : tensors) {
     if (permuted && tensor.name.find(".attn_q.") != std::string::npos) {
       tensor.values = PermuteToAdjacent(tensor.values, model.heads, model.head_dim);
@@ -487,24 +387,9 @@ void WriteGguf(const TinyModel& model, const std::filesystem::path& path, Tensor
       tensor.values = PermuteToAdjacent(tensor.values, model.kv_heads, model.head_dim);
     }
     const TensorDtype stored = tensor.shape.size() == 1 ? TensorDtype::kF32 : dtype;
-    GgufMetadata::String(infos, tensor.name);
-    AppendRaw(infos, static_cast<uint32_t>(tensor.shape.size()));
-    for (auto extent = tensor.shape.rbegin(); extent != tensor.shape.rend(); ++extent) {
-      AppendRaw(infos, static_cast<uint64_t>(*extent));  // GGUF counts from the innermost
-    }
-    AppendRaw(infos, GgufTypeCode(stored));
-    AppendRaw(infos, static_cast<uint64_t>(data.size()));
-    data += EncodeTensor(tensor.values, stored);
-    PadTo(data, kAlignment);
+    writer.AddTensor(tensor.name, tensor.shape, stored, tensor.values);
   }
-  std::string bytes = "GGUF";
-  AppendRaw(bytes, uint32_t{3});
-  AppendRaw(bytes, static_cast<uint64_t>(tensors.size()));
-  AppendRaw(bytes, metadata.count());
-  bytes += metadata.bytes();
-  bytes += infos;
-  PadTo(bytes, kAlignment);
-  WriteFile(path, bytes + data);
+  writer.Write(path);
 }
 
 void WriteHuggingFace(const TinyModel& model, const std::filesystem::path& folder,

@@ -83,9 +83,6 @@ void WriteGguf(const TinyModel& model, const std::filesystem::path& path, Tensor
 void WriteHuggingFace(const TinyModel& model, const std::filesystem::path& folder,
                       TensorDtype dtype, int shards = 1);
 
-// Encodes f32 values as `dtype` lays them out in a file. REQUIRES: whole blocks of 32 for kQ8_0.
-std::string EncodeTensor(const std::vector<float>& values, TensorDtype dtype);
-
 // Rows of a halves-paired Q or K (weight or bias) put in the order that GGUF's "llama" stores.
 std::vector<float> PermuteToAdjacent(const std::vector<float>& values, int heads, int head_dim);
 
