@@ -4,9 +4,10 @@
 #include <map>
 #include <set>
 #include <string_view>
-#include <unordered_map>
 
 #include "base/error.h"
+#include "tokenizer/bpe_trainer.h"
+#include "tokenizer/byte_alphabet.h"
 
 namespace promptdb {
 namespace {
@@ -34,87 +35,17 @@ std::string ByteTokenName(int byte) {
   return std::string("<0x") + kDigits[byte >> 4] + kDigits[byte & 15] + ">";
 }
 
-std::string Utf8(int code_point) {
-  Check(code_point < 0x800, "the byte characters lie below U+0800");
-  if (code_point < 0x80) return std::string(1, static_cast<char>(code_point));
-  return {static_cast<char>(0xc0 | (code_point >> 6)), static_cast<char>(0x80 | (code_point & 63))};
-}
-
-bool IsPlainByteCharacter(int byte) {
-  return (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-}
-
-// GPT-2's printable stand-ins for the 256 bytes, in the order of its vocabulary: the bytes that
-// stand for themselves first, then the others, which are U+0100 and up.
-std::vector<std::pair<int, std::string>> ByteCharacters() {
-  std::vector<std::pair<int, std::string>> characters;
-  for (int byte = 0; byte < 256; ++byte) {
-    if (IsPlainByteCharacter(byte)) characters.emplace_back(byte, Utf8(byte));
-  }
-  int next = 0x100;
-  for (int byte = 0; byte < 256; ++byte) {
-    if (!IsPlainByteCharacter(byte)) characters.emplace_back(byte, Utf8(next++));
-  }
-  return characters;
-}
-
-// Learns up to `limit` merges by counting pairs; `marker` starts every word. Ties go to the pair
-// that sorts first, so the result is the same everywhere.
-std::vector<std::pair<std::string, std::string>> LearnMerges(const std::string& marker, int limit) {
-  std::vector<std::string> pieces = {marker};
-  std::map<std::string, int> piece_ids = {{marker, 0}};
-  const auto piece_id = [&](const std::string& piece) {
-    const auto [it, added] = piece_ids.emplace(piece, static_cast<int>(pieces.size()));
-    if (added) pieces.push_back(piece);
-    return it->second;
-  };
-  std::map<std::vector<int>, int> counted_words;
+// Up to `limit` merges of the text's words; `marker` starts every word.
+std::vector<SpelledMerge> LearnTrainingMerges(const std::string& marker, int limit) {
+  std::map<std::string, int64_t> counts;
   for (size_t begin = 0; begin < kTrainingText.size();) {
     const size_t end = std::min(kTrainingText.find(' ', begin), kTrainingText.size());
-    std::vector<int> word = {0};
-    for (char c : kTrainingText.substr(begin, end - begin)) {
-      word.push_back(piece_id(std::string(1, c)));
-    }
-    ++counted_words[word];
+    ++counts[marker + std::string(kTrainingText.substr(begin, end - begin))];
     begin = end + 1;
   }
-  std::vector<std::pair<std::vector<int>, int>> words(counted_words.begin(), counted_words.end());
-
-  std::vector<std::pair<std::string, std::string>> merges;
-  while (static_cast<int>(merges.size()) < limit) {
-    std::unordered_map<uint64_t, int> counts;
-    for (const auto& [word, count] : words) {
-      for (size_t i = 0; i + 1 < word.size(); ++i) {
-        counts[static_cast<uint64_t>(word[i]) << 32 | static_cast<uint64_t>(word[i + 1])] += count;
-      }
-    }
-    std::pair<std::string, std::string> best;
-    int best_count = 0;
-    for (const auto& [key, count] : counts) {
-      if (count < best_count) continue;
-      std::pair<std::string, std::string> pair(pieces[key >> 32], pieces[key & 0xffffffffu]);
-      if (count == best_count && best < pair) continue;
-      // Two pairs may spell one piece; the vocabulary holds each piece once.
-      if (piece_ids.contains(pair.first + pair.second)) continue;
-      best = std::move(pair);
-      best_count = count;
-    }
-    if (best_count == 0) break;
-    const int left = piece_ids.at(best.first);
-    const int right = piece_ids.at(best.second);
-    const int merged = piece_id(best.first + best.second);
-    merges.push_back(std::move(best));
-    for (auto& [word, count] : words) {
-      size_t kept = 0;
-      for (size_t i = 0; i < word.size(); ++i) {
-        const bool match = i + 1 < word.size() && word[i] == left && word[i + 1] == right;
-        word[kept++] = match ? merged : word[i];
-        if (match) ++i;
-      }
-      word.resize(kept);
-    }
-  }
-  return merges;
+  std::vector<CountedWord> words;
+  for (const auto& [word, count] : counts) words.push_back({word, count});
+  return LearnMerges(words, static_cast<size_t>(std::max(limit, 0)), /*min_count=*/1);
 }
 
 void AddToken(TinyVocabulary& vocabulary, std::string token, int32_t type, float score,
@@ -147,7 +78,8 @@ TinyVocabulary SentencePieceVocabulary(int size) {
   const std::string marker(kSpaceMarker);
   const int room = size - static_cast<int>(vocabulary.tokens.size()) - kCharacters;
   std::vector<std::string> pieces;
-  for (const auto& [left, right] : LearnMerges(marker, room)) pieces.push_back(left + right);
+  for (const auto& [left, right] : LearnTrainingMerges(marker, room))
+    pieces.push_back(left + right);
   // As in real files, longer pieces come first and single characters last; score falls with the id.
   float score = 0;
   for (const std::string& piece : pieces) AddToken(vocabulary, piece, 1, score--, true);
@@ -170,14 +102,14 @@ TinyVocabulary SentencePieceVocabulary(int size) {
 TinyVocabulary ByteLevelVocabulary(int size) {
   TinyVocabulary vocabulary;
   vocabulary.kind = TinyVocabularyKind::kByteLevel;
-  std::string marker;
-  for (const auto& [byte, character] : ByteCharacters()) {
-    AddToken(vocabulary, character, 1, 0, byte >= ' ' && byte <= '~');
-    if (byte == ' ') marker = character;
+  const std::string marker(SpellByte(' '));
+  for (const std::string& token : ByteTokens()) {
+    const bool printable = token == marker || (token >= "!" && token <= "~");
+    AddToken(vocabulary, token, 1, 0, printable);
   }
   constexpr int kSpecialTokens = 3;
   const int room = size - static_cast<int>(vocabulary.tokens.size()) - kSpecialTokens;
-  vocabulary.merges = LearnMerges(marker, room);
+  vocabulary.merges = LearnTrainingMerges(marker, room);
   for (const auto& [left, right] : vocabulary.merges)
     AddToken(vocabulary, left + right, 1, 0, true);
   FillUp(vocabulary, size - kSpecialTokens);
