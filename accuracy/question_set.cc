@@ -50,8 +50,8 @@ std::vector<size_t> HeadingOffsets(std::string_view context) {
   return offsets;
 }
 
-// Where the first piece of `text` ends, which has more bytes than `wanted`: behind the last mark of
-// the first kind that is found in its second half.
+// Where the first piece of `text` ends, of at most `wanted` bytes, which are fewer than the text's:
+// behind the last mark of the first kind that is found in its second half.
 size_t PieceEnd(std::string_view text, size_t wanted) {
   for (const std::string_view mark : {"\n\n", "\n", ". ", " "}) {
     const size_t found = text.rfind(mark, wanted - mark.size());
@@ -180,6 +180,22 @@ Json ParseJson(std::string_view text, const std::string& place) {
 
 }  // namespace
 
+std::vector<std::string> CutText(std::string_view text, size_t most_bytes) {
+  Check(most_bytes >= 8, "pieces have room for the longest character and mark");
+  std::vector<std::string> pieces;
+  while (text.size() > most_bytes) {
+    const size_t end = PieceEnd(text, most_bytes);
+    pieces.emplace_back(text.substr(0, end));
+    text.remove_prefix(end);
+  }
+  if (pieces.empty() || !IsBlank(text)) {
+    pieces.emplace_back(text);
+  } else {
+    pieces.back() += text;  // it has no words of its own
+  }
+  return pieces;
+}
+
 std::vector<std::string> CutIntoDocuments(std::string_view context) {
   std::vector<size_t> ends = HeadingOffsets(context);
   std::vector<std::string> documents;
@@ -194,18 +210,7 @@ std::vector<std::string> CutIntoDocuments(std::string_view context) {
     }
     return documents;
   }
-  const size_t wanted = std::clamp(context.size() / kPieces, kLeastPieceBytes, kMostPieceBytes);
-  while (context.size() > wanted) {
-    const size_t end = PieceEnd(context, wanted);
-    documents.emplace_back(context.substr(0, end));
-    context.remove_prefix(end);
-  }
-  if (documents.empty() || !IsBlank(context)) {
-    documents.emplace_back(context);
-  } else {
-    documents.back() += context;
-  }
-  return documents;
+  return CutText(context, std::clamp(context.size() / kPieces, kLeastPieceBytes, kMostPieceBytes));
 }
 
 std::vector<DocumentQuestions> ParseQuestions(std::string_view text, const std::string& source) {

@@ -35,10 +35,13 @@ std::vector<DocumentQuestions> ReadQuestions(const std::filesystem::path& path);
 // The same of a text. `source` names it in errors.
 std::vector<DocumentQuestions> ParseQuestions(std::string_view text, const std::string& source);
 
+// A text cut into pieces of at most `most_bytes`, which is at least 8, that end where a paragraph,
+// else a line, a sentence or a word does. Joined, they are the text.
+std::vector<std::string> CutText(std::string_view text, size_t most_bytes);
+
 // A context cut into documents. Joined, they are the context. It is cut before lines that begin
 // with "Passage 1:", "Document 2:" or "Document [3]"; where there are none, into pieces of about
-// an eighth of it, but of 200 to 2000 bytes, that end where a paragraph, else a line, a sentence or
-// a word does.
+// an eighth of it, but of 200 to 2000 bytes.
 std::vector<std::string> CutIntoDocuments(std::string_view context);
 
 }  // namespace promptdb

@@ -91,6 +91,22 @@ OpenModel::OpenModel(ModelDefinition definition, ProgressListener* progress)
                        chat_template_, WeightDtypeName(weight_dtype_), kv_shape_);
 }
 
+OpenModel::OpenModel(const OpenModel& other, std::string name, KvDtype states)
+    : definition_(other.definition_),
+      checkpoint_(other.checkpoint_),
+      tokenizer_(other.tokenizer_),
+      chat_template_(other.chat_template_),
+      weight_dtype_(other.weight_dtype_),
+      kv_shape_(other.kv_shape_),
+      weights_(other.weights_) {
+  definition_.name = std::move(name);
+  definition_.kv_dtype = KvDtypeName(states);
+  kv_shape_.dtype = states;
+  fingerprint_ =
+      ModelFingerprint(Digest::FromHex(definition_.content_digest), config(), tokenizer_->digest(),
+                       chat_template_, WeightDtypeName(weight_dtype_), kv_shape_);
+}
+
 int64_t OpenModel::weight_bytes() const {
   return ActiveParameters(config()) * (weight_dtype_ == WeightDtype::kBf16 ? 2 : 4);
 }
@@ -102,19 +118,19 @@ std::shared_ptr<const VocabularyTrie> OpenModel::vocabulary_trie() const {
 }
 
 const Transformer& OpenModel::Weights(ProgressListener* progress) const {
-  const std::lock_guard lock(mutex_);
-  if (weights_ == nullptr) {
+  const std::lock_guard lock(weights_->mutex);
+  if (weights_->loaded == nullptr) {
     Transformer::Options options;
     options.dtype = weight_dtype_;
     options.kv_dtype = kv_shape_.dtype;
-    weights_ = Transformer::Load(checkpoint_, options, progress);
+    weights_->loaded = Transformer::Load(checkpoint_, options, progress);
   }
-  return *weights_;
+  return *weights_->loaded;
 }
 
 bool OpenModel::has_weights() const {
-  const std::lock_guard lock(mutex_);
-  return weights_ != nullptr;
+  const std::lock_guard lock(weights_->mutex);
+  return weights_->loaded != nullptr;
 }
 
 std::shared_ptr<const OpenModel> ModelRegistry::Open(const ModelDefinition& definition,

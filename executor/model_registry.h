@@ -29,6 +29,10 @@ class OpenModel {
   // Error.
   OpenModel(ModelDefinition definition, ProgressListener* progress);
 
+  // The same model by another name and with states of another dtype. Both share what is in memory,
+  // the weights above all.
+  OpenModel(const OpenModel& other, std::string name, KvDtype states);
+
   const ModelDefinition& definition() const { return definition_; }
   const ModelConfig& config() const { return checkpoint_->config(); }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
@@ -50,14 +54,17 @@ class OpenModel {
   ModelDefinition definition_;
   std::shared_ptr<const Checkpoint>
       checkpoint_;  // shared with the Transformer, which may read from it
-  std::unique_ptr<Tokenizer> tokenizer_;
+  std::shared_ptr<const Tokenizer> tokenizer_;  // shared with models that have other states
   ChatTemplate chat_template_;
   WeightDtype weight_dtype_ = WeightDtype::kF32;
   KvShape kv_shape_;
   Digest fingerprint_;
 
-  mutable std::mutex mutex_;
-  mutable std::unique_ptr<Transformer> weights_;  // guarded by mutex_
+  struct LazyWeights {
+    std::mutex mutex;
+    std::unique_ptr<Transformer> loaded;  // guarded by mutex; null until a query needs them
+  };
+  std::shared_ptr<LazyWeights> weights_ = std::make_shared<LazyWeights>();  // shared likewise
   mutable std::mutex vocabulary_mutex_;
   // Guarded by vocabulary_mutex_; shared with the constraints that were used with the model.
   mutable std::shared_ptr<const VocabularyTrie> vocabulary_trie_;

@@ -145,7 +145,7 @@ struct Transformer::Rep {
   // Brings Q and K to what attention compares, and writes K and V into the groups' own segments.
   void SplitQkv(const Layer& layer, int layer_index, const Piece& piece,
                 const std::optional<Rope::Turns>& turns, Activations& a) const;
-  void StoreKv(const float* values, std::byte* to) const;
+  void StoreKv(const float* values, KvDtype dtype, std::byte* to) const;
   void AttendTo(int layer_index, const Piece& piece, Activations& a) const;
   void Mlp(const Layer& layer, int rows, Activations& a) const;
   // The piece's rows through all layers. If no row's logits are wanted, the last layer ends at its
@@ -228,8 +228,8 @@ void Transformer::Rep::AddToResidual(int rows, Activations& a) const {
   });
 }
 
-void Transformer::Rep::StoreKv(const float* values, std::byte* to) const {
-  if (kv_shape.dtype == KvDtype::kBf16) {
+void Transformer::Rep::StoreKv(const float* values, KvDtype dtype, std::byte* to) const {
+  if (dtype == KvDtype::kBf16) {
     kernels.round_bf16(values, config.head_dim, reinterpret_cast<uint16_t*>(to));
   } else {
     std::memcpy(to, values, sizeof(float) * config.head_dim);
@@ -265,19 +265,21 @@ void Transformer::Rep::SplitQkv(const Layer& layer, int layer_index, const Piece
         rotate(row, x, rotated_q + at);
       }
       KvSegment& own = *part.group->own;
+      const KvDtype dtype = own.shape().dtype;
       for (int head = 0; head < config.kv_heads; ++head) {
         const int64_t at = int64_t{head} * head_dim;
         float* x = k + at;
         if (!layer.k_norm.empty()) kernels.rms_norm(x, layer.k_norm.data(), head_dim, eps, x);
         rotate(row, x, x);
-        StoreKv(x, own.MutableK(layer_index, head, token));
-        StoreKv(v + at, own.MutableV(layer_index, head, token));
+        StoreKv(x, dtype, own.MutableK(layer_index, head, token));
+        StoreKv(v + at, dtype, own.MutableV(layer_index, head, token));
       }
     });
   }
 }
 
 void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, Activations& a) const {
+  const KvDtype dtype = piece.parts.front().group->own->shape().dtype;
   std::vector<std::vector<KvSlice>> slices(piece.parts.size());
   std::vector<AttentionGroup> groups;
   for (size_t i = 0; i < piece.parts.size(); ++i) {
@@ -285,9 +287,11 @@ void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, Activations
     for (const KvSpan& span : part.group->context) {
       if (span.begin == span.end) continue;
       Check(span.end <= span.segment->tokens(), "a context span is computed before it is read");
+      Check(span.segment->shape().dtype == dtype, "a batch's segments are of one dtype");
       span.segment->AppendSlices(layer_index, span.begin, span.end, slices[i]);
     }
     const int own_tokens = part.first_token + part.rows;
+    Check(part.group->own->shape().dtype == dtype, "a batch's segments are of one dtype");
     part.group->own->AppendSlices(layer_index, 0, own_tokens, slices[i]);
     const int64_t offset = static_cast<int64_t>(part.first_row) * q_width();
     groups.push_back({.q = a.q.data() + offset,
@@ -300,7 +304,7 @@ void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, Activations
   Attend({.heads = config.heads,
           .kv_heads = config.kv_heads,
           .head_dim = config.head_dim,
-          .dtype = kv_shape.dtype,
+          .dtype = dtype,
           .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
           .slopes = slopes},
          groups);

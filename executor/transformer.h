@@ -6,6 +6,8 @@
 // group of the same batch, if that group comes earlier: so a whole prompt of modules, with its
 // block mask, is one batch.
 //
+// States are read and written as the segments have them; all segments of a batch are of one dtype.
+//
 // Thread-safe: const after Load(); a forward pass writes only the segments it is given.
 #ifndef PROMPTDB_EXECUTOR_TRANSFORMER_H_
 #define PROMPTDB_EXECUTOR_TRANSFORMER_H_
@@ -48,8 +50,8 @@ struct ForwardBatch {
 class Transformer {
  public:
   struct Options {
-    std::optional<WeightDtype> dtype;  // nullopt: as stored (f16 and q8_0 become f32)
-    KvDtype kv_dtype = KvDtype::kBf16;
+    std::optional<WeightDtype> dtype;   // nullopt: as stored (f16 and q8_0 become f32)
+    KvDtype kv_dtype = KvDtype::kBf16;  // what kv_shape() says
   };
 
   // Keeps `checkpoint` (its mapping may hold the weights).

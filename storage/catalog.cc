@@ -10,10 +10,16 @@ namespace {
 constexpr std::string_view kModelPrefix = "model/";
 constexpr std::string_view kSchemaPrefix = "schema/";
 constexpr std::string_view kChatPrefix = "chat/";
+constexpr std::string_view kAccuracyPrefix = "accuracy/";
 
 std::string RowKey(std::string_view prefix, std::string_view name) {
   return std::string(prefix) + std::string(name);
 }
+
+const std::string& NameOf(const ModelDefinition& model) { return model.name; }
+const std::string& NameOf(const SchemaDefinition& schema) { return schema.name; }
+const std::string& NameOf(const ChatDefinition& chat) { return chat.name; }
+const std::string& NameOf(const ModelAccuracy& accuracy) { return accuracy.model; }
 
 // Reads all rows of one kind. A row that can't be read stops the opening: unlike states,
 // definitions are not to be had again by computing.
@@ -24,10 +30,11 @@ void LoadRows(const Rocks& rocks, std::string_view prefix,
   rocks.Scan(Family::kCatalog, prefix, [&](std::string_view key, std::string_view row) {
     try {
       Definition definition = decode(row);
-      if (RowKey(prefix, definition.name) != key) {
-        throw Error(ErrorCode::kCorrupt, "it names itself \"" + definition.name + "\"");
+      const std::string name = NameOf(definition);
+      if (RowKey(prefix, name) != key) {
+        throw Error(ErrorCode::kCorrupt, "it names itself \"" + name + "\"");
       }
-      out[definition.name] = std::move(definition);
+      out[name] = std::move(definition);
     } catch (const Error& error) {
       throw Error(error.code(),
                   "catalog row \"" + std::string(key) + "\" can't be read: " + error.message(),
@@ -61,6 +68,7 @@ Catalog::Catalog(Rocks* rocks) : rocks_(rocks) {
   LoadRows(*rocks, kModelPrefix, DecodeModel, models_);
   LoadRows(*rocks, kSchemaPrefix, DecodeSchema, schemas_);
   LoadRows(*rocks, kChatPrefix, DecodeChat, chats_);
+  LoadRows(*rocks, kAccuracyPrefix, DecodeAccuracy, accuracies_);
 }
 
 std::optional<ModelDefinition> Catalog::FindModel(std::string_view name) const {
@@ -78,6 +86,11 @@ std::optional<ChatDefinition> Catalog::FindChat(std::string_view name) const {
   return Find(chats_, name);
 }
 
+std::optional<ModelAccuracy> Catalog::FindAccuracy(std::string_view model) const {
+  const std::scoped_lock lock(mutex_);
+  return Find(accuracies_, model);
+}
+
 std::vector<ModelDefinition> Catalog::Models() const {
   const std::scoped_lock lock(mutex_);
   return Values(models_);
@@ -91,6 +104,11 @@ std::vector<SchemaDefinition> Catalog::Schemas() const {
 std::vector<ChatDefinition> Catalog::Chats() const {
   const std::scoped_lock lock(mutex_);
   return Values(chats_);
+}
+
+std::vector<ModelAccuracy> Catalog::Accuracies() const {
+  const std::scoped_lock lock(mutex_);
+  return Values(accuracies_);
 }
 
 // Changes hold the mutex while they write, so that memory and disk see them in one order. The write
@@ -134,6 +152,7 @@ void Catalog::DropModel(std::string_view name, const std::vector<std::string>& s
                         const std::vector<std::string>& chats) {
   Rocks::Batch batch;
   batch.Delete(Family::kCatalog, RowKey(kModelPrefix, name));
+  batch.Delete(Family::kCatalog, RowKey(kAccuracyPrefix, name));
   for (const std::string& schema : schemas) {
     batch.Delete(Family::kCatalog, RowKey(kSchemaPrefix, schema));
   }
@@ -141,6 +160,9 @@ void Catalog::DropModel(std::string_view name, const std::vector<std::string>& s
   const std::scoped_lock lock(mutex_);
   rocks_->Write(std::move(batch));
   if (const auto found = models_.find(name); found != models_.end()) models_.erase(found);
+  if (const auto found = accuracies_.find(name); found != accuracies_.end()) {
+    accuracies_.erase(found);
+  }
   for (const std::string& schema : schemas) schemas_.erase(schema);
   for (const std::string& chat : chats) chats_.erase(chat);
 }
@@ -151,6 +173,16 @@ void Catalog::DropSchema(std::string_view name) {
   const std::scoped_lock lock(mutex_);
   rocks_->Write(std::move(batch));
   if (const auto found = schemas_.find(name); found != schemas_.end()) schemas_.erase(found);
+}
+
+bool Catalog::PutAccuracy(const ModelAccuracy& accuracy) {
+  Rocks::Batch batch;
+  batch.Put(Family::kCatalog, RowKey(kAccuracyPrefix, accuracy.model), EncodeAccuracy(accuracy));
+  const std::scoped_lock lock(mutex_);
+  if (!models_.contains(accuracy.model)) return false;
+  rocks_->Write(std::move(batch));
+  accuracies_[accuracy.model] = accuracy;
+  return true;
 }
 
 bool Catalog::AddChat(const ChatDefinition& chat) {

@@ -1,5 +1,5 @@
-// Models, schemas and chats, kept as JSON rows in RocksDB. Every change is one durable, atomic
-// write.
+// Models, schemas, chats and measured accuracies, kept as JSON rows in RocksDB. Every change is one
+// durable, atomic write.
 //
 // Thread-safe; readers get copies.
 #ifndef PROMPTDB_STORAGE_CATALOG_H_
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "storage/chat_definition.h"
+#include "storage/model_accuracy.h"
 #include "storage/rocks.h"
 #include "storage/schema_definition.h"
 
@@ -25,9 +26,11 @@ class Catalog {
   std::optional<ModelDefinition> FindModel(std::string_view name) const;
   std::optional<SchemaDefinition> FindSchema(std::string_view name) const;
   std::optional<ChatDefinition> FindChat(std::string_view name) const;
+  std::optional<ModelAccuracy> FindAccuracy(std::string_view model) const;
   std::vector<ModelDefinition> Models() const;    // by name
   std::vector<SchemaDefinition> Schemas() const;  // by name
   std::vector<ChatDefinition> Chats() const;      // by name
+  std::vector<ModelAccuracy> Accuracies() const;  // by the model's name
 
   // Adds or replaces.
   void PutModel(const ModelDefinition& model);
@@ -35,10 +38,13 @@ class Catalog {
   // Replaces the schema `name` by one of another name, in one write, and in the chats that began
   // with it.
   void RenameSchema(std::string_view name, const SchemaDefinition& renamed);
-  // Drops the model and, in the same write, the schemas and chats named.
+  // Drops the model with its accuracy and, in the same write, the schemas and chats named.
   void DropModel(std::string_view name, const std::vector<std::string>& schemas,
                  const std::vector<std::string>& chats = {});
   void DropSchema(std::string_view name);
+
+  // Adds or replaces. False, with nothing changed, where there is no model of that name.
+  bool PutAccuracy(const ModelAccuracy& accuracy);
 
   // False, with nothing changed, where there is a chat of that name.
   bool AddChat(const ChatDefinition& chat);
@@ -55,6 +61,7 @@ class Catalog {
   std::map<std::string, ModelDefinition, std::less<>> models_;    // guarded by mutex_
   std::map<std::string, SchemaDefinition, std::less<>> schemas_;  // guarded by mutex_
   std::map<std::string, ChatDefinition, std::less<>> chats_;      // guarded by mutex_
+  std::map<std::string, ModelAccuracy, std::less<>> accuracies_;  // by model, guarded by mutex_
 };
 
 }  // namespace promptdb

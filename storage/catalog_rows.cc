@@ -269,6 +269,50 @@ ChatDefinition ChatFrom(const Json& json) {
   return chat;
 }
 
+Json EncodeAccuracyRow(const AccuracyRow& row) {
+  Json json = {{"mode", row.mode},
+               {"kv_dtype", row.kv_dtype},
+               {"questions", row.questions},
+               {"tokens", row.tokens},
+               {"kl", row.kl},
+               {"first_kl", row.first_kl}};
+  if (row.exact_match) json["exact_match"] = *row.exact_match;
+  if (row.f1) json["f1"] = *row.f1;
+  if (row.rouge_l) json["rouge_l"] = *row.rouge_l;
+  if (row.perplexity) json["perplexity"] = *row.perplexity;
+  return json;
+}
+
+AccuracyRow DecodeAccuracyRow(const Json& json) {
+  const auto optional = [&](const char* field) -> std::optional<double> {
+    const auto found = json.find(field);
+    if (found == json.end()) return std::nullopt;
+    return found->get<double>();
+  };
+  AccuracyRow row;
+  row.mode = json.at("mode").get<std::string>();
+  row.kv_dtype = json.at("kv_dtype").get<std::string>();
+  row.questions = json.value("questions", int64_t{0});
+  row.tokens = json.value("tokens", int64_t{0});
+  row.kl = json.value("kl", 0.0);
+  row.first_kl = json.value("first_kl", 0.0);
+  row.exact_match = optional("exact_match");
+  row.f1 = optional("f1");
+  row.rouge_l = optional("rouge_l");
+  row.perplexity = optional("perplexity");
+  return row;
+}
+
+ModelAccuracy AccuracyFrom(const Json& json) {
+  ModelAccuracy accuracy;
+  accuracy.model = json.at("model").get<std::string>();
+  accuracy.fingerprint = Digest::FromHex(json.at("fingerprint").get<std::string>());
+  accuracy.source = json.value("source", "");
+  accuracy.measured_at = json.value("measured_at", int64_t{0});
+  accuracy.rows = DecodeAll<AccuracyRow>(json, "rows", DecodeAccuracyRow);
+  return accuracy;
+}
+
 }  // namespace
 
 std::string_view ChatRoleName(ChatRole role) {
@@ -334,6 +378,16 @@ std::string EncodeChat(const ChatDefinition& chat) {
   return Dump(json, "chat \"" + chat.name + "\"");
 }
 
+std::string EncodeAccuracy(const ModelAccuracy& accuracy) {
+  const Json json = {{"version", kRowVersion},
+                     {"model", accuracy.model},
+                     {"fingerprint", accuracy.fingerprint.ToHex()},
+                     {"source", accuracy.source},
+                     {"measured_at", accuracy.measured_at},
+                     {"rows", EncodeAll(accuracy.rows, EncodeAccuracyRow)}};
+  return Dump(json, "the accuracy of model \"" + accuracy.model + "\"");
+}
+
 ModelDefinition DecodeModel(std::string_view row) {
   try {
     return ModelFrom(Parse(row));
@@ -353,6 +407,14 @@ SchemaDefinition DecodeSchema(std::string_view row) {
 ChatDefinition DecodeChat(std::string_view row) {
   try {
     return ChatFrom(Parse(row));
+  } catch (const Json::exception& failure) {
+    Corrupt(failure.what());
+  }
+}
+
+ModelAccuracy DecodeAccuracy(std::string_view row) {
+  try {
+    return AccuracyFrom(Parse(row));
   } catch (const Json::exception& failure) {
     Corrupt(failure.what());
   }

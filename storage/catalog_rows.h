@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "storage/chat_definition.h"
+#include "storage/model_accuracy.h"
 #include "storage/schema_definition.h"
 
 namespace promptdb {
@@ -21,12 +22,14 @@ inline constexpr int kMaxPartDepth = 500;
 std::string EncodeModel(const ModelDefinition& model);
 std::string EncodeSchema(const SchemaDefinition& schema);
 std::string EncodeChat(const ChatDefinition& chat);
+std::string EncodeAccuracy(const ModelAccuracy& accuracy);
 
 // Throw Error(kCorrupt) that says what is wrong, or kUnsupported for a row of a newer version.
 ModelDefinition DecodeModel(std::string_view row);
 SchemaDefinition DecodeSchema(std::string_view row);
 // Also when a segment attends to what does not stand before it.
 ChatDefinition DecodeChat(std::string_view row);
+ModelAccuracy DecodeAccuracy(std::string_view row);
 
 }  // namespace promptdb
 

@@ -75,6 +75,15 @@ SchemaDefinition Schema(const std::string& name) {
   return schema;
 }
 
+ModelAccuracy Accuracy(const std::string& model) {
+  return {model,
+          {0x0123456789abcdef, 7},
+          "held-out questions, seed 1",
+          1'700'000'003,
+          {{"none", "bf16", 100, 412, 1.25e-4, 3e-5, 91.0, 93.5, 92.25, std::nullopt},
+           {"modular", "bf16", 50, 200, 0.75, 0.5, std::nullopt, std::nullopt, std::nullopt, 9.5}}};
+}
+
 void ExpectEqual(const ModelDefinition& a, const ModelDefinition& b) {
   EXPECT_EQ(a.name, b.name);
   EXPECT_EQ(a.path, b.path);
@@ -212,6 +221,28 @@ TEST(CatalogTest, DamagedChatsAreRefused) {
       EXPECT_EQ(error.code(), ErrorCode::kCorrupt) << row;
     }
   }
+}
+
+TEST(CatalogTest, AccuraciesStayWithTheirModel) {
+  const TemporaryFolder folder("catalog");
+  Rocks rocks(folder.path());
+  Catalog catalog(&rocks);
+  EXPECT_FALSE(catalog.PutAccuracy(Accuracy("smol")));
+  catalog.PutModel(Model("smol"));
+  catalog.PutModel(Model("other"));
+  EXPECT_TRUE(catalog.PutAccuracy(Accuracy("smol")));
+  EXPECT_FALSE(catalog.FindAccuracy("other"));
+  EXPECT_EQ(catalog.FindAccuracy("smol"), Accuracy("smol"));
+  EXPECT_EQ(Catalog(&rocks).FindAccuracy("smol"), Accuracy("smol"));
+  EXPECT_EQ(Catalog(&rocks).Accuracies().size(), 1u);
+  EXPECT_EQ(Accuracy("m").Find("modular", "bf16")->perplexity, 9.5);
+  EXPECT_EQ(Accuracy("m").Find("modular", "f32"), nullptr);
+  // A model that is replaced keeps its row, which says nothing of other weights.
+  catalog.PutModel(Model("smol"));
+  EXPECT_TRUE(catalog.FindAccuracy("smol"));
+  catalog.DropModel("smol", {});
+  EXPECT_FALSE(catalog.FindAccuracy("smol"));
+  EXPECT_FALSE(Catalog(&rocks).FindAccuracy("smol"));
 }
 
 TEST(CatalogTest, EveryFieldSurvivesReopening) {
