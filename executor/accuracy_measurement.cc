@@ -100,7 +100,9 @@ ast::Literal TextLiteral(std::string text) {
   return literal;
 }
 
-ast::Option Option(std::string name, ast::Literal value) { return {{std::move(name), {}}, value}; }
+ast::Option Option(std::string name, ast::Literal value) {
+  return {{std::move(name), {}}, std::move(value)};
+}
 
 std::string ModuleName(size_t document) { return "d" + std::to_string(document + 1); }
 
@@ -408,6 +410,9 @@ std::vector<AccuracyRow> MeasureAccuracy(const OpenModel& model,
   try {
     return Measurement(model, options, progress).Run(tasks);
   } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCanceled) {
+      throw Error(ErrorCode::kCanceled, "the measurement was stopped");
+    }
     // Its place would be one in the statements that were made up here.
     throw Error(error.code(), error.message(), error.hint());
   }

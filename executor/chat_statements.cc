@@ -126,6 +126,7 @@ std::string RunContinueChat(const ast::ContinueChat& statement, Database::Rep& d
   const QueryPlan plan = PlanQuery(std::move(prompt), context);
   const double planning_ms = watch.Milliseconds();
 
+  WarnOfLoss(plan.prompt, *model, database, settings, sink);
   sink.OnColumns(GenerationColumns());
   const auto commit = [&](QueryState& query, const Generation& generation) {
     const double encode_ms = query.actuals[static_cast<size_t>(plan.prefill->id)].ms +

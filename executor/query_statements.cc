@@ -40,6 +40,13 @@ std::string RowsTag(size_t rows) { return "SELECT " + std::to_string(rows); }
 
 }  // namespace
 
+void WarnOfLoss(const BoundPrompt& prompt, const OpenModel& model, const Database::Rep& database,
+                const Settings& settings, ResultSink& sink) {
+  const std::string warning =
+      AccuracyWarning(prompt, model, database.catalog, settings.accuracy_tolerance());
+  if (!warning.empty()) sink.OnNotice(warning);
+}
+
 std::string RunSelect(const ast::Select& statement, Database::Rep& database,
                       const Settings& settings, ResultSink& sink) {
   const PlannedQuery planned = Plan(statement, database, settings, sink);
@@ -54,6 +61,7 @@ std::string RunSelect(const ast::Select& statement, Database::Rep& database,
     }
     return RowsTag(rows);
   }
+  WarnOfLoss(planned.plans.front().prompt, planned.model(), database, settings, sink);
   sink.OnColumns(GenerationColumns());
   RunRows(planned.plans, planned.planning_ms, planned.model(), database.cache, true, sink,
           [&](const QueryPlan& plan, const QueryOutcome& outcome) {

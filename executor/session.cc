@@ -110,6 +110,9 @@ std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink)
     std::string operator()(const ast::Describe& node) {
       return RunDescribe(node, session.database, sink);
     }
+    std::string operator()(const ast::AnalyzeModel& node) {
+      return RunAnalyzeModel(node, session.database, sink);
+    }
     std::string operator()(const ast::Set& node) {
       session.settings.Set(node.name, node.value);
       return "SET";

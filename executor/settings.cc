@@ -1,5 +1,7 @@
 #include "executor/settings.h"
 
+#include <cstdio>
+
 #include "base/nearest_name.h"
 #include "executor/threads.h"
 #include "planner/options.h"
@@ -19,8 +21,16 @@ std::string FormatBytes(int64_t bytes) {
   return std::to_string(bytes) + kUnits[unit];
 }
 
+// Without zeros at the end.
+std::string FormatNumber(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%g", value);
+  return text;
+}
+
 constexpr int kMostThreads = 1024;
 constexpr int kMostTokens = 1 << 24;
+constexpr double kMostNats = 1000;
 
 }  // namespace
 
@@ -28,11 +38,16 @@ Settings::Settings(BufferPool* pool)
     : pool_(pool), default_cpu_cache_(pool->stats().budget_bytes) {}
 
 std::vector<std::string> Settings::Names() {
-  return {"cache", "cpu_cache", "max_tokens", "reuse", "threads"};
+  return {"accuracy_tolerance", "cache", "cpu_cache", "kl_tolerance",
+          "max_tokens",         "reuse", "threads"};
 }
 
 void Settings::Set(const ast::Name& name, const ast::Literal& value) {
-  if (name.text == "cache") {
+  if (name.text == "accuracy_tolerance") {
+    tolerance_.points = LiteralReal(value, name.text, 0, 100);
+  } else if (name.text == "kl_tolerance") {
+    tolerance_.nats = LiteralReal(value, name.text, 0, kMostNats);
+  } else if (name.text == "cache") {
     query_.cache = LiteralBoolean(value, name.text);
   } else if (name.text == "cpu_cache") {
     pool_->SetBudget(LiteralBytes(value, name.text));
@@ -52,7 +67,11 @@ void Settings::Set(const ast::Name& name, const ast::Literal& value) {
 
 void Settings::Reset(const ast::Name& name) {
   const QueryDefaults defaults;
-  if (name.text == "cache") {
+  if (name.text == "accuracy_tolerance") {
+    tolerance_.points = AccuracyTolerance().points;
+  } else if (name.text == "kl_tolerance") {
+    tolerance_.nats = AccuracyTolerance().nats;
+  } else if (name.text == "cache") {
     query_.cache = defaults.cache;
   } else if (name.text == "cpu_cache") {
     pool_->SetBudget(default_cpu_cache_);
@@ -70,9 +89,13 @@ void Settings::Reset(const ast::Name& name) {
 
 std::vector<Settings::Row> Settings::Rows() const {
   return {
+      {"accuracy_tolerance", FormatNumber(tolerance_.points),
+       "points of exact match that a way of reuse may lose before queries tell (ANALYZE MODEL)"},
       {"cache", query_.cache ? "on" : "off", "whether queries use and fill the cache"},
       {"cpu_cache", FormatBytes(pool_->stats().budget_bytes),
        "most memory for attention states (whole database)"},
+      {"kl_tolerance", FormatNumber(tolerance_.nats),
+       "the same in nats of KL divergence, for models that answer too few questions"},
       {"max_tokens", std::to_string(query_.max_tokens), "most tokens to generate"},
       {"reuse", std::string(ReuseModeName(query_.reuse)), "modular, exact or none"},
       {"threads", std::to_string(Threads()),

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "executor/accuracy_gate.h"
 #include "parser/ast.h"
 #include "planner/prompt_binder.h"
 #include "storage/buffer_pool.h"
@@ -23,6 +24,7 @@ class Settings {
   void Reset(const ast::Name& name);
 
   const QueryDefaults& query_defaults() const { return query_; }
+  const AccuracyTolerance& accuracy_tolerance() const { return tolerance_; }
 
   struct Row {
     std::string name;
@@ -36,6 +38,7 @@ class Settings {
   BufferPool* pool_;
   int64_t default_cpu_cache_;
   QueryDefaults query_;
+  AccuracyTolerance tolerance_;
 };
 
 }  // namespace promptdb

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "executor/accuracy_rows.h"
 #include "executor/schema_coverage.h"
 #include "executor/statements.h"
 #include "executor/system_tables.h"
@@ -116,6 +117,20 @@ std::string ShownWords(const RoleWords& words) {
   return words == RoleWords() ? "" : OnOneLine(words.before) + "…" + OnOneLine(words.after);
 }
 
+void AddAccuracy(const ModelAccuracy& accuracy, const OpenModel& model, PropertyRows& rows) {
+  const std::string when = FormatTime(accuracy.measured_at);
+  if (accuracy.fingerprint != model.fingerprint()) {
+    rows.Add("accuracy", "was measured before the model changed, " + when + "; ANALYZE MODEL " +
+                             QuoteName(accuracy.model) + " measures it again");
+    return;
+  }
+  const int64_t questions = accuracy.rows.empty() ? 0 : accuracy.rows.front().questions;
+  rows.Add("accuracy", accuracy.source + " (" + std::to_string(questions) + "), " + when);
+  for (const AccuracyRow& row : accuracy.rows) {
+    rows.Add("accuracy_" + row.mode, AccuracySummary(row));
+  }
+}
+
 int64_t DescribeModel(const ast::Name& name, Database::Rep& database, ResultSink& sink) {
   const ModelDefinition definition = database.FindModel(name);
   const std::shared_ptr<const OpenModel> model = database.Open(definition, name.range, sink);
@@ -145,6 +160,9 @@ int64_t DescribeModel(const ast::Name& name, Database::Rep& database, ResultSink
   rows.Add("answer_words", OnOneLine(chat.opening()));
   for (const std::string& note : model->definition().chat_notes) rows.Add("chat_note", note);
   rows.Add("digest", model->definition().content_digest);
+  if (const auto accuracy = database.catalog.FindAccuracy(definition.name)) {
+    AddAccuracy(*accuracy, *model, rows);
+  }
   return rows.rows();
 }
 

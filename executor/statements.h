@@ -37,6 +37,9 @@ std::string RunExportSchema(const ast::ExportSchema& statement, Database::Rep& d
 ast::Select ExpandPml(const ast::Select& query, Database::Rep& database);
 
 // query_statements.cc
+// Tells of a prompt whose way of reuse was measured to make the model worse.
+void WarnOfLoss(const BoundPrompt& prompt, const OpenModel& model, const Database::Rep& database,
+                const Settings& settings, ResultSink& sink);
 std::string RunSelect(const ast::Select& statement, Database::Rep& database,
                       const Settings& settings, ResultSink& sink);
 std::string RunExplain(const ast::Explain& statement, Database::Rep& database,
@@ -59,6 +62,10 @@ std::string RunEndChat(const ast::EndChat& statement, Database::Rep& database);
 
 // warm_statement.cc
 std::string RunWarm(const ast::Warm& statement, Database::Rep& database, ResultSink& sink);
+
+// analyze_statement.cc
+std::string RunAnalyzeModel(const ast::AnalyzeModel& statement, Database::Rep& database,
+                            ResultSink& sink);
 
 // show_statements.cc
 std::string RunShow(const ast::Show& statement, Database::Rep& database, const Settings& settings,

@@ -4,6 +4,7 @@
 #include <set>
 #include <tuple>
 
+#include "executor/accuracy_rows.h"
 #include "executor/schema_coverage.h"
 #include "planner/module_path.h"
 
@@ -19,6 +20,30 @@ std::vector<Row> ModelRows(const Catalog& catalog) {
     rows.push_back({model.name, model.architecture, model.parameters, int64_t{model.context_length},
                     model.dtype, model.kv_dtype, model.chat_template, model.path,
                     FormatTime(model.created_at)});
+  }
+  return rows;
+}
+
+std::vector<Row> AccuracyTableRows(const SystemTableSource& source) {
+  std::vector<Row> rows;
+  for (const ModelAccuracy& accuracy : source.database.catalog.Accuracies()) {
+    Value is_current;
+    try {
+      if (const auto model = source.database.catalog.FindModel(accuracy.model)) {
+        is_current =
+            source.database.Open(*model, {}, source.sink)->fingerprint() == accuracy.fingerprint;
+      }
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::kCanceled) throw;
+      source.sink.OnNotice("model \"" + accuracy.model + "\" can't be opened: " + error.message());
+    }
+    for (const AccuracyRow& measured : accuracy.rows) {
+      Row row = {accuracy.model};
+      const Row values = AccuracyValues(measured);
+      row.insert(row.end(), values.begin(), values.end());
+      row.insert(row.end(), {accuracy.source, FormatTime(accuracy.measured_at), is_current});
+      rows.push_back(std::move(row));
+    }
   }
   return rows;
 }
@@ -260,6 +285,8 @@ std::vector<Row> SystemTableRows(SystemTable::Id table,
       return BlockRows(source.database);
     case SystemTable::Id::kChats:
       return ChatRows(source.database);
+    case SystemTable::Id::kAccuracy:
+      return AccuracyTableRows(source);
     case SystemTable::Id::kStats:
       return StatRows(source.database);
     case SystemTable::Id::kSettings:

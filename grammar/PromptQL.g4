@@ -50,7 +50,8 @@ statement
     | RESET settingName                                                             # reset
     | CHECK DATABASE                                                                # checkDatabase
     | VACUUM                                                                        # vacuum
-    | ANALYZE (MODEL modelName)?                                                    # analyze
+    | ANALYZE MODEL modelName (FROM text)? withOptions?                             # analyzeModel
+    | ANALYZE                                                                       # analyze
     | BACKUP DATABASE? TO text                                                      # backup
     | RESTORE DATABASE? FROM text                                                   # restore
     | CREATE USER (IF NOT EXISTS)? userName (PASSWORD text)? withOptions?           # createUser

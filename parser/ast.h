@@ -298,6 +298,13 @@ struct Describe {
   std::vector<Name> path;  // kModule: schema, then the module's path
 };
 
+// ANALYZE MODEL name [FROM 'path'] [WITH (…)].
+struct AnalyzeModel {
+  Name name;
+  std::optional<Text> path;
+  std::vector<Option> options;
+};
+
 struct Set {
   Name name;
   Literal value;
@@ -316,7 +323,7 @@ struct Unsupported {
 using StatementNode = std::variant<CreateModel, DropModel, CreateSchema, AlterSchema, DropSchema,
                                    ImportSchema, ExportSchema, Select, SystemSelect, Explain,
                                    Prepare, Execute, Deallocate, BeginChat, ContinueChat, ForkChat,
-                                   EndChat, Warm, Show, Describe, Set, Reset, Unsupported>;
+                                   EndChat, Warm, Show, Describe, AnalyzeModel, Set, Reset, Unsupported>;
 
 struct Statement {
   StatementNode node;

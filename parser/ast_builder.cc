@@ -130,6 +130,13 @@ class AstBuilder : public grammar::PromptQLBaseVisitor {
     return Yield(std::move(describe));
   }
 
+  Any visitAnalyzeModel(Grammar::AnalyzeModelContext* context) override {
+    ast::AnalyzeModel analyze{
+        reader_.NameOf(context->modelName()), {}, reader_.OptionsOf(context->withOptions())};
+    if (context->text() != nullptr) analyze.path = reader_.TextOf(context->text());
+    return Yield(std::move(analyze));
+  }
+
   Any visitSet(Grammar::SetContext* context) override {
     return Yield(
         ast::Set{reader_.NameOf(context->settingName()), reader_.LiteralOf(context->literal())});

@@ -83,6 +83,23 @@ constexpr SystemColumn kChatColumns[] = {
     {"last_used", Type::kText, "when it was last continued (UTC)"},
 };
 
+constexpr SystemColumn kAccuracyColumns[] = {
+    {"model", Type::kText, "the model that was measured"},
+    {"mode", Type::kText, "none, exact, modular; scaffold: modular, with one over all documents"},
+    {"kv_dtype", Type::kText, "of the attention states"},
+    {"questions", Type::kInteger, "how many were answered, or texts read"},
+    {"exact_match", Type::kReal, "percentage of right answers; NULL of texts"},
+    {"f1", Type::kReal, "mean F1 of the answers' words, in percent"},
+    {"rouge_l", Type::kReal, "mean ROUGE-L of the answers, in percent"},
+    {"kl", Type::kReal, "mean KL divergence from reuse = none with f32 states, in nats"},
+    {"first_kl", Type::kReal, "the same of first tokens alone"},
+    {"perplexity", Type::kReal, "of texts; NULL of answers"},
+    {"source", Type::kText, "what it was measured with"},
+    {"measured", Type::kText, "when (UTC)"},
+    {"current", Type::kBoolean,
+     "whether the model is still the same; NULL when it can't be opened"},
+};
+
 constexpr SystemColumn kStatColumns[] = {
     {"name", Type::kText, "what is counted"},
     {"value", Type::kInteger, "its count now"},
@@ -118,6 +135,7 @@ constexpr SystemTable kTables[] = {
     {SystemTable::Id::kBlocks, "pc_blocks", "the blocks that cached states are cut into",
      kBlockColumns},
     {SystemTable::Id::kChats, "pc_chats", "chats that are open", kChatColumns},
+    {SystemTable::Id::kAccuracy, "pc_accuracy", "what ANALYZE MODEL measured", kAccuracyColumns},
     {SystemTable::Id::kStats, "pc_stats",
      "what the cache holds, and has done since the database was opened", kStatColumns},
     {SystemTable::Id::kSettings, "pc_settings", "settings of this session", kSettingColumns},

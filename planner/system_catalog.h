@@ -25,6 +25,7 @@ struct SystemTable {
     kStates,
     kBlocks,
     kChats,
+    kAccuracy,
     kStats,
     kSettings,
     kTables,

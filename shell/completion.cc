@@ -243,6 +243,10 @@ Expected ExpectedAfter(const std::vector<std::string>& words, const Session::Nam
     if (last == "CREATE") expected.keywords.push_back("OR REPLACE");
   } else if (only_word && last == "DESCRIBE") {
     expected.keywords = {"MODEL", "MODULE", "SCHEMA"};
+  } else if (only_word && last == "ANALYZE") {
+    expected.keywords = {"MODEL"};
+  } else if (first == "ANALYZE" && words.size() == 3) {
+    expected.keywords = {"FROM", "WITH"};
   } else if (only_word && last == "SHOW") {
     expected.keywords = {"CACHE", "CHATS", "MODELS", "MODULES", "SCHEMAS", "SETTINGS", "STATS"};
   } else if (only_word && (last == "SET" || last == "RESET")) {
@@ -264,6 +268,8 @@ Expected ExpectedAfter(const std::vector<std::string>& words, const Session::Nam
     expected.keywords = {"AS"};
   } else if ((first == "BEGIN" && words.size() <= 2) || (first == "FORK" && last == "AS")) {
     // A name of the user's choice.
+  } else if (first == "ANALYZE" && last == "FROM") {
+    // A file, in quotes.
   } else if (last == "FROM") {
     if (first != "CREATE") AddPaths(expected.names, names.schemas);
     const bool may_be_system = Contains(words, "SELECT") && !Contains(words, "GENERATE");

@@ -69,8 +69,8 @@ ALTER SCHEMA name RENAME TO other;)",
      R"(SELECT result, ... FROM table [WHERE condition] [GROUP BY column, ...]
     [ORDER BY result [ASC | DESC], ...] [LIMIT n [OFFSET n]];
   table: pc_models, pc_schemas, pc_modules, pc_states, pc_blocks, pc_chats,
-         pc_stats, pc_settings, pc_tables, pc_columns (\d and a table lists
-         its columns)
+         pc_accuracy, pc_stats, pc_settings, pc_tables, pc_columns (\d and a
+         table lists its columns)
   result: * | column [AS name] | constant | count(*)
         | count(column), sum, min, max, avg; also with DISTINCT
   condition: = <> < <= > >=, [NOT] LIKE 'a%', [NOT] IN (constant, ...),
@@ -114,6 +114,17 @@ ALTER SCHEMA name RENAME TO other;)",
     {"EXPLAIN", "shows a query's plan; ANALYZE runs it and shows what happened",
      "EXPLAIN [(FORMAT TEXT | JSON)] [ANALYZE] query;",
      "EXPLAIN ANALYZE SELECT GENERATE FROM trips USE beach PROMPT 'One day, ';"},
+    {"ANALYZE MODEL", "measures how well a model answers in each way of reuse",
+     R"(ANALYZE MODEL name [FROM 'path'] [WITH (option = value, ...)];
+  path: questions, a JSON object a line: {"input": "Who?", "context": "...",
+        "answers": ["..."]}, as LongBench has them; or a plain text, .txt.
+        Without it: invented questions, and stories where the model can't answer.
+  options: questions (100), seed (1), max_tokens (24),
+           measure ('auto' | 'answers' | 'text'),
+           template ('Question: {input} Answer:', in two lines)
+  DESCRIBE MODEL shows the result. Queries then warn of a way of reuse that loses
+  more than the settings accuracy_tolerance and kl_tolerance allow.)",
+     "ANALYZE MODEL stories WITH (questions = 20);"},
     {"WARM", "encodes modules now, so that the first query finds them cached",
      "WARM schema [MODULE m, ...];", "WARM trips MODULE beach, city;"},
     {"SHOW", "lists what the database holds, and how the cache does",

@@ -95,7 +95,8 @@ class SlowPrompt {
       const auto token =
           static_cast<int32_t>(std::max_element(last.begin(), last.end()) - last.begin());
       answer.push_back(token);
-      if (tokenizer_->IsEnd(token) || tokenizer_->TokenBytes(token).find('\n') != std::string::npos) break;
+      if (tokenizer_->IsEnd(token) || tokenizer_->TokenBytes(token).find('\n') != std::string::npos)
+        break;
     }
     return answer;
   }

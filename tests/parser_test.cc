@@ -226,6 +226,14 @@ TEST(ParserTest, WarmShowDescribeSetReset) {
   EXPECT_EQ(module.what, Described::kModule);
   EXPECT_EQ(Texts(module.path), (Strings{"s", "m", "n"}));
 
+  auto analyze = ParseOne<ast::AnalyzeModel>("ANALYZE MODEL m");
+  EXPECT_EQ(analyze.name.text, "m");
+  EXPECT_FALSE(analyze.path);
+  EXPECT_TRUE(analyze.options.empty());
+  analyze = ParseOne<ast::AnalyzeModel>("analyze model m from 'q.jsonl' with (questions = 5)");
+  EXPECT_EQ(analyze.path->text, "q.jsonl");
+  EXPECT_EQ(analyze.options.at(0).name.text, "questions");
+
   const auto set = ParseOne<ast::Set>("SET reuse = exact");
   EXPECT_EQ(set.name.text, "reuse");
   EXPECT_TRUE(set.value.is_word);
@@ -400,7 +408,6 @@ TEST(ParserTest, StatementsOfLaterReleasesAreNamed) {
       {"CHECK DATABASE", "CHECK DATABASE"},
       {"VACUUM", "VACUUM"},
       {"ANALYZE", "ANALYZE"},
-      {"ANALYZE MODEL m", "ANALYZE"},
       {"BACKUP TO 'd'", "BACKUP"},
       {"RESTORE FROM 'd'", "RESTORE"},
       {"CREATE USER u PASSWORD 'p'", "CREATE USER"},

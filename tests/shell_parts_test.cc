@@ -357,6 +357,10 @@ TEST(CompletionTest, NamesOfTheCatalog) {
   EXPECT_EQ(Candidates("SELECT GENERATE FROM \"Odd Name\" USE x"), Words{"x"});
   EXPECT_EQ(Candidates("CREATE SCHEMA s USING s"), Words{"stories"});
   EXPECT_EQ(Candidates("DROP MODEL "), Words{"stories"});
+  EXPECT_EQ(Candidates("ANALYZE "), Words{"MODEL"});
+  EXPECT_EQ(Candidates("ANALYZE MODEL s"), Words{"stories"});
+  EXPECT_EQ(Candidates("ANALYZE MODEL stories "), (Words{"FROM", "WITH"}));
+  EXPECT_TRUE(Candidates("ANALYZE MODEL stories FROM ").empty());
   EXPECT_EQ(Candidates("WARM trips MODULE b"), Words{"beach"});
   EXPECT_EQ(Candidates("DESCRIBE MODULE trips.c"), Words{"trips.city"});
   EXPECT_EQ(Candidates("DESCRIBE SCHEMA \"O"), Words{"\"Odd Name\""});
