@@ -137,6 +137,7 @@ Completion CompleteCommand(std::string_view text, const Session::Names& names) {
   const size_t word_begin = text.find_last_of(" \t") + 1;
   const std::string_view word = text.substr(word_begin);
   if (command == "\\i" || command == "\\o") return CompleteFile(word);
+  if (command == "\\compare") return Complete(text.substr(space), names);
   if (command == "\\format") candidates = OutputFormatNames();
   if (command == "\\timing") candidates = {"on", "off"};
   if (command == "\\x") candidates = {"on", "off", "auto"};

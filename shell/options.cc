@@ -165,6 +165,8 @@ Exit status: 0 all is well, 1 a statement failed, 2 the command line is wrong.
 
 Example:
   pcsh --db D -c "CREATE MODEL m FROM 'model.gguf'; SHOW MODELS"
+
+Without a model of your own, start pcsh and type \demo.
 )";
 }
 

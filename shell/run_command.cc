@@ -2,7 +2,10 @@
 #include <algorithm>
 
 #include "base/nearest_name.h"
+#include "demo/demo.h"
 #include "parser/parser.h"
+#include "shell/cache_comparison.h"
+#include "shell/demo_setup.h"
 #include "shell/shell.h"
 #include "shell/shell_commands.h"
 #include "shell/statement_help.h"
@@ -120,6 +123,11 @@ Shell::Outcome Shell::RunCommand(std::string_view line) {
       return FailCommand("\\set takes a name and a value", "For example: \\set threads 2");
     }
     return SetSetting(argument, command.arguments[1]);
+  } else if (name == "\\demo") {
+    if (!command.rest.empty()) return FailCommand("\\demo takes nothing: " + command.rest);
+    return RunDemo();
+  } else if (name == "\\compare") {
+    return Compare(command.rest);
   } else if (name == "\\p") {
     PrintData(typed_.empty() ? "Nothing is typed.\n" : typed_);
   } else if (name == "\\r") {
@@ -186,6 +194,30 @@ Shell::Outcome Shell::SetOutput(const std::string& path) {
   printer_.SetData(data_);
   data_file_ = std::move(file);
   return outcome;
+}
+
+Shell::Outcome Shell::RunDemo() {
+  DemoSetup setup;
+  const std::optional<Error> error =
+      Attempt([&] { setup = SetUpDemo(&session_, database_.folder(), printer_); });
+  if (error) return Fail(*error, Script{});
+  printer_.Message(DemoReport(setup));
+  // Whoever runs a script is not about to type something.
+  if (file_depth_ == 0) printer_.Message(DemoHints());
+  return AfterOutput(Outcome::kOk);
+}
+
+Shell::Outcome Shell::Compare(const std::string& query) {
+  const std::optional<Error> error = Attempt([&] {
+    const CacheComparison comparison = CompareWithCache(&session_, query, printer_);
+    printer_.OnColumns(comparison.columns);
+    for (const Row& row : comparison.rows) printer_.OnRow(row);
+    printer_.OnDone("");
+    printer_.Message(comparison.summary + "\n");
+  });
+  const Outcome outcome = AfterOutput(Outcome::kOk);
+  if (!error || outcome == Outcome::kOutputGone) return outcome;
+  return Fail(WithDemoHint(*error), Script{query, ""});
 }
 
 Shell::Outcome Shell::SetSetting(const std::string& name, const std::string& value) {

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "parser/parser.h"
 #include "shell/completion.h"
+#include "shell/demo_setup.h"
 #include "shell/display_text.h"
 #include "shell/history_file.h"
 #include "shell/interrupts.h"
@@ -221,15 +222,7 @@ Shell::Outcome Shell::RunStatement(const Script& script, SourceRange range) {
   if (!settings_.interactive && InterruptPending()) return Outcome::kInterrupted;
   if (settings_.interactive) ClearInterrupt();
   const auto begin = std::chrono::steady_clock::now();
-  std::optional<Error> error;
-  printer_.BeginStatement();
-  try {
-    const CancelOnInterrupt guard(&session_);
-    session_.Execute(statement, printer_);
-  } catch (...) {
-    error = CurrentError();
-  }
-  printer_.EndStatement(error.has_value());
+  const std::optional<Error> error = Attempt([&] { session_.Execute(statement, printer_); });
   const auto end = std::chrono::steady_clock::now();
   Outcome outcome = AfterOutput(error ? Outcome::kFailed : Outcome::kOk);
   if (outcome == Outcome::kOutputGone) return outcome;
@@ -237,12 +230,24 @@ Shell::Outcome Shell::RunStatement(const Script& script, SourceRange range) {
     // The session saw the statement alone; the user sees a place in the whole script.
     const SourceRange place = error->range().value_or(SourceRange{0, range.end - range.begin});
     const Error unplaced(error->code(), error->message(), error->hint());
-    Fail(unplaced.At({place.begin + range.begin, place.end + range.begin}), script);
-    if (error->code() == ErrorCode::kCanceled && InterruptPending())
-      outcome = Outcome::kInterrupted;
+    outcome = Fail(WithDemoHint(unplaced.At({place.begin + range.begin, place.end + range.begin})),
+                   script);
   }
   if (settings_.timing) printer_.Message(Milliseconds(end - begin));
   return outcome;
+}
+
+std::optional<Error> Shell::Attempt(const std::function<void()>& work) {
+  std::optional<Error> error;
+  printer_.BeginStatement();
+  try {
+    const CancelOnInterrupt guard(&session_);
+    work();
+  } catch (...) {
+    error = CurrentError();
+  }
+  printer_.EndStatement(error.has_value());
+  return error;
 }
 
 Shell::Outcome Shell::Fail(const Error& error, const Script& script) {
@@ -257,7 +262,7 @@ Shell::Outcome Shell::Fail(const Error& error, const Script& script) {
     text = script.name + ":" + std::to_string(line) + ": " + text;
   }
   printer_.Message(text);
-  return Outcome::kFailed;
+  return stopped ? Outcome::kInterrupted : Outcome::kFailed;
 }
 
 Shell::Outcome Shell::FailCommand(const std::string& message, const std::string& hint) {
@@ -304,7 +309,11 @@ int Shell::RunInteractive() {
   printer_.Message(
       "PromptDB " PROMPTDB_VERSION ", database " + options_.database +
       (database_is_new_ ? " (new)" : "") +
-      "\nType \\? for help, \\h for the language, \\q to quit. Statements end with ;\n\n");
+      "\nType \\? for help, \\h for the language, \\q to quit. Statements end with ;\n" +
+      (session_.CatalogNames().models.empty()
+           ? "No model yet: \\demo sets up a small one that is built in.\n"
+           : "") +
+      "\n");
   while (true) {
     LineEditor::Line line = editor.Read(Prompt(open_quote_));
     if (line.end == LineEditor::Line::End::kEof) {

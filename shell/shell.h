@@ -5,6 +5,7 @@
 #ifndef PROMPTDB_SHELL_SHELL_H_
 #define PROMPTDB_SHELL_SHELL_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,10 +56,17 @@ class Shell {
   Outcome Describe(const std::string& name);
   Outcome SetOutput(const std::string& path);
   Outcome SetSetting(const std::string& name, const std::string& value);
+  // \demo and \compare.
+  Outcome RunDemo();
+  Outcome Compare(const std::string& query);
 
+  // Runs `work`, which uses session_ and printer_, so that Ctrl-C cancels it and progress is shown.
+  // Gives back the error that ended it.
+  std::optional<Error> Attempt(const std::function<void()>& work);
   // A statement of the shell's own making.
   Outcome RunText(const std::string& statement);
-  // Prints an error whose range is in script.text; then kFailed.
+  // Prints an error whose range is in script.text; then kFailed, or kInterrupted where Ctrl-C is
+  // the cause.
   Outcome Fail(const Error& error, const Script& script);
   // Prints a command's error; then kFailed.
   Outcome FailCommand(const std::string& message, const std::string& hint = "");

@@ -12,8 +12,8 @@ constexpr std::string_view kBlanks = " \t\r";
 
 const std::vector<std::string>& ShellCommandNames() {
   static const std::vector<std::string> kNames = {
-      "\\?", "\\d", "\\dm", "\\ds", "\\dt", "\\echo", "\\format", "\\h",
-      "\\i", "\\o", "\\p",  "\\q",  "\\r",  "\\set",  "\\timing", "\\x"};
+      "\\?", "\\compare", "\\d", "\\demo", "\\dm", "\\ds", "\\dt",  "\\echo",   "\\format",
+      "\\h", "\\i",       "\\o", "\\p",    "\\q",  "\\r",  "\\set", "\\timing", "\\x"};
   return kNames;
 }
 
@@ -21,6 +21,7 @@ std::string ShellCommandHelp() {
   return R"(General
   \?                   this list
   \h [STATEMENT]       the language: a statement's form and an example
+  \demo                set up the built-in model and a schema of city guides over it
   \q                   quit (or Ctrl-D)
 
 What is there
@@ -35,6 +36,9 @@ How it is shown
   \x [on|off|auto]     one column a line; auto: when the table is too wide
   \timing [on|off]     how long each statement took
   \o [FILE]            rows go to FILE; without FILE to the screen again
+
+Measure
+  \compare SELECT …    a SELECT GENERATE, computed and from the cache: answer and times
 
 Input
   \i FILE              run the statements in FILE

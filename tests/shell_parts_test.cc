@@ -413,6 +413,10 @@ TEST(CompletionTest, FilesAndCommands) {
   EXPECT_EQ(sub.candidates, std::vector<std::string>{path + "sub/"});
   EXPECT_EQ(sub.append, "");
   EXPECT_EQ(Candidates("\\ti"), std::vector<std::string>{"\\timing"});
+  EXPECT_EQ(Candidates("\\de"), std::vector<std::string>{"\\demo"});
+  EXPECT_EQ(Candidates("\\compare SELECT GENERATE FROM trips USE be"),
+            std::vector<std::string>{"beach"});
+  EXPECT_EQ(Candidates("SHOW\n\\compare sel"), std::vector<std::string>{"select"});
   EXPECT_EQ(Candidates("\\x a"), std::vector<std::string>{"auto"});
   EXPECT_EQ(Candidates("\\d st"), std::vector<std::string>{"stories"});
   EXPECT_EQ(Candidates("\\h create m"), std::vector<std::string>{"CREATE MODEL"});
