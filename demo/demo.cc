@@ -14,17 +14,21 @@ std::string_view DemoModelFile() { return {promptdb_demo_model, promptdb_demo_mo
 
 std::string_view DemoSchemaStatement() { return {promptdb_demo_schema, promptdb_demo_schema_end}; }
 
+bool DemoModelIsTrained() { return PROMPTDB_DEMO_IS_TRAINED; }
+
 std::span<const DemoExample> DemoExamples() {
   static constexpr DemoExample kExamples[] = {
-      {"SHOW MODULES FROM demo;", "what it knows, and what of that is cached"},
-      {"SELECT GENERATE FROM demo USE velmora, trams PROMPT 'Who is the mayor of Velmora?';",
-       "an answer from one of the guides, whose states are cached from then on"},
-      {"\\compare SELECT GENERATE FROM demo USE velmora, karost, ilmaren, dobrin, sundhalm, oreve, "
-       "trams, fees PROMPT 'What is the dish of Oreve?'",
-       "one question to all of them, computed and then from cache"},
-      {"EXPLAIN ANALYZE SELECT GENERATE FROM demo USE karost, fees PROMPT 'Which river crosses "
-       "Karost?';",
-       "which states come from the cache, and which are computed"},
+      {"SELECT GENERATE FROM demo USE shistel, trams PROMPT 'Who is the mayor of Shistel?';",
+       "an answer from two documents, whose states are cached from then on"},
+      {"\\compare SELECT GENERATE FROM demo USE brainoth, kaigron, leklend, neldrath, shistel, "
+       "valork "
+       "PROMPT 'Who is the mayor of Valork?'",
+       "one question to all six guides, computed and from the cache"},
+      {"EXPLAIN ANALYZE SELECT GENERATE FROM demo USE kaigron, winter PROMPT 'What does a ticket "
+       "for "
+       "the Trunest Baths cost?';",
+       "which states a query takes from the cache, and which it computes"},
+      {"SHOW MODULES FROM demo;", "all documents, and which of them are cached"},
   };
   return kExamples;
 }

@@ -98,10 +98,26 @@ TEST_F(DemoTest, WhatItSaysToTryWorks) {
   }
 }
 
+TEST_F(DemoTest, AnswersStandInTheDocuments) {
+  if (!DemoModelIsTrained()) GTEST_SKIP() << "models/demo.gguf is absent; random weights stand in";
+  ASSERT_EQ(Run({"-c", "\\demo"}).status, 0);
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"Who is the mayor of Shistel?", " Tebri Jozund"},
+      {"Who is the mayor of Valork?", " Sheki Flonith"},
+      {"Who is the mayor of Brainoth?", " Skona Granath"}};
+  for (const auto& [question, answer] : cases) {
+    EXPECT_EQ(
+        Rows("SELECT GENERATE FROM demo USE brainoth, shistel, valork PROMPT '" + question + "'"),
+        std::vector<std::string>{answer})
+        << question;
+  }
+}
+
 TEST_F(DemoTest, AProgramThatWasCopiedHasItToo) {
   fs::copy_file(PROMPTDB_PCSH, folder_ / "pcsh");
   const ChildResult result = RunChild(
-      {folder_ / "pcsh", "--db", "D", "-c", "\\demo", "-c", "SELECT GENERATE FROM demo"}, options_);
+      {folder_ / "pcsh", "--db", "D", "-c", "\\demo", "-c", "SELECT GENERATE FROM demo PROMPT 'a'"},
+      options_);
   EXPECT_EQ(result.status, 0) << result.err;
 }
 
