@@ -5,14 +5,18 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "base/utf8.h"
+#include "corpus/corpus.h"
 
 namespace promptdb {
 
 namespace {
 
+constexpr int kQuestionsOfPrompt = 4;  // that share the states of its documents
 constexpr int kMostTextTokens = 1024;  // of a task of texts
 constexpr int kLeastReadTokens = 8;    // of the piece that is read
 constexpr size_t kLeastPieceBytes = 64;
+// So many are asked to see whether a model can answer at all.
+constexpr size_t kTrialQuestions = 20;
 
 int CountTokens(std::string_view text, const OpenModel& model) {
   return static_cast<int>(model.tokenizer().Encode(text).size());
@@ -109,14 +113,48 @@ class TextTaskMaker {
   std::vector<AccuracyTask> tasks_;
 };
 
+// Whether the model answers one question at least of the first few.
+bool CanAnswer(const TaskSet& set, const TaskOptions& options, const OpenModel& model,
+               ProgressListener& progress) {
+  std::vector<AccuracyTask> trial;
+  size_t questions = 0;
+  for (const AccuracyTask& task : set.tasks) {
+    if (questions >= kTrialQuestions) break;
+    trial.push_back(task);
+    questions += task.probes.size();
+  }
+  AccuracyOptions measurement;
+  measurement.modes = {AccuracyMode::kNone};
+  measurement.kv_dtypes = {KvDtype::kF32};
+  measurement.max_tokens = options.max_tokens;
+  return *MeasureAccuracy(model, trial, measurement, progress).front().exact_match > 0;
+}
+
+TaskSet InventedTasks(AccuracyMeasure measure, const TaskOptions& options, const OpenModel& model,
+                      ProgressListener& progress) {
+  if (measure == AccuracyMeasure::kText) return StoryTasks(options, model);
+  if (measure == AccuracyMeasure::kAnswers) return HeldOutTasks(options, model);
+  std::string why = "a question with its documents does not fit its context";
+  try {
+    TaskSet questions = HeldOutTasks(options, model);
+    if (CanAnswer(questions, options, model, progress)) return questions;
+    why = "it answers none of the first held-out questions";
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kTooLong) throw;
+  }
+  TaskSet stories = StoryTasks(options, model);
+  stories.notices.insert(stories.notices.begin(),
+                         "model \"" + model.definition().name +
+                             "\" is measured by its divergence over stories, since " + why);
+  return stories;
+}
+
 }  // namespace
 
 TaskSet ChooseTasks(const std::optional<std::string>& path, AccuracyMeasure measure,
-                    const TaskOptions& options, const OpenModel& model, ProgressListener&) {
-  if (!path) {
-    throw Error(ErrorCode::kUnsupported, "made-up questions are not in this release yet",
-                "FROM 'questions.jsonl' names questions of your own, or a .txt.");
-  }
+                    const TaskOptions& options, const OpenModel& model,
+                    ProgressListener& progress) {
+  if (!path) return InventedTasks(measure, options, model, progress);
   const bool is_text = measure == AccuracyMeasure::kText ||
                        (measure == AccuracyMeasure::kAuto && path->ends_with(".txt"));
   if (!is_text) return TasksOfQuestions(ReadQuestions(*path), *path, options, model);
@@ -147,6 +185,53 @@ TaskSet TasksOfQuestions(const std::vector<DocumentQuestions>& questions, const 
         " questions were passed over, whose documents do not fit the context of " +
         std::to_string(model.config().context_length) + " tokens");
   }
+  return set;
+}
+
+TaskSet HeldOutTasks(const TaskOptions& options, const OpenModel& model) {
+  TaskSet set;
+  set.source = "held-out questions, seed " + std::to_string(options.seed);
+  Corpus corpus(CorpusSplit::kHeldOut, options.seed);
+  CorpusOptions wanted;
+  wanted.questions = kQuestionsOfPrompt;
+  const int usual = wanted.max_documents;
+  auto left = static_cast<size_t>(options.most);
+  while (left > 0) {
+    const CorpusPrompt prompt = corpus.NextPrompt(wanted);
+    DocumentQuestions questions;
+    questions.documents = prompt.documents;
+    for (const CorpusQuestion& question : prompt.questions) {
+      questions.questions.push_back({question.text, {question.answer}});
+    }
+    AccuracyTask task = TaskOf(questions, left, options);
+    if (task.probes.empty()) continue;
+    if (Fits(task, options.max_tokens, model)) {
+      left -= task.probes.size();
+      set.tasks.push_back(std::move(task));
+      continue;
+    }
+    wanted.max_documents =
+        std::min(wanted.max_documents, static_cast<int>(task.documents.size())) - 1;
+    wanted.min_documents = std::min(wanted.min_documents, wanted.max_documents);
+    if (wanted.max_documents < 2) FailTooLong("two documents and a question do not fit", model);
+  }
+  if (wanted.max_documents < usual) {
+    set.notices.push_back("questions have at most " + std::to_string(wanted.max_documents) +
+                          " documents, since the context has " +
+                          std::to_string(model.config().context_length) + " tokens");
+  }
+  return set;
+}
+
+TaskSet StoryTasks(const TaskOptions& options, const OpenModel& model) {
+  Corpus corpus(CorpusSplit::kHeldOut, options.seed);
+  TextTaskMaker maker(options, model);
+  // The bound is for a context in which no task ever fits.
+  for (int i = 0; i < 64 * options.most && !maker.is_full(); ++i) maker.Add(corpus.NextStory());
+  TaskSet set;
+  set.source = "held-out stories, seed " + std::to_string(options.seed);
+  set.tasks = maker.Finish();
+  if (set.tasks.empty()) FailTooLong("two stories do not fit", model);
   return set;
 }
 

@@ -48,7 +48,14 @@ TaskSet ChooseTasks(const std::optional<std::string>& path, AccuracyMeasure meas
 TaskSet TasksOfQuestions(const std::vector<DocumentQuestions>& questions, const std::string& source,
                          const TaskOptions& options, const OpenModel& model);
 
-// A text of the user's own: to read, a few pieces a task.
+// Questions about invented things, of which none was in the demo model's training. In a short
+// context they have fewer documents.
+TaskSet HeldOutTasks(const TaskOptions& options, const OpenModel& model);
+
+// Invented stories: to read, a few a task.
+TaskSet StoryTasks(const TaskOptions& options, const OpenModel& model);
+
+// The same of a text of the user's own.
 TaskSet TasksOfText(std::string_view text, const std::string& source, const TaskOptions& options,
                     const OpenModel& model);
 

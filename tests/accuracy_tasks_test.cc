@@ -78,11 +78,45 @@ TEST_F(AccuracyTasksTest, QuestionsThatDoNotFitArePassedOver) {
               [&] { TasksOfQuestions(questions, "q.jsonl", options, *model); });
 }
 
+TEST_F(AccuracyTasksTest, HeldOutQuestionsFitAndRepeat) {
+  for (const int context : {1024, 4096}) {
+    const auto model = ModelOf(context);
+    TaskOptions options;
+    options.most = 10;
+    options.seed = 3;
+    const TaskSet set = HeldOutTasks(options, *model);
+    EXPECT_EQ(Probes(set), 10u);
+    for (const AccuracyTask& task : set.tasks) {
+      EXPECT_GE(task.documents.size(), 2u);
+      EXPECT_LE(Positions(task, options, *model), context);
+      for (const AccuracyProbe& probe : task.probes) {
+        EXPECT_TRUE(probe.prompt.starts_with("Question: ")) << probe.prompt;
+        EXPECT_TRUE(probe.prompt.ends_with("\nAnswer:")) << probe.prompt;
+        ASSERT_EQ(probe.answers.size(), 1u);
+        EXPECT_TRUE(
+            std::any_of(task.documents.begin(), task.documents.end(),
+                        [&](const auto& text) { return text.find(probe.answers[0]) != text.npos; }))
+            << probe.answers[0];
+      }
+    }
+    const TaskSet again = HeldOutTasks(options, *model);
+    ASSERT_EQ(again.tasks.size(), set.tasks.size());
+    EXPECT_EQ(again.tasks.back().documents, set.tasks.back().documents);
+    options.seed = 4;
+    EXPECT_NE(HeldOutTasks(options, *model).tasks[0].documents, set.tasks[0].documents);
+  }
+  const auto tiny = ModelOf(32);
+  ExpectError(ErrorCode::kTooLong, {"two documents and a question do not fit", "32"},
+              [&] { HeldOutTasks({}, *tiny); });
+}
+
 TEST_F(AccuracyTasksTest, TextsHaveModulesAndFit) {
   for (const int context : {256, 4096}) {
     const auto model = ModelOf(context);
     TaskOptions options;
     options.most = 5;
+    const TaskSet stories = StoryTasks(options, *model);
+    EXPECT_EQ(stories.tasks.size(), 5u);
     std::string text;
     for (int i = 0; i < 300; ++i) {
       text += "Sentence " + std::to_string(i) + " tells of a fox and a hat.";
@@ -91,7 +125,7 @@ TEST_F(AccuracyTasksTest, TextsHaveModulesAndFit) {
     const TaskSet own = TasksOfText(text, "t.txt", options, *model);
     EXPECT_GE(own.tasks.size(), 2u);
     EXPECT_LE(own.tasks.size(), 5u);
-    for (const TaskSet* set : {&own}) {
+    for (const TaskSet* set : {&stories, &own}) {
       for (const AccuracyTask& task : set->tasks) {
         EXPECT_GE(task.documents.size(), 2u);
         EXPECT_TRUE(task.probes.at(0).answers.empty());
