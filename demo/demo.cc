@@ -18,15 +18,14 @@ bool DemoModelIsTrained() { return PROMPTDB_DEMO_IS_TRAINED; }
 
 std::span<const DemoExample> DemoExamples() {
   static constexpr DemoExample kExamples[] = {
-      {"SELECT GENERATE FROM demo USE shistel, trams PROMPT 'Who is the mayor of Shistel?';",
+      {"SELECT GENERATE FROM demo USE shistel, mayor PROMPT 'Which job does the mayor of Shistel "
+       "have?';",
        "an answer from two documents, whose states are cached from then on"},
       {"\\compare SELECT GENERATE FROM demo USE brainoth, kaigron, leklend, neldrath, shistel, "
-       "valork "
-       "PROMPT 'Who is the mayor of Valork?'",
+       "valork PROMPT 'Who is the mayor of Valork?'",
        "one question to all six guides, computed and from the cache"},
-      {"EXPLAIN ANALYZE SELECT GENERATE FROM demo USE kaigron, winter PROMPT 'What does a ticket "
-       "for "
-       "the Trunest Baths cost?';",
+      {"EXPLAIN ANALYZE SELECT GENERATE FROM demo USE kaigron, winter PROMPT 'How much does a "
+       "ticket for the Trunest Bath cost?';",
        "which states a query takes from the cache, and which it computes"},
       {"SHOW MODULES FROM demo;", "all documents, and which of them are cached"},
   };

@@ -103,12 +103,13 @@ TEST_F(DemoTest, AnswersStandInTheDocuments) {
   ASSERT_EQ(Run({"-c", "\\demo"}).status, 0);
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"Who is the mayor of Shistel?", " Tebri Jozund"},
-      {"Who is the mayor of Valork?", " Sheki Flonith"},
-      {"Who is the mayor of Brainoth?", " Skona Granath"}};
+      {"When does the market of Brainoth open?", " 7 o'clock"},
+      {"Which festival does Kaigron celebrate?", " Reamo"},
+      {"How high is the tower of Valork?", " 37 metres"}};
   for (const auto& [question, answer] : cases) {
-    EXPECT_EQ(
-        Rows("SELECT GENERATE FROM demo USE brainoth, shistel, valork PROMPT '" + question + "'"),
-        std::vector<std::string>{answer})
+    EXPECT_EQ(Rows("SELECT GENERATE FROM demo USE brainoth, kaigron, shistel, valork PROMPT '" +
+                   question + "'"),
+              std::vector<std::string>{answer})
         << question;
   }
 }
