@@ -54,7 +54,7 @@ class PromptMaker {
     std::vector<ThingKind> kinds(kKinds.begin(), kKinds.end());
     random_.Shuffle(kinds);
     // Things of one kind are told apart by their names alone.
-    kinds.resize(random_.Between(1, static_cast<int>(kinds.size())));
+    kinds.resize(random_.Between(1, std::clamp(options_.kinds, 1, static_cast<int>(kinds.size()))));
     const int count = random_.Between(options_.min_documents, options_.max_documents);
     for (int i = 0; i < count; ++i) {
       documents_.push_back(NewDocument(ThingOf(kinds[random_.Below(kinds.size())])));
@@ -199,6 +199,17 @@ class PromptMaker {
     if (left.empty()) return std::nullopt;
     const auto [document, fact] = left[random_.Below(left.size())];
     fact->is_asked = true;
+    if (options_.statements > 0 && random_.Chance(options_.statements)) {
+      if (const std::string_view wording = fact->attribute->statements[0];
+          wording.ends_with(" {v}.")) {
+        const std::string statement = Filled(wording, "{e}", documents_[document].name);
+        return CorpusQuestion{
+            statement.substr(0, statement.size() - std::string_view(" {v}.").size()),
+            fact->value,
+            {document},
+            true};
+      }
+    }
     return CorpusQuestion{QuestionOf(*fact, documents_[document].name), fact->value, {document}};
   }
 

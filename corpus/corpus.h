@@ -30,6 +30,8 @@ struct CorpusOptions {
   int max_facts = 6;
   int questions = 1;              // of a prompt, each about another fact
   double two_document_share = 0;  // of the questions: those whose answer needs two documents
+  int kinds = 4;                  // of the things of a prompt, at most
+  double statements = 0;          // of the questions: those put as a statement to be completed
   int wordings = 100;  // how many of the ways to state and to ask a fact are used, at least 1
   double short_names =
       0.4;            // of the statements: those that say "the town" or "Tarin" for the thing
@@ -37,9 +39,10 @@ struct CorpusOptions {
 };
 
 struct CorpusQuestion {
-  std::string text;          // "Who is the mayor of Velmora?"
-  std::string answer;        // "Tarin Bosk", as it stands in the document
+  std::string text;    // "Who is the mayor of Velmora?"; a statement: "The mayor of Velmora is"
+  std::string answer;  // "Tarin Bosk", as it stands in the document
   std::vector<int> sources;  // the documents that it takes: one, or two
+  bool is_statement = false;
 };
 
 struct CorpusPrompt {

@@ -44,7 +44,7 @@ Curriculum::Stage Curriculum::StageOf(int step) {
   stage.stories = 0.05;
   stage.document_weight = step < 3000 ? 0.3f : 0.1f;
   CorpusOptions& corpus = stage.corpus;
-  if (step < 3000) corpus.two_document_share = 0;
+  if (step < 4400) corpus.two_document_share = 0;
   if (step < 1500) {
     corpus.min_documents = 2;
     corpus.max_documents = 4;
@@ -65,6 +65,30 @@ Curriculum::Stage Curriculum::StageOf(int step) {
     corpus.max_documents = 10;
     corpus.questions = 10;
     corpus.short_names = 0.2;
+  } else if (step < 3500) {
+    corpus.min_documents = 2;
+    corpus.max_documents = 5;
+    corpus.short_names = 0.2;
+  } else if (step < 4000) {
+    // By now it copies a value of the right kind; whose value it is, few documents teach sooner.
+    corpus.kinds = 1;
+    corpus.min_documents = 2;
+    corpus.max_documents = 3;
+    corpus.wordings = 1;
+    corpus.syllables = 2;
+    corpus.statements = 0.3;
+    corpus.short_names = 0;
+  } else if (step < 4400) {
+    corpus.kinds = 2;
+    corpus.min_documents = 2;
+    corpus.max_documents = 5;
+    corpus.statements = 0.15;
+    corpus.short_names = 0.2;
+  } else if (step < 5000) {
+    corpus.min_documents = 2;
+    corpus.max_documents = 10;
+    corpus.short_names = 0.4;
+    corpus.two_document_share = 0.1;
   }
   return stage;
 }
@@ -190,7 +214,7 @@ void Curriculum::AddQuestions(TrainingBatch& batch, const CorpusPrompt& prompt,
   RowSpan seen = all;
   for (const CorpusQuestion& question : prompt.questions) {
     if (is_chat && position + kRoomForQuestions > context_) break;
-    const bool is_bare = !is_chat && random.Chance(0.3);
+    const bool is_bare = question.is_statement || (!is_chat && random.Chance(0.3));
     std::vector<TokenId> tokens =
         tokenizer_.Encode(is_bare ? question.text : "Question: " + question.text + "\nAnswer:");
     const int asked = static_cast<int>(tokens.size());

@@ -1,6 +1,6 @@
 // Trains the demo model from nothing and writes it as a GGUF file.
 //
-//   train_demo_model FOLDER [--steps N] [--seed N] [--rows N] [--learning-rate X]
+//   train_demo_model FOLDER [--steps N] [--until N] [--seed N] [--rows N] [--learning-rate X]
 //       [--layers N] [--dim N] [--hidden N] [--heads N] [--kv-heads N] [--vocab N]
 //
 // FOLDER gets demo.gguf, tokenizer.json, loss.csv (for training/plot_loss.gp) and checkpoint.pt,
@@ -9,10 +9,12 @@
 #include <malloc.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -28,8 +30,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kUsage[] =
-    "usage: train_demo_model FOLDER [--steps N] [--seed N] [--rows N] [--learning-rate X]\n"
-    "    [--layers N] [--dim N] [--hidden N] [--heads N] [--kv-heads N] [--vocab N]\n";
+    "usage: train_demo_model FOLDER [--steps N] [--until N] [--seed N] [--rows N]\n"
+    "    [--learning-rate X] [--layers N] [--dim N] [--hidden N] [--heads N] [--kv-heads N]\n"
+    "    [--vocab N]\n"
+    "  --steps: over which the learning rate falls; --until: stop there before\n";
 constexpr char kColumns[] =
     "step,loss,answer_loss,answers_right,held_out_plain,held_out_modules,learning_rate,rows,"
     "seconds\n";
@@ -42,6 +46,7 @@ struct Arguments {
   NetworkShape shape;
   TrainerOptions trainer;
   int rows = 4096;
+  int until = std::numeric_limits<int>::max();
 };
 
 [[noreturn]] void Fail(const std::string& cause) {
@@ -65,6 +70,7 @@ Arguments ParseArguments(const std::vector<std::string>& words) {
   const std::map<std::string, std::function<void(double)>> options = {
       {"--steps", integer(arguments.trainer.steps)},
       {"--seed", [&](double value) { arguments.trainer.seed = static_cast<uint64_t>(value); }},
+      {"--until", integer(arguments.until)},
       {"--rows", integer(arguments.rows)},
       {"--learning-rate", [&](double value) { arguments.trainer.learning_rate = value; }},
       {"--layers", integer(arguments.shape.layers)},
@@ -149,10 +155,11 @@ void Train(const Arguments& arguments) {
       curriculum.Evaluation(DocumentLayout::kModules, kEvaluationQuestions);
 
   Report report;
-  while (trainer.step() < arguments.trainer.steps) {
+  const int end = std::min(arguments.until, arguments.trainer.steps);
+  while (trainer.step() < end) {
     const double learning_rate = trainer.LearningRate();
     report.Add(trainer.Step());
-    const bool is_last = trainer.step() == arguments.trainer.steps;
+    const bool is_last = trainer.step() == end;
     if (trainer.step() % kReportEvery != 0 && !is_last) continue;
     const double seconds = report.watch.Milliseconds() / 1000;
     const double steps = report.steps;
@@ -176,10 +183,9 @@ void Train(const Arguments& arguments) {
     std::fprintf(stderr,
                  "step %d of %d: loss %.3f, answers %.3f, right %.1f %%, %.0f tokens/s, %.0f min "
                  "left\n",
-                 trainer.step(), arguments.trainer.steps, report.sum.loss / steps,
-                 report.sum.answer_loss / steps, report.sum.answers_right / steps * 100,
-                 report.sum.rows / seconds,
-                 seconds / steps * (arguments.trainer.steps - trainer.step()) / 60);
+                 trainer.step(), end, report.sum.loss / steps, report.sum.answer_loss / steps,
+                 report.sum.answers_right / steps * 100, report.sum.rows / seconds,
+                 seconds / steps * (end - trainer.step()) / 60);
     report = {};
   }
 }
