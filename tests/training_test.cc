@@ -65,13 +65,11 @@ Tensor MaskOf(const TrainingBatch& batch) {
 }
 
 // x: [rows, head_dim]
-Tensor Rotated(const Tensor& x, const TrainingBatch& batch, double theta) {
+Tensor Rotated(const Tensor& x, const TrainingBatch& batch, const Tensor& frequencies) {
   const int64_t dim = x.size(1);
   const Tensor positions =
       torch::tensor(std::vector<int64_t>(batch.positions.begin(), batch.positions.end()))
           .to(torch::kFloat64);
-  const Tensor frequencies =
-      torch::pow(theta, -torch::arange(0, dim, 2).to(torch::kFloat64) / static_cast<double>(dim));
   const Tensor angles = torch::outer(positions, frequencies);
   const Tensor a = x.slice(1, 0, dim, 2), b = x.slice(1, 1, dim, 2);
   return torch::stack({a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()}, 2)
@@ -79,14 +77,14 @@ Tensor Rotated(const Tensor& x, const TrainingBatch& batch, double theta) {
 }
 
 Tensor SlowAttention(const Tensor& qkv, const TrainingBatch& batch, const AttentionShape& shape,
-                     double theta) {
+                     const Tensor& frequencies) {
   const int dim = shape.head_dim;
   const Tensor mask = MaskOf(batch).to(torch::kFloat64);
   std::vector<Tensor> heads;
   for (int head = 0; head < shape.heads; ++head) {
     const int kv_head = head / (shape.heads / shape.kv_heads);
-    const Tensor q = Rotated(qkv.narrow(1, head * dim, dim), batch, theta);
-    const Tensor k = Rotated(qkv.narrow(1, (shape.heads + kv_head) * dim, dim), batch, theta);
+    const Tensor q = Rotated(qkv.narrow(1, head * dim, dim), batch, frequencies);
+    const Tensor k = Rotated(qkv.narrow(1, (shape.heads + kv_head) * dim, dim), batch, frequencies);
     const Tensor v = qkv.narrow(1, (shape.heads + shape.kv_heads + kv_head) * dim, dim);
     heads.push_back(torch::softmax(q.mm(k.t()) / std::sqrt(dim) + mask, 1).mm(v));
   }
@@ -100,12 +98,16 @@ TEST(GroupAttentionTest, ResultAndGradientAreThoseOfAMaskedSoftmax) {
   const Tensor values = torch::randn({batch.rows(), 8 * 6});
   const Tensor weights = torch::randn({batch.rows(), 4 * 6});
 
+  // One pair is not turned.
+  const std::vector<double> frequencies{1.0, 0.2, 0.0};
+
   const Tensor fast_input = values.clone().requires_grad_(true);
   const Tensor fast =
-      GroupAttention(fast_input, std::make_shared<const AttentionPlan>(batch, shape, 100.0));
+      GroupAttention(fast_input, std::make_shared<const AttentionPlan>(batch, shape, frequencies));
   (fast * weights).sum().backward();
   const Tensor slow_input = values.to(torch::kFloat64).requires_grad_(true);
-  const Tensor slow = SlowAttention(slow_input, batch, shape, 100.0);
+  const Tensor slow =
+      SlowAttention(slow_input, batch, shape, torch::tensor(frequencies, torch::kFloat64));
   (slow * weights).sum().backward();
 
   EXPECT_LT((fast - slow).abs().max().item<double>(), 1e-5);
@@ -119,8 +121,13 @@ class TrainingTest : public ::testing::Test {
     tokenizer_ = Tokenizer::FromGguf(ToGgufVocabulary(vocabulary_));
   }
 
-  const NetworkShape shape_{
-      .layers = 2, .dim = 16, .hidden = 24, .heads = 4, .kv_heads = 2, .vocab = 400};
+  const NetworkShape shape_{.layers = 2,
+                            .dim = 16,
+                            .hidden = 24,
+                            .heads = 2,
+                            .kv_heads = 1,
+                            .vocab = 400,
+                            .turned_pairs = 3};
   const TrainerOptions options_{.steps = 6, .warm_up = 2};
   TemporaryFolder folder_;
   static BpeVocabulary vocabulary_;

@@ -42,7 +42,7 @@ Curriculum::Stage Curriculum::StageOf(int step) {
   stage.corpus = LastStage();
   stage.repetitions = step < 1500 ? 0.5 : step < 2500 ? 0.1 : 0;
   stage.stories = 0.05;
-  stage.document_weight = step < 3000 ? 0.3f : 0.1f;
+  stage.document_weight = step < 3000 ? 0.3f : step < 5000 ? 0.1f : 0.02f;
   CorpusOptions& corpus = stage.corpus;
   if (step < 4400) corpus.two_document_share = 0;
   if (step < 1500) {
@@ -88,6 +88,13 @@ Curriculum::Stage Curriculum::StageOf(int step) {
     corpus.min_documents = 2;
     corpus.max_documents = 10;
     corpus.short_names = 0.4;
+    corpus.two_document_share = 0.1;
+  } else if (step < 6200) {
+    // Many of one kind, whose names alone tell them apart.
+    corpus.kinds = 2;
+    corpus.min_documents = 3;
+    corpus.max_documents = 9;
+    corpus.questions = 16;
     corpus.two_document_share = 0.1;
   }
   return stage;

@@ -284,15 +284,10 @@ class GroupAttentionFunction : public torch::autograd::Function<GroupAttentionFu
 }  // namespace
 
 AttentionPlan::AttentionPlan(const TrainingBatch& batch, const AttentionShape& attention_shape,
-                             double rope_theta)
+                             std::span<const double> frequencies)
     : shape(attention_shape), samples(batch.samples) {
-  const int pairs = shape.head_dim / 2;
-  cosines.reserve(batch.positions.size() * pairs);
-  sines.reserve(batch.positions.size() * pairs);
-  std::vector<double> frequencies;
-  for (int i = 0; i < pairs; ++i) {
-    frequencies.push_back(std::pow(rope_theta, -2.0 * i / shape.head_dim));
-  }
+  cosines.reserve(batch.positions.size() * frequencies.size());
+  sines.reserve(cosines.capacity());
   for (const int32_t position : batch.positions) {
     for (const double frequency : frequencies) {
       cosines.push_back(static_cast<float>(std::cos(position * frequency)));

@@ -12,6 +12,8 @@
 #include <torch/torch.h>
 
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "training/training_batch.h"
 
@@ -25,7 +27,10 @@ struct AttentionShape {
 
 // What all layers share.
 struct AttentionPlan {
-  AttentionPlan(const TrainingBatch& batch, const AttentionShape& shape, double rope_theta);
+  // `frequencies`: radians that each pair of a head's elements is turned by for every position,
+  // [head_dim / 2].
+  AttentionPlan(const TrainingBatch& batch, const AttentionShape& shape,
+                std::span<const double> frequencies);
 
   AttentionShape shape;
   std::vector<SampleRows> samples;

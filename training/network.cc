@@ -60,6 +60,18 @@ class RmsNormFunction : public torch::autograd::Function<RmsNormFunction> {
   }
 };
 
+// A frequency divided by this turns no pair of elements by anything that can be seen.
+constexpr float kNoTurn = 1e10f;
+
+std::vector<double> RopeFrequencies(const NetworkShape& shape) {
+  std::vector<double> frequencies;
+  for (int i = 0; i < shape.head_dim() / 2; ++i) {
+    frequencies.push_back(shape.turns(i) ? std::pow(shape.rope_theta, -2.0 * i / shape.head_dim())
+                                         : 0.0);
+  }
+  return frequencies;
+}
+
 std::span<const float> ValuesOf(const Tensor& tensor) {
   return {tensor.data_ptr<float>(), static_cast<size_t>(tensor.numel())};
 }
@@ -92,7 +104,8 @@ Tensor Network::AddVector(const std::string& name, int size) {
 
 Tensor Network::Forward(const TrainingBatch& batch) {
   const auto plan = std::make_shared<const AttentionPlan>(
-      batch, AttentionShape{shape_.heads, shape_.kv_heads, shape_.head_dim()}, shape_.rope_theta);
+      batch, AttentionShape{shape_.heads, shape_.kv_heads, shape_.head_dim()},
+      RopeFrequencies(shape_));
   const Tensor tokens =
       torch::from_blob(const_cast<int64_t*>(batch.tokens.data()), {batch.rows()}, torch::kLong);
   Tensor x = torch::embedding(embedding_, tokens);
@@ -153,6 +166,13 @@ void Network::WriteGguf(const BpeVocabulary& vocabulary, const std::string& name
   };
   add("token_embd.weight", embedding_);
   add("output_norm.weight", output_norm_);
+  if (shape_.turned_pairs > 0) {
+    const Tensor factors = torch::ones({shape_.head_dim() / 2});
+    for (int i = 0; i < factors.size(0); ++i) {
+      if (!shape_.turns(i)) factors[i] = kNoTurn;
+    }
+    add("rope_freqs.weight", factors);
+  }
   const int query_rows = shape_.heads * shape_.head_dim();
   const int key_rows = shape_.kv_heads * shape_.head_dim();
   for (size_t i = 0; i < layers_.size(); ++i) {

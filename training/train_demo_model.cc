@@ -32,7 +32,7 @@ namespace fs = std::filesystem;
 constexpr char kUsage[] =
     "usage: train_demo_model FOLDER [--steps N] [--until N] [--seed N] [--rows N]\n"
     "    [--learning-rate X] [--layers N] [--dim N] [--hidden N] [--heads N] [--kv-heads N]\n"
-    "    [--vocab N]\n"
+    "    [--turned-pairs N] [--vocab N]\n"
     "  --steps: over which the learning rate falls; --until: stop there before\n";
 constexpr char kColumns[] =
     "step,loss,answer_loss,answers_right,held_out_plain,held_out_modules,learning_rate,rows,"
@@ -78,6 +78,7 @@ Arguments ParseArguments(const std::vector<std::string>& words) {
       {"--hidden", integer(arguments.shape.hidden)},
       {"--heads", integer(arguments.shape.heads)},
       {"--kv-heads", integer(arguments.shape.kv_heads)},
+      {"--turned-pairs", integer(arguments.shape.turned_pairs)},
       {"--vocab", integer(arguments.shape.vocab)}};
   for (size_t i = 0; i < words.size(); ++i) {
     const auto option = options.find(words[i]);
