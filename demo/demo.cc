@@ -14,8 +14,6 @@ std::string_view DemoModelFile() { return {promptdb_demo_model, promptdb_demo_mo
 
 std::string_view DemoSchemaStatement() { return {promptdb_demo_schema, promptdb_demo_schema_end}; }
 
-bool DemoModelIsTrained() { return PROMPTDB_DEMO_IS_TRAINED; }
-
 std::span<const DemoExample> DemoExamples() {
   static constexpr DemoExample kExamples[] = {
       {"SELECT GENERATE FROM demo USE shistel, mayor PROMPT 'Which job does the mayor of Shistel "

@@ -16,9 +16,6 @@ inline constexpr std::string_view kDemoName = "demo";
 // The bytes of models/demo.gguf.
 std::string_view DemoModelFile();
 
-// False in a build without models/demo.gguf, where random weights stand in for it.
-bool DemoModelIsTrained();
-
 // The text of demo/schema.pql: one CREATE SCHEMA statement.
 std::string_view DemoSchemaStatement();
 

@@ -141,15 +141,9 @@ std::string DemoReport(const DemoSetup& setup) {
   }
   char millions[32];
   std::snprintf(millions, sizeof millions, "%.1f", static_cast<double>(setup.parameters) / 1e6);
-  std::string text = "The demo is set up: model demo (" + std::string(millions) +
-                     " million parameters, " + setup.file.string() +
-                     ") and schema demo, guides to towns that don't exist.\n";
-  if (!DemoModelIsTrained()) {
-    return text +
-           "This build has random weights in the place of the trained model: it answers "
-           "nonsense.\n";
-  }
-  return text +
+  return "The demo is set up: model demo (" + std::string(millions) + " million parameters, " +
+         setup.file.string() +
+         ") and schema demo, guides to towns that don't exist.\n"
          "The model finds facts in the texts of a prompt. It knows and can do nothing else.\n";
 }
 

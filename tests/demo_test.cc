@@ -99,7 +99,6 @@ TEST_F(DemoTest, WhatItSaysToTryWorks) {
 }
 
 TEST_F(DemoTest, AnswersStandInTheDocuments) {
-  if (!DemoModelIsTrained()) GTEST_SKIP() << "models/demo.gguf is absent; random weights stand in";
   ASSERT_EQ(Run({"-c", "\\demo"}).status, 0);
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"Who is the mayor of Shistel?", " Tebri Jozund"},

@@ -31,6 +31,6 @@ set key bottom right
 set title "answers that are right, in percent"
 set yrange [0:100]
 plot csv using 1:($4 * 100) every ::1 with lines title "of the batches" lc rgb "#a9d6e5", \
-     csv using 1:($5 * 100) every ::1 with linespoints pt 7 ps 0.5 title "held out, one text" lc rgb "#2a6f97", \
-     csv using 1:($6 * 100) every ::1 with linespoints pt 7 ps 0.5 title "held out, modules" lc rgb "#9d4edd"
+     csv using 1:($5 * 100) every ::1 with linespoints lc rgb "#2a6f97" pt 7 ps 0.5 title "held out, one text", \
+     csv using 1:($6 * 100) every ::1 with linespoints lc rgb "#9d4edd" pt 7 ps 0.5 title "held out, modules"
 unset multiplot
