@@ -28,13 +28,15 @@ struct CorpusOptions {
   int max_documents = 16;
   int min_facts = 3;  // of a document
   int max_facts = 6;
-  int questions = 1;              // of a prompt, each about another fact
-  double two_document_share = 0;  // of the questions: those whose answer needs two documents
-  int kinds = 4;                  // of the things of a prompt, at most
-  double statements = 0;          // of the questions: those put as a statement to be completed
-  int wordings = 100;  // how many of the ways to state and to ask a fact are used, at least 1
-  double short_names =
-      0.4;            // of the statements: those that say "the town" or "Tarin" for the thing
+  int questions = 1;  // of a prompt, each about another fact
+  // Of the questions: those that take two documents. Where no document names another's thing, one.
+  double two_document_share = 0;
+  int kinds = 4;          // of the things of a prompt, at most
+  double statements = 0;  // of the questions: those put as a statement to be completed
+  // How many of the ways to state and to ask a fact are used, at least 1.
+  int wordings = 100;
+  // Of the statements: those that say "the town" or "Tarin" for the thing.
+  double short_names = 0.4;
   int syllables = 3;  // most of a name's word
 };
 
