@@ -1,7 +1,7 @@
 #include "corpus/corpus.h"
 
 #include <algorithm>
-#include <array>
+#include <iterator>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -12,8 +12,6 @@
 namespace promptdb {
 namespace {
 
-constexpr auto kKinds = std::to_array<ThingKind>(
-    {ThingKind::kTown, ThingKind::kPerson, ThingKind::kProduct, ThingKind::kVenue});
 // Of the values that may name another document's thing: so many do, where two documents are asked.
 constexpr double kLinkShare = 0.5;
 
@@ -51,7 +49,7 @@ class PromptMaker {
       : split_(split), options_(options), random_(random) {}
 
   CorpusPrompt Make() {
-    std::vector<ThingKind> kinds(kKinds.begin(), kKinds.end());
+    std::vector<ThingKind> kinds(std::begin(kThingKinds), std::end(kThingKinds));
     random_.Shuffle(kinds);
     // Things of one kind are told apart by their names alone.
     kinds.resize(random_.Between(1, std::clamp(options_.kinds, 1, static_cast<int>(kinds.size()))));
@@ -200,14 +198,12 @@ class PromptMaker {
     const auto [document, fact] = left[random_.Below(left.size())];
     fact->is_asked = true;
     if (options_.statements > 0 && random_.Chance(options_.statements)) {
-      if (const std::string_view wording = fact->attribute->statements[0];
-          wording.ends_with(" {v}.")) {
-        const std::string statement = Filled(wording, "{e}", documents_[document].name);
+      std::string_view wording = fact->attribute->statements[0];
+      constexpr std::string_view kLeftOut = " {v}.";
+      if (wording.ends_with(kLeftOut)) {
+        wording.remove_suffix(kLeftOut.size());
         return CorpusQuestion{
-            statement.substr(0, statement.size() - std::string_view(" {v}.").size()),
-            fact->value,
-            {document},
-            true};
+            Filled(wording, "{e}", documents_[document].name), fact->value, {document}, true};
       }
     }
     return CorpusQuestion{QuestionOf(*fact, documents_[document].name), fact->value, {document}};

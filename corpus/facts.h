@@ -13,6 +13,8 @@
 namespace promptdb {
 
 enum class ThingKind { kTown, kPerson, kProduct, kVenue };
+inline constexpr ThingKind kThingKinds[] = {ThingKind::kTown, ThingKind::kPerson,
+                                            ThingKind::kProduct, ThingKind::kVenue};
 
 enum class ValueKind {
   kPersonName,  // "Tarin Bosk"

@@ -50,7 +50,7 @@ std::string Corpus::NextStory() {
   const std::string hero = InventName(split_, 3, random_);
   const std::string helper = InventName(split_, 3, random_);
   const auto pick = [&](std::span<const std::string_view> from) { return random_.Pick(from); };
-  const std::array<std::pair<char, std::string_view>, 12> words{{{'a', hero},
+  const std::array<std::pair<char, std::string_view>, 11> words{{{'a', hero},
                                                                  {'b', helper},
                                                                  {'k', pick(kKinds)},
                                                                  {'l', pick(kKinds)},

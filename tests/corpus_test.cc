@@ -44,8 +44,7 @@ std::set<std::string> InventedNames(const std::string& text, const std::set<std:
 
 std::set<std::string> WordsOfTables() {
   std::string text;
-  for (const ThingKind kind :
-       {ThingKind::kTown, ThingKind::kPerson, ThingKind::kProduct, ThingKind::kVenue}) {
+  for (const ThingKind kind : kThingKinds) {
     const Thing& thing = ThingOf(kind);
     const auto add = [&](std::span<const std::string_view> texts) {
       for (const std::string_view one : texts) text += std::string(one) + " ";
@@ -68,8 +67,7 @@ std::set<std::string> WordsOfTables() {
 }
 
 TEST(FactTableTest, WordingsHaveTheirPlaces) {
-  for (const ThingKind kind :
-       {ThingKind::kTown, ThingKind::kPerson, ThingKind::kProduct, ThingKind::kVenue}) {
+  for (const ThingKind kind : kThingKinds) {
     const Thing& thing = ThingOf(kind);
     EXPECT_EQ(thing.kind, kind);
     EXPECT_GE(thing.attributes.size(), 9u);
@@ -158,6 +156,7 @@ TEST(CorpusTest, OneDocumentIsAboutTheThingThatIsAsked) {
 
 TEST(CorpusTest, QuestionsThatTakeTwoDocuments) {
   Corpus corpus(CorpusSplit::kTraining, 7);
+  const std::set<std::string> known = WordsOfTables();
   CorpusOptions options;
   options.questions = 4;
   options.min_documents = 12;
@@ -172,7 +171,6 @@ TEST(CorpusTest, QuestionsThatTakeTwoDocuments) {
       const std::string& second = prompt.documents[question.sources[1]];
       EXPECT_NE(second.find(question.answer), second.npos);
       // The question names the one, which names the other.
-      const std::set<std::string> known = WordsOfTables();
       const std::set<std::string> asked = InventedNames(question.text, known);
       const std::set<std::string> in_first = InventedNames(first, known);
       const std::set<std::string> in_second = InventedNames(second, known);
@@ -216,8 +214,7 @@ TEST(CorpusTest, OptionsMakeItEasy) {
   options.syllables = 2;
   options.short_names = 0;
   std::set<std::string> plainest;
-  for (const ThingKind kind :
-       {ThingKind::kTown, ThingKind::kPerson, ThingKind::kProduct, ThingKind::kVenue}) {
+  for (const ThingKind kind : kThingKinds) {
     for (const Attribute& attribute : ThingOf(kind).attributes) {
       const std::string_view question = attribute.questions[0];
       plainest.insert(std::string(question.substr(0, question.find("{e}"))));

@@ -1,6 +1,8 @@
 #include "training/curriculum.h"
 
 #include <algorithm>
+#include <iterator>
+#include <limits>
 #include <string>
 
 #include "tokenizer/bpe_trainer.h"
@@ -21,84 +23,87 @@ constexpr char kChatTemplate[] =
     "{{ message['content'] }}\nAnswer:{% elif message['role'] == 'assistant' %} "
     "{{ message['content'] }}\n{% else %}{{ message['content'] }}\n{% endif %}{% endfor %}";
 
-CorpusOptions LastStage() {
-  CorpusOptions options;
-  options.questions = 12;
-  options.two_document_share = 0.15;
-  return options;
+constexpr double kStories = 0.05;  // share of the samples
+
+struct Stage {
+  int end = 0;                // the step at which the next one begins
+  double repetitions = 0;     // share of the samples
+  float document_weight = 0;  // of the loss
+  CorpusOptions corpus;
+};
+
+constexpr Stage kStages[] = {
+    {.end = 1500,
+     .repetitions = 0.5,
+     .document_weight = 0.3f,
+     .corpus = {.min_documents = 2,
+                .max_documents = 4,
+                .min_facts = 2,
+                .max_facts = 4,
+                .questions = 4,
+                .wordings = 1,
+                .short_names = 0,
+                .syllables = 2}},
+    {.end = 2200,
+     .repetitions = 0.1,
+     .document_weight = 0.3f,
+     .corpus =
+         {.min_documents = 2, .max_documents = 8, .questions = 8, .wordings = 2, .short_names = 0}},
+    {.end = 2500,
+     .repetitions = 0.1,
+     .document_weight = 0.3f,
+     .corpus = {.min_documents = 2, .max_documents = 10, .questions = 10, .short_names = 0.2}},
+    {.end = 3000,
+     .document_weight = 0.3f,
+     .corpus = {.min_documents = 2, .max_documents = 10, .questions = 10, .short_names = 0.2}},
+    {.end = 3500,
+     .document_weight = 0.1f,
+     .corpus = {.min_documents = 2, .max_documents = 5, .questions = 12, .short_names = 0.2}},
+    // By now it copies a value of the right kind; whose value it is, few documents teach sooner.
+    {.end = 4000,
+     .document_weight = 0.1f,
+     .corpus = {.min_documents = 2,
+                .max_documents = 3,
+                .questions = 12,
+                .kinds = 1,
+                .statements = 0.3,
+                .wordings = 1,
+                .short_names = 0,
+                .syllables = 2}},
+    {.end = 4400,
+     .document_weight = 0.1f,
+     .corpus = {.min_documents = 2,
+                .max_documents = 5,
+                .questions = 12,
+                .kinds = 2,
+                .statements = 0.15,
+                .short_names = 0.2}},
+    {.end = 5000,
+     .document_weight = 0.1f,
+     .corpus =
+         {.min_documents = 2, .max_documents = 10, .questions = 12, .two_document_share = 0.1}},
+    // Many of one kind, whose names alone tell them apart.
+    {.end = 6200,
+     .document_weight = 0.02f,
+     .corpus = {.min_documents = 3,
+                .max_documents = 9,
+                .questions = 16,
+                .two_document_share = 0.1,
+                .kinds = 2}},
+    {.end = std::numeric_limits<int>::max(),
+     .document_weight = 0.02f,
+     .corpus = {.questions = 12, .two_document_share = 0.15}},
+};
+
+// What the model is to know in the end.
+constexpr const CorpusOptions& kLastCorpus = std::end(kStages)[-1].corpus;
+
+const Stage& StageOf(int step) {
+  return *std::find_if(std::begin(kStages), std::end(kStages),
+                       [&](const Stage& stage) { return step < stage.end; });
 }
 
 }  // namespace
-
-struct Curriculum::Stage {
-  CorpusOptions corpus;
-  double repetitions = 0;  // share of the samples
-  double stories = 0;
-  float document_weight = 0;
-};
-
-Curriculum::Stage Curriculum::StageOf(int step) {
-  Stage stage;
-  stage.corpus = LastStage();
-  stage.repetitions = step < 1500 ? 0.5 : step < 2500 ? 0.1 : 0;
-  stage.stories = 0.05;
-  stage.document_weight = step < 3000 ? 0.3f : step < 5000 ? 0.1f : 0.02f;
-  CorpusOptions& corpus = stage.corpus;
-  if (step < 4400) corpus.two_document_share = 0;
-  if (step < 1500) {
-    corpus.min_documents = 2;
-    corpus.max_documents = 4;
-    corpus.min_facts = 2;
-    corpus.max_facts = 4;
-    corpus.questions = 4;
-    corpus.wordings = 1;
-    corpus.syllables = 2;
-    corpus.short_names = 0;
-  } else if (step < 2200) {
-    corpus.min_documents = 2;
-    corpus.max_documents = 8;
-    corpus.questions = 8;
-    corpus.wordings = 2;
-    corpus.short_names = 0;
-  } else if (step < 3000) {
-    corpus.min_documents = 2;
-    corpus.max_documents = 10;
-    corpus.questions = 10;
-    corpus.short_names = 0.2;
-  } else if (step < 3500) {
-    corpus.min_documents = 2;
-    corpus.max_documents = 5;
-    corpus.short_names = 0.2;
-  } else if (step < 4000) {
-    // By now it copies a value of the right kind; whose value it is, few documents teach sooner.
-    corpus.kinds = 1;
-    corpus.min_documents = 2;
-    corpus.max_documents = 3;
-    corpus.wordings = 1;
-    corpus.syllables = 2;
-    corpus.statements = 0.3;
-    corpus.short_names = 0;
-  } else if (step < 4400) {
-    corpus.kinds = 2;
-    corpus.min_documents = 2;
-    corpus.max_documents = 5;
-    corpus.statements = 0.15;
-    corpus.short_names = 0.2;
-  } else if (step < 5000) {
-    corpus.min_documents = 2;
-    corpus.max_documents = 10;
-    corpus.short_names = 0.4;
-    corpus.two_document_share = 0.1;
-  } else if (step < 6200) {
-    // Many of one kind, whose names alone tell them apart.
-    corpus.kinds = 2;
-    corpus.min_documents = 3;
-    corpus.max_documents = 9;
-    corpus.questions = 16;
-    corpus.two_document_share = 0.1;
-  }
-  return stage;
-}
 
 BpeVocabulary TrainCorpusVocabulary(int size, uint64_t seed) {
   BpeTrainerOptions options;
@@ -110,7 +115,7 @@ BpeVocabulary TrainCorpusVocabulary(int size, uint64_t seed) {
   BpeTrainer trainer(options);
   Corpus corpus(CorpusSplit::kTraining, seed);
   for (int i = 0; i < 3000; ++i) {
-    const CorpusPrompt prompt = corpus.NextPrompt(LastStage());
+    const CorpusPrompt prompt = corpus.NextPrompt(kLastCorpus);
     for (const std::string& document : prompt.documents) trainer.Add(document);
     for (const CorpusQuestion& question : prompt.questions) {
       trainer.Add("Question: " + question.text + "\nAnswer: " + question.answer + "\n");
@@ -124,7 +129,7 @@ Curriculum::Curriculum(const Tokenizer& tokenizer, int context, int rows, uint64
     : tokenizer_(tokenizer), context_(context), rows_(rows), seed_(seed) {}
 
 TrainingBatch Curriculum::BatchOf(int step) const {
-  const Stage stage = StageOf(step);
+  const Stage& stage = StageOf(step);
   Random random(seed_ * 0x9e3779b97f4a7c15u + static_cast<uint64_t>(step));
   Corpus corpus(CorpusSplit::kTraining, random.Next());
   TrainingBatch batch;
@@ -132,7 +137,7 @@ TrainingBatch Curriculum::BatchOf(int step) const {
     const double kind = random.Fraction();
     if (kind < stage.repetitions) {
       AddRepetition(batch, random);
-    } else if (kind < stage.repetitions + stage.stories) {
+    } else if (kind < stage.repetitions + kStories) {
       AddStories(batch, corpus, random);
     } else {
       const double layout = random.Fraction();
@@ -151,7 +156,7 @@ TrainingBatch Curriculum::Evaluation(DocumentLayout layout, int questions) const
   Corpus corpus(CorpusSplit::kHeldOut, random.Next());
   TrainingBatch batch;
   while (static_cast<int>(batch.answers.size()) < questions) {
-    AddQuestions(batch, corpus.NextPrompt(LastStage()), layout, 0, random);
+    AddQuestions(batch, corpus.NextPrompt(kLastCorpus), layout, 0, random);
   }
   return batch;
 }

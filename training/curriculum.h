@@ -37,9 +37,6 @@ class Curriculum {
   TrainingBatch Evaluation(DocumentLayout layout, int questions) const;
 
  private:
-  struct Stage;
-
-  static Stage StageOf(int step);
   void AddRepetition(TrainingBatch& batch, Random& random) const;
   void AddStories(TrainingBatch& batch, Corpus& corpus, Random& random) const;
   void AddQuestions(TrainingBatch& batch, const CorpusPrompt& prompt, DocumentLayout layout,

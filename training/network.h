@@ -25,13 +25,12 @@ struct NetworkShape {
   int vocab = 2048;
   int context = 2048;  // positions
   double rope_theta = 10000.0;
-  // Pairs of a head's elements that RoPE turns, the fastest; 0: all. What the slow ones carry is
-  // hard to find again over a distance at which they have made a turn or two.
+  // Pairs of a head's elements that RoPE turns, the fastest. What the slow ones carry is hard to
+  // find again over a distance at which they have made a turn or two.
   int turned_pairs = 8;
   double norm_eps = 1e-5;
 
   int head_dim() const { return dim / heads; }
-  bool turns(int pair) const { return turned_pairs == 0 || pair < turned_pairs; }
 };
 
 class Network : public torch::nn::Module {

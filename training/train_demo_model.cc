@@ -1,7 +1,8 @@
 // Trains the demo model from nothing and writes it as a GGUF file.
 //
 //   train_demo_model FOLDER [--steps N] [--until N] [--seed N] [--rows N] [--learning-rate X]
-//       [--layers N] [--dim N] [--hidden N] [--heads N] [--kv-heads N] [--vocab N]
+//       [--layers N] [--dim N] [--hidden N] [--heads N] [--kv-heads N] [--turned-pairs N]
+//       [--vocab N]
 //
 // FOLDER gets demo.gguf, tokenizer.json, loss.csv (for training/plot_loss.gp) and checkpoint.pt,
 // from which a second call with the same options goes on. Progress goes to stderr.
