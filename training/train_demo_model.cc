@@ -18,6 +18,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "base/error.h"
@@ -129,7 +130,12 @@ struct Report {
 };
 
 void Train(const Arguments& arguments) {
-  fs::create_directories(arguments.folder);
+  std::error_code failure;
+  fs::create_directories(arguments.folder, failure);
+  if (failure) {
+    throw Error(ErrorCode::kIo, "cannot make the folder \"" + arguments.folder.string() +
+                                    "\": " + failure.message());
+  }
   const BpeVocabulary vocabulary =
       TrainCorpusVocabulary(arguments.shape.vocab, arguments.trainer.seed);
   if (static_cast<int>(vocabulary.tokens.size()) != arguments.shape.vocab) {
