@@ -20,7 +20,7 @@ constexpr int kTaskRows = 192;
 // A part of the keys that is worth a task of its own.
 constexpr int kLeastKeys = 256;
 // Tasks per thread that let them end at about the same time.
-constexpr int kTasksPerThread = 4;
+constexpr int kTasksPerThread = 8;
 // Multiplications below which waking another thread costs more than it saves.
 constexpr double kLeastParallelWork = 1 << 17;
 

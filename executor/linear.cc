@@ -16,10 +16,10 @@
 namespace promptdb {
 namespace {
 
-// Thresholds in rows, measured on a Zen 3 core. kDots wins while reading the weights is the cost.
-// From there own tiles win: OpenBLAS packs its operands for many rows only, and bf16 weights must
-// be widened for it first; with f32 weights and many rows it is a few percent faster.
-constexpr int kMostDotRows = 8;
+// Thresholds in rows, measured on a Zen 3 core. Dots win until the packing of weights, which costs
+// the same for any number of rows, is small beside their use; then own tiles win: OpenBLAS needs
+// bf16 weights widened first, and only with f32 weights and many rows is it a few percent faster.
+constexpr int kMostDotRows = 96;
 constexpr int kLeastBlasRows = 256;
 constexpr int kLeastTorchBf16Rows = 16;
 // Inputs of a packed block: a packed panel of weights, and a strip of x, stay in L1.

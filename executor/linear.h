@@ -19,7 +19,7 @@ enum class WeightDtype { kF32, kBf16 };
 
 // How a product is computed; Apply() chooses by the number of rows and by what the CPU has.
 enum class LinearPath {
-  kDots,       // each weight is read once, where it lies: the speed of memory, for few rows
+  kDots,       // weights are read where they lie, from memory once: its speed, for few rows
   kPacked,     // own register tiles over weights widened and packed on the way
   kBlas,       // sgemm; bf16 weights are widened a panel of rows at a time
   kTorchBf16,  // libtorch in bf16, which rounds x to bf16: only for bf16 weights, and fast only on

@@ -4,6 +4,8 @@
 #include "storage/kv_segment.h"
 
 #ifdef PROMPTDB_X86_PATHS
+#include <immintrin.h>
+
 #pragma GCC target("avx2,fma,f16c")
 #define PROMPTDB_SIMD_LANES 8
 #define PROMPTDB_SIMD_ROWS 6

@@ -3,6 +3,8 @@
 #include "storage/kv_segment.h"
 
 #ifdef PROMPTDB_X86_PATHS
+#include <immintrin.h>
+
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")
 #define PROMPTDB_SIMD_LANES 16
 #define PROMPTDB_SIMD_ROWS 12
