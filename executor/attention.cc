@@ -13,8 +13,9 @@
 namespace promptdb {
 namespace {
 
-// Up to here the scores of a key block are cheaper read in place than packed and transposed.
-constexpr int kMostDotRows = 4;
+// Virtual rows up to which keys are cheaper read in place than packed and transposed, though every
+// four of them read them anew (from L1).
+constexpr int kMostDotRows = 12;
 // Virtual rows of a task: enough that packing a key block is a few percent of using it.
 constexpr int kTaskRows = 192;
 // A part of the keys that is worth a task of its own.
