@@ -1,6 +1,10 @@
 #include "storage/state_cache.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <exception>
+#include <thread>
 #include <utility>
 
 #include "base/error.h"
@@ -12,6 +16,10 @@ namespace {
 // Smaller states go through the write-ahead log: that costs them a second write, but no file and no
 // fsync of their own.
 constexpr int64_t kBulkLoadFromBytes = int64_t{1} << 20;
+
+// What one thread reads, checks and copies in a millisecond: less is not worth starting another.
+constexpr int64_t kBytesPerReader = int64_t{4} << 20;
+constexpr int64_t kMostReaders = 8;
 
 constexpr size_t kDigestBytes = 16;
 
@@ -151,9 +159,8 @@ std::optional<StateCache::Acquired> StateCache::Acquire(const Digest& key, bool*
   std::vector<BlockPin> pins;
   pins.reserve(found.size());
   try {
-    for (int i = 0; i < grid.blocks(); ++i) {
-      std::optional<BlockPin>& pin = found[static_cast<size_t>(i)];
-      if (!pin) pin = ReadBlock(key, entry->shape, grid, i);
+    if (missing_bytes > 0) ReadBlocks(key, entry->shape, grid, missing_bytes, found);
+    for (std::optional<BlockPin>& pin : found) {
       if (!pin) {
         *no_room = true;
         return std::nullopt;
@@ -173,6 +180,37 @@ std::optional<StateCache::Acquired> StateCache::Acquire(const Digest& key, bool*
   stats_.read_bytes += missing_bytes;
   return Acquired{KvSegment(entry->shape, entry->start_position, entry->tokens, std::move(pins)),
                   missing_bytes > 0 ? Tier::kDisk : Tier::kCpu, missing_bytes};
+}
+
+void StateCache::ReadBlocks(const Digest& key, const KvShape& shape, const BlockGrid& grid,
+                            int64_t missing_bytes, std::vector<std::optional<BlockPin>>& pins) {
+  std::atomic<int> next = 0;
+  std::atomic<bool> ends = false;  // an error, or no room: the rest is not worth reading
+  std::exception_ptr error;
+  std::mutex error_mutex;
+  const auto read = [&] {
+    for (int i = next++; i < grid.blocks() && !ends; i = next++) {
+      std::optional<BlockPin>& pin = pins[static_cast<size_t>(i)];
+      if (pin) continue;
+      try {
+        pin = ReadBlock(key, shape, grid, i);
+        if (!pin) ends = true;
+      } catch (...) {
+        const std::scoped_lock lock(error_mutex);
+        error = std::current_exception();
+        ends = true;
+      }
+    }
+  };
+  const int64_t readers =
+      std::min({missing_bytes / kBytesPerReader, kMostReaders,
+                static_cast<int64_t>(std::max(1u, std::thread::hardware_concurrency()))});
+  {
+    std::vector<std::jthread> others;
+    for (int64_t i = 1; i < readers; ++i) others.emplace_back(read);
+    read();
+  }
+  if (error) std::rethrow_exception(error);
 }
 
 std::optional<BlockPin> StateCache::ReadBlock(const Digest& key, const KvShape& shape,
