@@ -128,10 +128,10 @@ int64_t Linear::bytes() const { return int64_t{rep_->in} * rep_->out * rep_->ele
 
 void Linear::Apply(const float* x, int rows, float* y) const {
   LinearPath path = LinearPath::kPacked;
-  if (rows <= kMostDotRows) {
-    path = LinearPath::kDots;
-  } else if (rep_->bf16() && HasBf16Instructions() && rows >= kLeastTorchBf16Rows) {
+  if (rep_->bf16() && HasBf16Instructions() && rows >= kLeastTorchBf16Rows) {
     path = LinearPath::kTorchBf16;
+  } else if (rows <= kMostDotRows) {
+    path = LinearPath::kDots;
   } else if (!rep_->bf16() && rows >= kLeastBlasRows) {
     path = LinearPath::kBlas;
   }
