@@ -10,6 +10,8 @@
 #include <span>
 #include <string_view>
 
+#include "base/digest.h"
+
 namespace promptdb {
 
 class MappedFile {
@@ -29,6 +31,13 @@ class MappedFile {
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
 };
+
+// Gives back the memory of what was read of a mapped file: whole pages in `part`, which is a part
+// of a MappedFile's bytes. They are read again when they are touched.
+void ReleasePages(std::span<const std::byte> part);
+
+// DigestBytes() of a MappedFile's bytes, which don't stay in memory.
+Digest DigestMapped(std::span<const std::byte> bytes);
 
 }  // namespace promptdb
 

@@ -8,10 +8,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
+#include <span>
 
 #include "base/error.h"
 #include "executor/threads.h"
+#include "storage/block_memory.h"
 
 namespace promptdb {
 namespace {
@@ -29,14 +30,25 @@ constexpr int64_t kLeastParallelWork = 1 << 17;
 // Bytes of weights widened at a time for sgemm.
 constexpr int64_t kPanelBytes = int64_t{2} << 20;
 
-struct FreeAligned {
-  void operator()(std::byte* data) const { ::operator delete(data, std::align_val_t(64)); }
+struct FreeMemory {
+  size_t bytes = 0;
+  void operator()(std::byte* data) const { FreeBlockMemory(data, bytes); }
 };
-using AlignedBytes = std::unique_ptr<std::byte[], FreeAligned>;
+using Bytes = std::unique_ptr<std::byte[], FreeMemory>;
 
-AlignedBytes AllocateAligned(int64_t bytes) {
-  return AlignedBytes(
-      static_cast<std::byte*>(::operator new(static_cast<size_t>(bytes), std::align_val_t(64))));
+Bytes Allocate(int64_t bytes) {
+  const auto size = static_cast<size_t>(bytes);
+  return {AllocateBlockMemory(size), FreeMemory{size}};
+}
+
+// In several threads: page faults of the file and of fresh memory take longer than the copy.
+void Copy(std::span<const std::byte> from, std::byte* to) {
+  constexpr size_t kStep = size_t{1} << 20;
+  const int threads = from.size() > kStep ? Threads() : 1;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (threads > 1)
+  for (size_t at = 0; at < from.size(); at += kStep) {
+    std::memcpy(to + at, from.data() + at, std::min(kStep, from.size() - at));
+  }
 }
 
 bool HasBf16Instructions() {
@@ -54,13 +66,12 @@ struct Linear::Rep {
   int in = 0;
   int out = 0;
   WeightDtype dtype = WeightDtype::kF32;
-  const std::byte* weights = nullptr;  // [out, in], in the mapping or in `own`
-  AlignedBytes own;
+  Bytes weights;            // [out, in]
   std::vector<float> bias;  // [out], or empty
 
   bool bf16() const { return dtype == WeightDtype::kBf16; }
   int64_t element_bytes() const { return bf16() ? 2 : 4; }
-  const std::byte* Row(int64_t row) const { return weights + row * in * element_bytes(); }
+  const std::byte* Row(int64_t row) const { return weights.get() + row * in * element_bytes(); }
   const float* Bias(int64_t row) const { return bias.empty() ? nullptr : bias.data() + row; }
 
   void Dots(const SimdKernels& kernels, const float* x, int rows, float* y) const;
@@ -86,25 +97,18 @@ Linear::Linear(const std::vector<const TensorView*>& weights,
 
   const int64_t element_bytes = rep_->element_bytes();
   const TensorDtype wanted = rep_->bf16() ? TensorDtype::kBf16 : TensorDtype::kF32;
-  const TensorView& first = *weights[0];
-  if (weights.size() == 1 && first.dtype == wanted && first.layout.in_order() &&
-      reinterpret_cast<uintptr_t>(first.data.data()) % element_bytes == 0) {
-    rep_->weights = first.data.data();
-  } else {
-    rep_->own = AllocateAligned(bytes());
-    std::byte* to = rep_->own.get();
-    for (const TensorView* weight : weights) {
-      const size_t count = static_cast<size_t>(weight->elements());
-      if (weight->dtype == wanted && weight->layout.in_order()) {
-        std::memcpy(to, weight->data.data(), weight->data.size());
-      } else if (rep_->bf16()) {
-        CopyAsBf16(*weight, {reinterpret_cast<uint16_t*>(to), count});
-      } else {
-        CopyAsFloat(*weight, {reinterpret_cast<float*>(to), count});
-      }
-      to += count * element_bytes;
+  rep_->weights = Allocate(bytes());
+  std::byte* to = rep_->weights.get();
+  for (const TensorView* weight : weights) {
+    const size_t count = static_cast<size_t>(weight->elements());
+    if (weight->dtype == wanted && weight->layout.in_order()) {
+      Copy(weight->data, to);
+    } else if (rep_->bf16()) {
+      CopyAsBf16(*weight, {reinterpret_cast<uint16_t*>(to), count});
+    } else {
+      CopyAsFloat(*weight, {reinterpret_cast<float*>(to), count});
     }
-    rep_->weights = rep_->own.get();
+    to += count * element_bytes;
   }
 
   if (any_bias) {
@@ -173,7 +177,7 @@ void Linear::Rep::Packed(const SimdKernels& kernels, const float* x, int rows, f
   const int panels = (out + tile - 1) / tile;
   const int depth_blocks = (in + kBlockDepth - 1) / kBlockDepth;
   // Packed x, by block of inputs; shared by all threads.
-  const AlignedBytes x_bytes = AllocateAligned(int64_t{padded} * in * 4);
+  const Bytes x_bytes = Allocate(int64_t{padded} * in * 4);
   float* x_packed = reinterpret_cast<float*>(x_bytes.get());
   const int strips = padded / kernels.row_tile;
   const int threads = int64_t{in} * out * rows >= kLeastParallelWork ? Threads() : 1;
@@ -219,8 +223,8 @@ void Linear::Rep::Blas(const SimdKernels& kernels, const float* x, int rows, flo
   const at::Tensor left = at::from_blob(const_cast<float*>(x), {rows, in}, f32);
   const int panel =
       bf16() ? static_cast<int>(std::clamp<int64_t>(kPanelBytes / (int64_t{in} * 4), 1, out)) : out;
-  AlignedBytes widened;
-  if (bf16()) widened = AllocateAligned(int64_t{panel} * in * 4);
+  Bytes widened;
+  if (bf16()) widened = Allocate(int64_t{panel} * in * 4);
   for (int first = 0; first < out; first += panel) {
     const int columns = std::min(panel, out - first);
     const float* w = reinterpret_cast<const float*>(Row(first));
@@ -249,7 +253,7 @@ void Linear::Rep::TorchBf16(const SimdKernels& kernels, const float* x, int rows
   kernels.round_bf16(x, static_cast<int64_t>(narrow.size()), narrow.data());
   const auto options = at::TensorOptions(at::kBFloat16);
   const at::Tensor left = at::from_blob(narrow.data(), {rows, in}, options);
-  const at::Tensor right = at::from_blob(const_cast<std::byte*>(weights), {out, in}, options);
+  const at::Tensor right = at::from_blob(weights.get(), {out, in}, options);
   const at::Tensor result = at::linear(left, right).contiguous();
   kernels.widen_bf16(static_cast<const uint16_t*>(result.data_ptr()), int64_t{rows} * out, y);
   AddBias(kernels, rows, y);

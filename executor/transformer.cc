@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/mapped_file.h"
 #include "executor/attention.h"
 #include "executor/rope.h"
 #include "executor/simd.h"
@@ -90,6 +91,15 @@ std::vector<float> Floats(const TensorView* tensor) {
   return values;
 }
 
+// Gives back the memory of the mapped file for all tensors whose names begin so, once they were
+// copied.
+void ReleaseTensors(const Checkpoint& checkpoint, const std::string& prefix) {
+  for (auto it = checkpoint.tensors().lower_bound(prefix);
+       it != checkpoint.tensors().end() && it->first.starts_with(prefix); ++it) {
+    ReleasePages(it->second.data);
+  }
+}
+
 // The slopes fall geometrically from head to head: with n heads, n a power of two, that of head h
 // is 2^(-max (h + 1) / n). Other numbers take the sequence of the power of two below, and then
 // every second slope of the power of two above.
@@ -116,7 +126,7 @@ void ForRows(int rows, int64_t width, const Work& work) {
 }  // namespace
 
 struct Transformer::Rep {
-  std::shared_ptr<const Checkpoint> checkpoint;  // shared: its mapping holds weights used in place
+  std::shared_ptr<const Checkpoint> checkpoint;  // shared: embeddings are read from its mapping
   ModelConfig config;
   KvShape kv_shape;
   WeightDtype weight_dtype = WeightDtype::kF32;
@@ -381,6 +391,7 @@ std::unique_ptr<Transformer> Transformer::Load(std::shared_ptr<const Checkpoint>
       progress->OnProgress("loading", i, config.layers, "layers");
     }
     rep->layers.push_back(rep->LoadLayer(i));
+    ReleaseTensors(file, "blk." + std::to_string(i) + ".");
   }
   if (progress != nullptr) progress->OnProgress("loading", config.layers, config.layers, "layers");
   rep->embedding = &file.Get("token_embd.weight");
@@ -388,6 +399,7 @@ std::unique_ptr<Transformer> Transformer::Load(std::shared_ptr<const Checkpoint>
   rep->head = std::make_unique<Linear>(
       std::vector<const TensorView*>{output != nullptr ? output : rep->embedding},
       std::vector<const TensorView*>{nullptr}, rep->weight_dtype);
+  ReleaseTensors(file, "");
   rep->final_norm = rep->LoadNorm("output_norm");
   switch (config.positions) {
     case PositionScheme::kRope:

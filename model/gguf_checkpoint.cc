@@ -185,6 +185,6 @@ GgufCheckpoint::GgufCheckpoint(const std::filesystem::path& path) : file_(path) 
   CheckTensors(config_, tensors_, path, [](std::string_view name) { return std::string(name); });
 }
 
-Digest GgufCheckpoint::ContentDigest() const { return DigestBytes(file_.bytes()); }
+Digest GgufCheckpoint::ContentDigest() const { return DigestMapped(file_.bytes()); }
 
 }  // namespace promptdb

@@ -331,8 +331,8 @@ Digest HuggingFaceCheckpoint::ContentDigest() const {
     });
     hasher.Add(name);
     // The weights that are mapped already, not whatever has that name by now.
-    hasher.Add(open != files_.end() ? DigestBytes(open->bytes())
-                                    : DigestBytes(MappedFile(path_ / name).bytes()));
+    hasher.Add(open != files_.end() ? DigestMapped(open->bytes())
+                                    : DigestMapped(MappedFile(path_ / name).bytes()));
   }
   return hasher.Finish();
 }

@@ -17,7 +17,8 @@ namespace {
 
 constexpr size_t kHugePageBytes = size_t{2} << 20;
 constexpr size_t kRegionBytes = size_t{64} << 20;
-// Smaller blocks gain nothing, and larger ones would leave too much of a region unused.
+// Smaller blocks gain nothing; larger ones, which would leave too much of a region unused, get
+// regions of their own size.
 constexpr size_t kLeastBytes = size_t{256} << 10;
 constexpr size_t kMostBytes = size_t{16} << 20;
 
@@ -26,18 +27,19 @@ size_t RoundUp(size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-// Of address space; pages come when they are touched. nullptr if the kernel has none.
-std::byte* MapRegion() {
-  const size_t bytes = kRegionBytes + kHugePageBytes;
-  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+// `bytes` of address space, that begin at a huge page; memory comes page by page when it is
+// touched. nullptr if the kernel has none.
+std::byte* MapRegion(size_t bytes) {
+  void* mapped = mmap(nullptr, bytes + kHugePageBytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped == MAP_FAILED) return nullptr;
   const auto address = reinterpret_cast<uintptr_t>(mapped);
   const size_t before = (kHugePageBytes - address % kHugePageBytes) % kHugePageBytes;
   auto* begin = static_cast<std::byte*>(mapped) + before;
   if (before > 0) munmap(mapped, before);
-  munmap(begin + kRegionBytes, kHugePageBytes - before);
+  munmap(begin + bytes, kHugePageBytes - before);
   // Where the kernel has no huge pages, small ones do as well.
-  madvise(begin, kRegionBytes, MADV_HUGEPAGE);
+  madvise(begin, bytes, MADV_HUGEPAGE);
   return begin;
 }
 
@@ -48,7 +50,7 @@ class RegionHeap {
     for (auto& [begin, holes] : regions_) {
       if (std::byte* memory = TakeFrom(begin, holes, bytes)) return memory;
     }
-    std::byte* begin = MapRegion();
+    std::byte* begin = MapRegion(kRegionBytes);
     if (begin == nullptr) throw std::bad_alloc();
     Holes& holes = regions_[begin];
     holes[0] = kRegionBytes;
@@ -111,31 +113,53 @@ RegionHeap& Heap() {
   return heap;
 }
 
-bool IsInRegion(size_t rounded) {
+enum class Home { kMalloc, kSharedRegion, kOwnRegion };
+
+Home HomeOf(size_t rounded) {
 #ifdef __SANITIZE_ADDRESS__
   // The sanitizer knows the bounds of what malloc gave, not of what lies in a region.
-  return false && rounded > 0;
+  return rounded > 0 ? Home::kMalloc : Home::kSharedRegion;
 #else
-  return rounded >= kLeastBytes && rounded <= kMostBytes;
+  if (rounded < kLeastBytes) return Home::kMalloc;
+  return rounded <= kMostBytes ? Home::kSharedRegion : Home::kOwnRegion;
 #endif
+}
+
+// munmap takes whole pages, and the region must end at one.
+size_t OwnRegionBytes(size_t rounded) {
+  constexpr size_t kPageBytes = 4096;
+  return (rounded + kPageBytes - 1) / kPageBytes * kPageBytes;
 }
 
 }  // namespace
 
 std::byte* AllocateBlockMemory(size_t bytes) {
   const size_t rounded = RoundUp(bytes);
-  if (IsInRegion(rounded)) return Heap().Allocate(rounded);
-  auto* memory = static_cast<std::byte*>(std::aligned_alloc(kBlockAlignment, rounded));
+  std::byte* memory = nullptr;
+  switch (HomeOf(rounded)) {
+    case Home::kSharedRegion:
+      return Heap().Allocate(rounded);
+    case Home::kOwnRegion:
+      memory = MapRegion(OwnRegionBytes(rounded));
+      break;
+    case Home::kMalloc:
+      memory = static_cast<std::byte*>(std::aligned_alloc(kBlockAlignment, rounded));
+      break;
+  }
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
 
 void FreeBlockMemory(std::byte* memory, size_t bytes) {
   const size_t rounded = RoundUp(bytes);
-  if (IsInRegion(rounded)) {
-    Heap().Free(memory, rounded);
-  } else {
-    std::free(memory);
+  switch (HomeOf(rounded)) {
+    case Home::kSharedRegion:
+      return Heap().Free(memory, rounded);
+    case Home::kOwnRegion:
+      munmap(memory, OwnRegionBytes(rounded));
+      return;
+    case Home::kMalloc:
+      return std::free(memory);
   }
 }
 

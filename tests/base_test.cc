@@ -1,7 +1,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 #include <span>
+#include <string>
 
 #include "base/bfloat16.h"
 #include "base/digest.h"
@@ -94,6 +97,22 @@ TEST(FloatTest, RoundsToNearestEven) {
   EXPECT_EQ(Bf16FromFloat(1.01171875f), 0x3f82);
   EXPECT_TRUE(std::isnan(FloatFromBf16(Bf16FromFloat(NAN))));
   EXPECT_EQ(FloatFromF16(F16FromFloat(0.5f)), 0.5f);
+}
+
+TEST(MappedFileTest, ReleasedPagesAreReadAgain) {
+  const std::string path = testing::TempDir() + "released_pages";
+  std::string content(100000, 'x');
+  for (size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>('a' + i % 23);
+  std::ofstream(path) << content;
+  const MappedFile file(path);
+  const Digest digest = DigestMapped(file.bytes());
+  EXPECT_EQ(file.text(), content);
+  ReleasePages(file.bytes().subspan(5000, 90000));
+  ReleasePages(file.bytes().subspan(10, 20));  // no whole page
+  ReleasePages({});
+  EXPECT_EQ(file.text(), content);
+  EXPECT_EQ(DigestBytes(file.bytes()), digest);
+  std::filesystem::remove(path);
 }
 
 TEST(MappedFileTest, SaysWhyItCannotRead) {
