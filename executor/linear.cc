@@ -60,55 +60,84 @@ bool HasBf16Instructions() {
 #endif
 }
 
+// Weights of one dtype, one after the other.
+struct Part {
+  TensorDtype dtype = TensorDtype::kF32;
+  int first = 0;  // output
+  int out = 0;
+  int64_t row_bytes = 0;
+  Bytes weights;  // [out, in]
+
+  bool f32() const { return dtype == TensorDtype::kF32; }
+  bool bf16() const { return dtype == TensorDtype::kBf16; }
+  int64_t bytes() const { return out * row_bytes; }
+  const std::byte* Row(int row) const { return weights.get() + row * row_bytes; }
+};
+
+// What a weight is kept as. f32 is what the others are computed in, and they are smaller.
+TensorDtype KeptAs(const TensorView& weight, WeightDtype wanted) {
+  if (wanted == WeightDtype::kBf16) return TensorDtype::kBf16;
+  const bool is_narrow = weight.dtype == TensorDtype::kF16 || IsQuantized(weight.dtype);
+  return is_narrow && weight.layout.in_order() ? weight.dtype : TensorDtype::kF32;
+}
+
+void CopyWeights(const TensorView& weight, TensorDtype kept, std::byte* to) {
+  const auto count = static_cast<size_t>(weight.elements());
+  if (weight.dtype == kept && weight.layout.in_order()) {
+    Copy(weight.data, to);
+  } else if (kept == TensorDtype::kBf16) {
+    CopyAsBf16(weight, {reinterpret_cast<uint16_t*>(to), count});
+  } else {
+    CopyAsFloat(weight, {reinterpret_cast<float*>(to), count});
+  }
+}
+
 }  // namespace
 
 struct Linear::Rep {
   int in = 0;
   int out = 0;
-  WeightDtype dtype = WeightDtype::kF32;
-  Bytes weights;            // [out, in]
+  std::vector<Part> parts;
   std::vector<float> bias;  // [out], or empty
 
-  bool bf16() const { return dtype == WeightDtype::kBf16; }
-  int64_t element_bytes() const { return bf16() ? 2 : 4; }
-  const std::byte* Row(int64_t row) const { return weights.get() + row * in * element_bytes(); }
-  const float* Bias(int64_t row) const { return bias.empty() ? nullptr : bias.data() + row; }
+  const float* Bias(int output) const { return bias.empty() ? nullptr : bias.data() + output; }
 
-  void Dots(const SimdKernels& kernels, const float* x, int rows, float* y) const;
-  void Packed(const SimdKernels& kernels, const float* x, int rows, float* y) const;
-  void Blas(const SimdKernels& kernels, const float* x, int rows, float* y) const;
-  void TorchBf16(const SimdKernels& kernels, const float* x, int rows, float* y) const;
-  void AddBias(const SimdKernels& kernels, int rows, float* y) const;
+  void Apply(LinearPath path, const SimdKernels& kernels, const Part& part, const float* x,
+             int rows, float* y) const;
+  void Dots(const SimdKernels& kernels, const Part& part, const float* x, int rows, float* y) const;
+  void Packed(const SimdKernels& kernels, const Part& part, const float* x, int rows,
+              float* y) const;
+  void Blas(const SimdKernels& kernels, const Part& part, const float* x, int rows, float* y) const;
+  void TorchBf16(const SimdKernels& kernels, const Part& part, const float* x, int rows,
+                 float* y) const;
+  void AddBias(const SimdKernels& kernels, const Part& part, int rows, float* y) const;
 };
 
 Linear::Linear(const std::vector<const TensorView*>& weights,
                const std::vector<const TensorView*>& biases, WeightDtype dtype)
     : rep_(std::make_unique<Rep>()) {
   Check(!weights.empty() && weights.size() == biases.size(), "a bias, or nullptr, for each weight");
-  rep_->dtype = dtype;
   rep_->in = static_cast<int>(weights[0]->shape.at(1));
   bool any_bias = false;
   for (size_t i = 0; i < weights.size(); ++i) {
     Check(weights[i]->shape.size() == 2 && weights[i]->shape[1] == rep_->in,
           "stacked weights have the same inputs");
+    const TensorDtype kept = KeptAs(*weights[i], dtype);
+    if (rep_->parts.empty() || rep_->parts.back().dtype != kept) {
+      rep_->parts.push_back({kept, rep_->out, 0, TensorBytes(kept, rep_->in), nullptr});
+    }
+    rep_->parts.back().out += static_cast<int>(weights[i]->shape[0]);
     rep_->out += static_cast<int>(weights[i]->shape[0]);
     any_bias |= biases[i] != nullptr;
   }
 
-  const int64_t element_bytes = rep_->element_bytes();
-  const TensorDtype wanted = rep_->bf16() ? TensorDtype::kBf16 : TensorDtype::kF32;
-  rep_->weights = Allocate(bytes());
-  std::byte* to = rep_->weights.get();
-  for (const TensorView* weight : weights) {
-    const size_t count = static_cast<size_t>(weight->elements());
-    if (weight->dtype == wanted && weight->layout.in_order()) {
-      Copy(weight->data, to);
-    } else if (rep_->bf16()) {
-      CopyAsBf16(*weight, {reinterpret_cast<uint16_t*>(to), count});
-    } else {
-      CopyAsFloat(*weight, {reinterpret_cast<float*>(to), count});
+  auto weight = weights.begin();
+  for (Part& part : rep_->parts) {
+    part.weights = Allocate(part.bytes());
+    for (int row = 0; row < part.out; ++weight) {
+      CopyWeights(**weight, part.dtype, part.weights.get() + row * part.row_bytes);
+      row += static_cast<int>((*weight)->shape[0]);
     }
-    to += count * element_bytes;
   }
 
   if (any_bias) {
@@ -128,59 +157,76 @@ Linear::~Linear() = default;
 
 int Linear::in() const { return rep_->in; }
 int Linear::out() const { return rep_->out; }
-int64_t Linear::bytes() const { return int64_t{rep_->in} * rep_->out * rep_->element_bytes(); }
+int64_t Linear::bytes() const {
+  int64_t bytes = 0;
+  for (const Part& part : rep_->parts) bytes += part.bytes();
+  return bytes;
+}
 
 void Linear::Apply(const float* x, int rows, float* y) const {
-  LinearPath path = LinearPath::kPacked;
-  if (rep_->bf16() && HasBf16Instructions() && rows >= kLeastTorchBf16Rows) {
-    path = LinearPath::kTorchBf16;
-  } else if (rows <= kMostDotRows) {
-    path = LinearPath::kDots;
-  } else if (!rep_->bf16() && rows >= kLeastBlasRows) {
-    path = LinearPath::kBlas;
+  if (rows == 0) return;
+  const SimdKernels& kernels = KernelsFor(BestCpuPath());
+  for (const Part& part : rep_->parts) {
+    LinearPath path = LinearPath::kPacked;
+    if (part.bf16() && HasBf16Instructions() && rows >= kLeastTorchBf16Rows) {
+      path = LinearPath::kTorchBf16;
+    } else if (rows <= kMostDotRows) {
+      path = LinearPath::kDots;
+    } else if (part.f32() && rows >= kLeastBlasRows) {
+      path = LinearPath::kBlas;
+    }
+    rep_->Apply(path, kernels, part, x, rows, y);
   }
-  ApplyBy(path, BestCpuPath(), x, rows, y);
 }
 
 void Linear::ApplyBy(LinearPath path, CpuPath cpu, const float* x, int rows, float* y) const {
   if (rows == 0) return;
-  const SimdKernels& kernels = KernelsFor(cpu);
+  for (const Part& part : rep_->parts) rep_->Apply(path, KernelsFor(cpu), part, x, rows, y);
+}
+
+void Linear::Rep::Apply(LinearPath path, const SimdKernels& kernels, const Part& part,
+                        const float* x, int rows, float* y) const {
+  y += part.first;
   switch (path) {
     case LinearPath::kDots:
-      return rep_->Dots(kernels, x, rows, y);
+      return Dots(kernels, part, x, rows, y);
     case LinearPath::kPacked:
-      return rep_->Packed(kernels, x, rows, y);
+      return Packed(kernels, part, x, rows, y);
     case LinearPath::kBlas:
-      return rep_->Blas(kernels, x, rows, y);
+      return Blas(kernels, part, x, rows, y);
     case LinearPath::kTorchBf16:
-      return rep_->TorchBf16(kernels, x, rows, y);
+      return TorchBf16(kernels, part, x, rows, y);
   }
 }
 
-void Linear::Rep::Dots(const SimdKernels& kernels, const float* x, int rows, float* y) const {
+void Linear::Rep::Dots(const SimdKernels& kernels, const Part& part, const float* x, int rows,
+                       float* y) const {
   // Steps of some 100 kB, taken in turn: a thread that the system holds up delays one step only.
-  constexpr int kStep = 64;
-  const int steps = (out + kStep - 1) / kStep;
+  constexpr int kStep = 96;
+  const int steps = (part.out + kStep - 1) / kStep;
   const int threads = Threads();
+  const TensorBlock block = BlockOf(part.dtype);
 #pragma omp parallel for schedule(dynamic, 1) \
-    num_threads(threads) if (int64_t{in} * out * rows >= kLeastParallelWork)
+    num_threads(threads) if (int64_t{in} * part.out * rows >= kLeastParallelWork)
   for (int step = 0; step < steps; ++step) {
     const int first = step * kStep;
-    kernels.dot_rows(x, rows, in, Row(first), bf16(), std::min(kStep, out - first), Bias(first),
-                     y + first, out);
+    kernels.dot_rows(x, rows, in, part.Row(first), part.dtype, block,
+                     std::min(kStep, part.out - first), Bias(part.first + first), y + first, out);
   }
 }
 
-void Linear::Rep::Packed(const SimdKernels& kernels, const float* x, int rows, float* y) const {
+void Linear::Rep::Packed(const SimdKernels& kernels, const Part& part, const float* x, int rows,
+                         float* y) const {
   const int padded = kernels.PaddedRows(rows);
   const int tile = kernels.column_tile;
-  const int panels = (out + tile - 1) / tile;
+  const int panels = (part.out + tile - 1) / tile;
   const int depth_blocks = (in + kBlockDepth - 1) / kBlockDepth;
+  const bool widens = !part.f32() && !part.bf16();  // before they are packed
   // Packed x, by block of inputs; shared by all threads.
   const Bytes x_bytes = Allocate(int64_t{padded} * in * 4);
   float* x_packed = reinterpret_cast<float*>(x_bytes.get());
   const int strips = padded / kernels.row_tile;
-  const int threads = int64_t{in} * out * rows >= kLeastParallelWork ? Threads() : 1;
+  const int threads = int64_t{in} * part.out * rows >= kLeastParallelWork ? Threads() : 1;
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
 #pragma omp for schedule(dynamic, 4)
@@ -195,46 +241,58 @@ void Linear::Rep::Packed(const SimdKernels& kernels, const float* x, int rows, f
       }
     }
     alignas(64) float w_packed[kBlockDepth * 64];
+    alignas(64) float w_wide[kBlockDepth * 64];
 #pragma omp for schedule(dynamic, 1)
     for (int panel = 0; panel < panels; ++panel) {
       const int column = panel * tile;
-      const int columns = std::min(tile, out - column);
+      const int columns = std::min(tile, part.out - column);
       for (int block = 0; block < depth_blocks; ++block) {
         const int first = block * kBlockDepth;
         const int depth = std::min(kBlockDepth, in - first);
-        kernels.pack_columns(Row(column) + first * element_bytes(), in, bf16(), columns, depth,
-                             w_packed);
+        const std::byte* w = part.Row(column) + TensorBytes(part.dtype, first);
+        if (widens) {
+          for (int i = 0; i < columns; ++i) {
+            kernels.widen(w + i * part.row_bytes, part.dtype, depth, w_wide + i * depth);
+          }
+          kernels.pack_columns(w_wide, depth, false, columns, depth, w_packed);
+        } else {
+          kernels.pack_columns(w, in, part.bf16(), columns, depth, w_packed);
+        }
         kernels.multiply_packed(x_packed + int64_t{padded} * first, rows, w_packed, columns, depth,
-                                block == 0, Bias(column), y + column, out);
+                                block == 0, Bias(part.first + column), y + column, out);
       }
     }
   }
 }
 
-void Linear::Rep::AddBias(const SimdKernels& kernels, int rows, float* y) const {
+void Linear::Rep::AddBias(const SimdKernels& kernels, const Part& part, int rows, float* y) const {
   if (bias.empty()) return;
-  for (int row = 0; row < rows; ++row) kernels.add(y + int64_t{row} * out, bias.data(), out);
+  for (int row = 0; row < rows; ++row) {
+    kernels.add(y + int64_t{row} * out, Bias(part.first), part.out);
+  }
 }
 
-void Linear::Rep::Blas(const SimdKernels& kernels, const float* x, int rows, float* y) const {
+void Linear::Rep::Blas(const SimdKernels& kernels, const Part& part, const float* x, int rows,
+                       float* y) const {
   const c10::InferenceMode no_gradients;
   ApplyThreads();
   const auto f32 = at::TensorOptions(at::kFloat);
   const at::Tensor left = at::from_blob(const_cast<float*>(x), {rows, in}, f32);
   const int panel =
-      bf16() ? static_cast<int>(std::clamp<int64_t>(kPanelBytes / (int64_t{in} * 4), 1, out)) : out;
+      part.f32()
+          ? part.out
+          : static_cast<int>(std::clamp<int64_t>(kPanelBytes / (int64_t{in} * 4), 1, part.out));
   Bytes widened;
-  if (bf16()) widened = Allocate(int64_t{panel} * in * 4);
-  for (int first = 0; first < out; first += panel) {
-    const int columns = std::min(panel, out - first);
-    const float* w = reinterpret_cast<const float*>(Row(first));
-    if (bf16()) {
+  if (!part.f32()) widened = Allocate(int64_t{panel} * in * 4);
+  for (int first = 0; first < part.out; first += panel) {
+    const int columns = std::min(panel, part.out - first);
+    const float* w = reinterpret_cast<const float*>(part.Row(first));
+    if (!part.f32()) {
       float* wide = reinterpret_cast<float*>(widened.get());
       const int threads = Threads();
 #pragma omp parallel for schedule(static) num_threads(threads)
       for (int row = 0; row < columns; ++row) {
-        kernels.widen_bf16(reinterpret_cast<const uint16_t*>(Row(first + row)), in,
-                           wide + int64_t{row} * in);
+        kernels.widen(part.Row(first + row), part.dtype, in, wide + int64_t{row} * in);
       }
       w = wide;
     }
@@ -242,21 +300,25 @@ void Linear::Rep::Blas(const SimdKernels& kernels, const float* x, int rows, flo
     at::Tensor result = at::from_blob(y + first, {rows, columns}, {out, 1}, f32);
     at::mm_out(result, left, right.t());
   }
-  AddBias(kernels, rows, y);
+  AddBias(kernels, part, rows, y);
 }
 
-void Linear::Rep::TorchBf16(const SimdKernels& kernels, const float* x, int rows, float* y) const {
-  Check(bf16(), "the weights are bf16");
+void Linear::Rep::TorchBf16(const SimdKernels& kernels, const Part& part, const float* x, int rows,
+                            float* y) const {
+  Check(part.bf16(), "the weights are bf16");
   const c10::InferenceMode no_gradients;
   ApplyThreads();
   std::vector<uint16_t> narrow(static_cast<size_t>(rows) * in);
   kernels.round_bf16(x, static_cast<int64_t>(narrow.size()), narrow.data());
   const auto options = at::TensorOptions(at::kBFloat16);
   const at::Tensor left = at::from_blob(narrow.data(), {rows, in}, options);
-  const at::Tensor right = at::from_blob(weights.get(), {out, in}, options);
+  const at::Tensor right = at::from_blob(part.weights.get(), {part.out, in}, options);
   const at::Tensor result = at::linear(left, right).contiguous();
-  kernels.widen_bf16(static_cast<const uint16_t*>(result.data_ptr()), int64_t{rows} * out, y);
-  AddBias(kernels, rows, y);
+  const auto* values = static_cast<const uint16_t*>(result.data_ptr());
+  for (int row = 0; row < rows; ++row) {
+    kernels.widen_bf16(values + int64_t{row} * part.out, part.out, y + int64_t{row} * out);
+  }
+  AddBias(kernels, part, rows, y);
 }
 
 }  // namespace promptdb

@@ -108,7 +108,24 @@ OpenModel::OpenModel(const OpenModel& other, std::string name, KvDtype states)
 }
 
 int64_t OpenModel::weight_bytes() const {
-  return ActiveParameters(config()) * (weight_dtype_ == WeightDtype::kBf16 ? 2 : 4);
+  // What is narrower than f32 stays as it is stored.
+  double bytes = 0, elements = 0;
+  for (const auto& [name, tensor] : checkpoint_->tensors()) {
+    if (tensor.shape.size() != 2) continue;
+    const auto count = static_cast<double>(tensor.elements());
+    elements += count;
+    bytes += weight_dtype_ == WeightDtype::kBf16  ? 2 * count
+             : tensor.dtype == TensorDtype::kBf16 ? 4 * count
+                                                  : static_cast<double>(tensor.data.size());
+  }
+  return static_cast<int64_t>(static_cast<double>(ActiveParameters(config())) * bytes / elements);
+}
+
+std::string_view OpenModel::dtype_in_memory() const {
+  const TensorDtype stored = checkpoint_->weight_dtype();
+  const bool is_wide = stored == TensorDtype::kF32 || stored == TensorDtype::kBf16;
+  return weight_dtype_ == WeightDtype::kBf16 || is_wide ? WeightDtypeName(weight_dtype_)
+                                                        : TensorDtypeName(stored);
 }
 
 std::shared_ptr<const VocabularyTrie> OpenModel::vocabulary_trie() const {

@@ -41,6 +41,9 @@ class OpenModel {
   const KvShape& kv_shape() const { return kv_shape_; }
   // Bytes of weights that one token reads.
   int64_t weight_bytes() const;
+  // What most weights are in memory: "f32", "bf16", or what a narrower file has, which is computed
+  // in f32 all the same.
+  std::string_view dtype_in_memory() const;
   // See planner/state_key.h.
   const Digest& fingerprint() const { return fingerprint_; }
 

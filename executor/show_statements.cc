@@ -149,7 +149,7 @@ int64_t DescribeModel(const ast::Name& name, Database::Rep& database, ResultSink
   rows.Add("vocabulary", config.vocab);
   rows.Add("context", config.context_length);
   if (config.sliding_window > 0) rows.Add("sliding_window", config.sliding_window);
-  rows.Add("dtype", model->weight_dtype() == WeightDtype::kBf16 ? "bf16" : "f32");
+  rows.Add("dtype", std::string(model->dtype_in_memory()));
   rows.Add("kv_dtype", std::string(KvDtypeName(model->kv_shape().dtype)));
   rows.Add("kv_bytes_per_token", model->kv_shape().BytesPerToken());
   const ChatTemplate& chat = model->chat_template();

@@ -50,7 +50,7 @@ struct ForwardBatch {
 class Transformer {
  public:
   struct Options {
-    std::optional<WeightDtype> dtype;   // nullopt: as stored (f16 and q8_0 become f32)
+    std::optional<WeightDtype> dtype;   // nullopt: bf16 if most are stored so, else f32
     KvDtype kv_dtype = KvDtype::kBf16;  // what kv_shape() says
   };
 

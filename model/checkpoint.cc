@@ -52,7 +52,7 @@ const TensorView& Checkpoint::Get(std::string_view canonical_name) const {
 }
 
 TensorDtype Checkpoint::weight_dtype() const {
-  std::array<int64_t, 4> elements = {};
+  std::array<int64_t, kTensorDtypes.size()> elements = {};
   for (const auto& [name, tensor] : tensors_) {
     if (tensor.shape.size() == 2) {
       elements[static_cast<size_t>(tensor.dtype)] += tensor.elements();

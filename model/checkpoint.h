@@ -9,6 +9,7 @@
 #ifndef PROMPTDB_MODEL_CHECKPOINT_H_
 #define PROMPTDB_MODEL_CHECKPOINT_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -25,11 +26,23 @@
 
 namespace promptdb {
 
-enum class TensorDtype { kF32, kF16, kBf16, kQ8_0 };
+enum class TensorDtype { kF32, kF16, kBf16, kQ8_0, kQ4_0, kQ4K, kQ6K };
+inline constexpr std::array kTensorDtypes = {
+    TensorDtype::kF32,  TensorDtype::kF16, TensorDtype::kBf16, TensorDtype::kQ8_0,
+    TensorDtype::kQ4_0, TensorDtype::kQ4K, TensorDtype::kQ6K};
 
-std::string_view TensorDtypeName(TensorDtype dtype);  // "f32", "f16", "bf16", "q8_0"
+// "f32", "f16", "bf16", "q8_0", "q4_0", "q4_k", "q6_k"
+std::string_view TensorDtypeName(TensorDtype dtype);
 
-// Bytes that `elements` values take in a file. REQUIRES: whole blocks of 32 for kQ8_0.
+// Values that are stored together, with what scales them. Rows are whole blocks.
+struct TensorBlock {
+  int64_t elements;
+  int64_t bytes;
+};
+TensorBlock BlockOf(TensorDtype dtype);
+inline bool IsQuantized(TensorDtype dtype) { return BlockOf(dtype).elements > 1; }
+
+// Bytes that `elements` values take in a file. REQUIRES: whole blocks.
 int64_t TensorBytes(TensorDtype dtype, int64_t elements);
 
 // How a view's rows lie in the file where they are not simply one after the other: because the view
@@ -38,7 +51,7 @@ struct TensorLayout {
   int64_t run_rows = 0;    // rows that follow one another in the file; 0: all of them
   int64_t run_stride = 0;  // stored rows from the start of one run to the start of the next
   // Above 0: the file has [in, this], so that a row's values lie this many elements apart, and row
-  // r + 1 starts one element after row r. Not for kQ8_0.
+  // r + 1 starts one element after row r. Not if quantized.
   int64_t transposed = 0;
 
   bool in_order() const { return run_rows == 0 && transposed == 0; }
@@ -65,8 +78,8 @@ void CopyRowsAsFloat(const TensorView& tensor, int64_t first_row, int64_t rows,
 // The same, as bf16 bit patterns, rounded to nearest even.
 void CopyAsBf16(const TensorView& tensor, std::span<uint16_t> out);
 
-// The other way: f32 values as files have them, rounded to nearest (ties to even, in Q8_0 away from
-// zero). REQUIRES: whole blocks of 32 for kQ8_0.
+// The other way: f32 values as files have them, rounded to nearest (ties to even, in quantized
+// forms away from zero). REQUIRES: whole blocks.
 std::string EncodeTensor(std::span<const float> values, TensorDtype dtype);
 
 // The vocabulary that a GGUF file carries inside, as its metadata says it.

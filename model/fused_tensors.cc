@@ -33,7 +33,7 @@ void Split(FusedQkv order, const ModelConfig& config, const std::string& block,
   std::vector<int64_t> shape = {(q + 2 * kv) * config.head_dim};
   if (suffix == ".weight") shape.push_back(config.dim);
   CheckShape(fused, shape, path);
-  if (shape.size() == 1 && fused.dtype == TensorDtype::kQ8_0) {
+  if (shape.size() == 1 && IsQuantized(fused.dtype)) {
     throw Error(ErrorCode::kUnsupported,
                 "tensor " + QuotedName(fused.file_name) + " is a quantized bias: " + path.string());
   }

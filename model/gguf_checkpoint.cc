@@ -156,7 +156,7 @@ GgufCheckpoint::GgufCheckpoint(const std::filesystem::path& path) : file_(path) 
     if (!tensor.dtype.has_value()) {
       file_.Unsupported("tensor " + QuotedName(tensor.name) + " has the unsupported type " +
                             GgmlTypeName(tensor.type_code),
-                        "Supported are F32, F16, BF16 and Q8_0.");
+                        "Supported are F32, F16, BF16, Q8_0, Q4_0, Q4_K and Q6_K.");
     }
     tensors_.emplace(
         tensor.name,

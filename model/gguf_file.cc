@@ -75,8 +75,7 @@ T Load(const std::byte* at) {
 }
 
 std::optional<TensorDtype> DtypeOfCode(uint32_t code) {
-  for (const TensorDtype dtype :
-       {TensorDtype::kF32, TensorDtype::kF16, TensorDtype::kBf16, TensorDtype::kQ8_0}) {
+  for (const TensorDtype dtype : kTensorDtypes) {
     if (GgmlTypeCode(dtype) == code) return dtype;
   }
   return std::nullopt;
@@ -90,8 +89,14 @@ uint32_t GgmlTypeCode(TensorDtype dtype) {
       return 0;
     case TensorDtype::kF16:
       return 1;
+    case TensorDtype::kQ4_0:
+      return 2;
     case TensorDtype::kQ8_0:
       return 8;
+    case TensorDtype::kQ4K:
+      return 12;
+    case TensorDtype::kQ6K:
+      return 14;
     case TensorDtype::kBf16:
       return 30;
   }
@@ -264,18 +269,20 @@ void GgufFile::PlaceTensor(GgufTensor& tensor, uint64_t data_begin, uint64_t off
   if (!tensor.dtype.has_value()) return;  // its size is not ours to know
   const std::string what = "tensor " + QuotedName(tensor.name);
   const uint64_t file_size = bytes().size();
-  // No type takes less than one byte an element, so that more elements than bytes are refused
+  // No type takes less than half a byte an element, so that more elements than that are refused
   // before any product can wrap around.
   uint64_t elements = 1;
   for (const int64_t extent : tensor.shape) {
-    if (static_cast<uint64_t>(extent) > file_size / elements) {
-      Corrupt(what + " has more elements than the file has bytes, shape " +
+    if (static_cast<uint64_t>(extent) > 2 * file_size / elements) {
+      Corrupt(what + " has more elements than the file has room for, shape " +
               ShapeText(tensor.shape));
     }
     elements *= static_cast<uint64_t>(extent);
   }
-  if (*tensor.dtype == TensorDtype::kQ8_0 && tensor.shape.back() % 32 != 0) {
-    Corrupt(what + " is Q8_0 but its rows are not whole blocks of 32, shape " +
+  const int64_t block = BlockOf(*tensor.dtype).elements;
+  if (tensor.shape.back() % block != 0) {
+    Corrupt(what + " is " + GgmlTypeName(tensor.type_code) +
+            " but its rows are not whole blocks of " + std::to_string(block) + ", shape " +
             ShapeText(tensor.shape));
   }
   const uint64_t size = TensorBytes(*tensor.dtype, static_cast<int64_t>(elements));

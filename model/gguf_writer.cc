@@ -82,8 +82,7 @@ void GgufWriter::AddTensor(const std::string& name, std::span<const int64_t> sha
     elements *= extent;
   }
   Check(elements == static_cast<int64_t>(values.size()), "a tensor has the values of its shape");
-  Check(dtype != TensorDtype::kQ8_0 || shape.back() % 32 == 0,
-        "rows of a Q8_0 tensor are whole blocks of 32");
+  Check(shape.back() % BlockOf(dtype).elements == 0, "rows are whole blocks");
   AppendString(infos_, name);
   Append(infos_, static_cast<uint32_t>(shape.size()));
   for (auto extent = shape.rbegin(); extent != shape.rend(); ++extent) {

@@ -50,6 +50,8 @@ std::vector<float> Rounded(const std::vector<float>& values, TensorDtype dtype) 
         }
       }
       break;
+    default:  // tests/quantized_test.cc
+      std::fill(rounded.begin(), rounded.end(), NAN);
   }
   return rounded;
 }

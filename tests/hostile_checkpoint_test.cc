@@ -181,7 +181,10 @@ TEST_F(HostileGgufTest, VersionsAndByteOrders) {
 }
 
 TEST_F(HostileGgufTest, TensorsThatLie) {
-  ExpectRefused(ErrorCode::kUnsupported, {kQ, "Q4_K"},
+  ExpectRefused(ErrorCode::kUnsupported, {kQ, "Q5_K"},
+                [](GgufSurgery& f) { Put(f.bytes, f.TypeOf(kQ), uint32_t{13}); });
+  // Its rows are no whole blocks.
+  ExpectRefused(ErrorCode::kCorrupt, {kQ, "Q4_K", "blocks of 256"},
                 [](GgufSurgery& f) { Put(f.bytes, f.TypeOf(kQ), uint32_t{12}); });
   ExpectRefused(ErrorCode::kUnsupported, {kQ, "type 4294967295"},
                 [](GgufSurgery& f) { Put(f.bytes, f.TypeOf(kQ), ~uint32_t{0}); });

@@ -24,24 +24,14 @@ struct Tensor {
          size_t misaligned = 0) {
     view.dtype = dtype;
     view.shape = std::move(shape);
-    const size_t count = static_cast<size_t>(view.elements());
-    const size_t element = dtype == TensorDtype::kF32 ? 4 : 2;
-    bytes.resize(count * element + misaligned);
+    values.resize(static_cast<size_t>(view.elements()));
     std::normal_distribution<float> normal;
-    for (size_t i = 0; i < count; ++i) {
-      float value = normal(random);
-      std::byte* to = bytes.data() + misaligned + i * element;
-      if (dtype == TensorDtype::kF32) {
-        std::memcpy(to, &value, 4);
-      } else {
-        const bool bf16 = dtype == TensorDtype::kBf16;
-        const uint16_t bits = bf16 ? Bf16FromFloat(value) : F16FromFloat(value);
-        value = bf16 ? FloatFromBf16(bits) : FloatFromF16(bits);
-        std::memcpy(to, &bits, 2);
-      }
-      values.push_back(value);
-    }
+    for (float& value : values) value = normal(random);
+    const std::string stored = EncodeTensor(values, dtype);
+    bytes.resize(stored.size() + misaligned);
+    std::memcpy(bytes.data() + misaligned, stored.data(), stored.size());
     view.data = std::span(bytes).subspan(misaligned);
+    CopyAsFloat(view, values);
   }
 };
 
@@ -121,6 +111,41 @@ TEST(Linear, EveryPathOnManyShapes) {
   }
 }
 
+// They are computed in f32 from exactly the values that the file means.
+TEST(Linear, NarrowWeightsStayAsTheyAreStored) {
+  constexpr uint32_t kSeed = 17;
+  SCOPED_TRACE("seed " + std::to_string(kSeed));
+  std::mt19937 random(kSeed);
+  for (const TensorDtype dtype : kTensorDtypes) {
+    if (dtype == TensorDtype::kF32 || dtype == TensorDtype::kBf16) continue;
+    for (const auto& [in, out] : {std::pair{256, 1}, {256, 13}, {768, 40}, {1280, 100}}) {
+      SCOPED_TRACE(std::string(TensorDtypeName(dtype)) + " " + std::to_string(in) + " x " +
+                   std::to_string(out));
+      const Tensor weight({out, in}, dtype, random, /*misaligned=*/1);
+      const Tensor bias({out}, TensorDtype::kF32, random);
+      const Linear linear({&weight.view}, {&bias.view}, WeightDtype::kF32);
+      EXPECT_EQ(linear.bytes(), TensorBytes(dtype, int64_t{in} * out));
+      Verify(linear, {weight.values, bias.values}, false, random);
+    }
+  }
+}
+
+TEST(Linear, PartsOfSeveralQuantizedDtypes) {
+  std::mt19937 random(18);
+  const Tensor q({64, 256}, TensorDtype::kQ4K, random), k({16, 256}, TensorDtype::kQ4K, random),
+      v({16, 256}, TensorDtype::kQ6K, random), bias({16}, TensorDtype::kF32, random);
+  Expected expected;
+  for (const Tensor* tensor : {&q, &k, &v}) {
+    expected.weights.insert(expected.weights.end(), tensor->values.begin(), tensor->values.end());
+  }
+  expected.bias.assign(96, 0.0f);
+  std::copy(bias.values.begin(), bias.values.end(), expected.bias.begin() + 80);
+  const Linear linear({&q.view, &k.view, &v.view}, {nullptr, nullptr, &bias.view},
+                      WeightDtype::kF32);
+  EXPECT_EQ(linear.bytes(), 80 * 144 + 16 * 210);
+  Verify(linear, expected, false, random);
+}
+
 TEST(Linear, StacksWeightsOfSeveralDtypesWithSomeBiases) {
   std::mt19937 random(12);
   const Tensor a({5, 40}, TensorDtype::kF32, random), b({7, 40}, TensorDtype::kF16, random),
@@ -135,7 +160,7 @@ TEST(Linear, StacksWeightsOfSeveralDtypesWithSomeBiases) {
                       WeightDtype::kF32);
   EXPECT_EQ(linear.out(), 16);
   EXPECT_EQ(linear.in(), 40);
-  EXPECT_EQ(linear.bytes(), 16 * 40 * 4);
+  EXPECT_EQ(linear.bytes(), 9 * 40 * 4 + 7 * 40 * 2);  // f16 stays
   Verify(linear, expected, false, random);
 
   for (float& value : expected.weights) value = FloatFromBf16(Bf16FromFloat(value));

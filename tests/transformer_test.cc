@@ -222,6 +222,36 @@ std::vector<Kind> Kinds() {
 
 class TransformerTest : public testing::TestWithParam<Kind> {};
 
+// Quantized weights are computed as what they mean, so nothing is lost beside the reference, which
+// widens them first. Also row by row, as decoding does.
+TEST(QuantizedTransformerTest, EqualsTheReference) {
+  const TemporaryFolder folder("transformer");
+  TinyModel tiny;
+  tiny.dim = 256;
+  tiny.head_dim = 64;
+  tiny.hidden = 512;
+  std::mt19937 random(33);
+  const auto tokens = RandomTokens(110, tiny.vocab, random);
+  for (const TensorDtype dtype :
+       {TensorDtype::kQ8_0, TensorDtype::kQ4_0, TensorDtype::kQ4K, TensorDtype::kQ6K}) {
+    SCOPED_TRACE(TensorDtypeName(dtype));
+    const auto path = folder / (std::string(TensorDtypeName(dtype)) + ".gguf");
+    WriteGguf(tiny, path, dtype);
+    const Logits wanted =
+        ReferenceForward(*Checkpoint::Open(path), tokens, Range(0, 110), CausalMask(110));
+    const auto transformer = LoadWith(path, KvDtype::kF32);
+    KvSegment all(transformer->kv_shape(), 0, 110);
+    EXPECT_LT(LargestDifference(Extend(*transformer, all, tokens), wanted), 1e-4);
+    KvSegment one_by_one(transformer->kv_shape(), 0, 110);
+    Logits logits;
+    for (const auto token : tokens) {
+      const Logits next = Extend(*transformer, one_by_one, {token});
+      logits.insert(logits.end(), next.begin(), next.end());
+    }
+    EXPECT_LT(LargestDifference(logits, wanted), 1e-4);
+  }
+}
+
 TEST_P(TransformerTest, BothFormsEqualTheReferenceInEveryDtype) {
   const TemporaryFolder folder("transformer");
   const TinyModel& tiny = GetParam().model;

@@ -1,6 +1,7 @@
 // Writes a tiny random model for shell tests and the tour of the README.
 //
-//   make_tiny_model OUT.gguf|OUT_FOLDER [--arch FAMILY] [--dtype f32|f16|bf16|q8_0] [--seed N]
+//   make_tiny_model OUT.gguf|OUT_FOLDER [--arch FAMILY] [--dtype f32|f16|bf16|q8_0|q4_0|q4_k|q6_k]
+//   [--seed N]
 //   [--layers N] [--dim N] [--hidden N]
 //                   [--heads N] [--kv-heads N]
 //                   [--head-dim N] [--vocab N] [--context N] [--shards N] [--tied]
@@ -21,7 +22,8 @@ namespace {
 constexpr char kUsage[] =
     "usage: make_tiny_model OUT.gguf|OUT_FOLDER\n"
     "  [--arch llama|llama3|codellama|mistral|smollm|qwen2|qwen3|falcon|falcon40b|mpt|gpt2]\n"
-    "  [--dtype f32|f16|bf16|q8_0] [--seed N] [--layers N] [--dim N] [--hidden N] [--heads N]\n"
+    "  [--dtype f32|f16|bf16|q8_0|q4_0|q4_k|q6_k] [--seed N] [--layers N] [--dim N] [--hidden N] "
+    "[--heads N]\n"
     "  [--kv-heads N] [--head-dim N] [--vocab N] [--context N] [--shards N] [--tied]\n";
 
 int Usage() {
@@ -33,10 +35,10 @@ int Usage() {
 
 int main(int argc, char** argv) {
   using promptdb::TensorDtype;
-  const std::map<std::string, TensorDtype> kDtypes = {{"f32", TensorDtype::kF32},
-                                                      {"f16", TensorDtype::kF16},
-                                                      {"bf16", TensorDtype::kBf16},
-                                                      {"q8_0", TensorDtype::kQ8_0}};
+  const std::map<std::string, TensorDtype> kDtypes = {
+      {"f32", TensorDtype::kF32},   {"f16", TensorDtype::kF16},   {"bf16", TensorDtype::kBf16},
+      {"q8_0", TensorDtype::kQ8_0}, {"q4_0", TensorDtype::kQ4_0}, {"q4_k", TensorDtype::kQ4K},
+      {"q6_k", TensorDtype::kQ6K}};
   std::string out;
   std::map<std::string, std::string> options;
   for (int i = 1; i < argc; ++i) {
@@ -97,14 +99,17 @@ int main(int argc, char** argv) {
     std::cerr << "make_tiny_model: --vocab is too small; llama needs 360 tokens, the others 260\n";
     return 2;
   }
-  if (dtype == TensorDtype::kQ8_0 &&
-      (model.dim % 32 != 0 || model.hidden % 32 != 0 || model.heads * model.head_dim % 32 != 0)) {
-    std::cerr << "make_tiny_model: q8_0 needs widths that are multiples of 32\n";
+  const int64_t block = promptdb::BlockOf(dtype).elements;
+  if (model.dim % block != 0 || model.hidden % block != 0 ||
+      model.heads * model.head_dim % block != 0) {
+    std::cerr << "make_tiny_model: " << promptdb::TensorDtypeName(dtype)
+              << " needs widths that are multiples of " << block << '\n';
     return 2;
   }
   const bool gguf = out.ends_with(".gguf");
-  if (!gguf && dtype == TensorDtype::kQ8_0) {
-    std::cerr << "make_tiny_model: a Hugging Face folder has no q8_0; write a .gguf file\n";
+  if (!gguf && promptdb::IsQuantized(dtype)) {
+    std::cerr << "make_tiny_model: a Hugging Face folder has no quantized weights; write a .gguf "
+                 "file\n";
     return 2;
   }
   try {

@@ -294,10 +294,10 @@ void WriteModel(const Block& block, const TemporaryFolder& folder) {
     }
     options[block.words[i].substr(0, equals)] = block.words[i].substr(equals + 1);
   }
-  const std::map<std::string, TensorDtype> dtypes = {{"f32", TensorDtype::kF32},
-                                                     {"f16", TensorDtype::kF16},
-                                                     {"bf16", TensorDtype::kBf16},
-                                                     {"q8_0", TensorDtype::kQ8_0}};
+  const std::map<std::string, TensorDtype> dtypes = {
+      {"f32", TensorDtype::kF32},   {"f16", TensorDtype::kF16},   {"bf16", TensorDtype::kBf16},
+      {"q8_0", TensorDtype::kQ8_0}, {"q4_0", TensorDtype::kQ4_0}, {"q4_k", TensorDtype::kQ4K},
+      {"q6_k", TensorDtype::kQ6K}};
   TinyModel model = TinyModel::Of(options.contains("arch") ? options["arch"] : "llama");
   int seed = 1, shards = 1, tied = model.tied ? 1 : 0;
   const std::map<std::string, int*> numbers = {{"seed", &seed},

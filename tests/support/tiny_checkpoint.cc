@@ -394,7 +394,7 @@ void WriteGguf(const TinyModel& model, const std::filesystem::path& path, Tensor
 
 void WriteHuggingFace(const TinyModel& model, const std::filesystem::path& folder,
                       TensorDtype dtype, int shards) {
-  Check(dtype != TensorDtype::kQ8_0, "safetensors has no Q8_0");
+  Check(!IsQuantized(dtype), "safetensors has no quantized forms");
   Check(shards >= 1, "a checkpoint has at least one shard");
   std::filesystem::create_directories(folder);
   const TinyVocabulary vocabulary = MakeTinyVocabulary(model.vocabulary, model.vocab);

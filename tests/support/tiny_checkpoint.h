@@ -25,7 +25,7 @@ struct TinyModel {
   // "llama", "mistral", "qwen2", "qwen3", "falcon", "mpt", "gpt2"
   std::string architecture = "llama";
   int layers = 2;
-  int dim = 64;  // dim, hidden and heads * head_dim are multiples of 32 where Q8_0 is written
+  int dim = 64;  // dim, hidden and heads * head_dim are multiples of the block where it is quantized
   int hidden = 128;
   int heads = 4;
   int kv_heads = 2;
@@ -79,7 +79,7 @@ std::string PreTokenizerOf(const TinyModel& model);
 void WriteGguf(const TinyModel& model, const std::filesystem::path& path, TensorDtype dtype);
 
 // Makes `folder` with config.json, tokenizer.json, tokenizer_config.json and one model.safetensors,
-// or several shards with model.safetensors.index.json. REQUIRES: dtype is not kQ8_0.
+// or several shards with model.safetensors.index.json. REQUIRES: dtype is not quantized.
 void WriteHuggingFace(const TinyModel& model, const std::filesystem::path& folder,
                       TensorDtype dtype, int shards = 1);
 
