@@ -1,26 +1,24 @@
-// Time to first token of PromptDB beside llama.cpp's, on one random-weight model, in one run:
+// PromptDB beside llama.cpp and beside what this machine can do, on random-weight models, in one run:
 //
-//   node bench/compare.mjs [--layers 30 --dim 576 --hidden 1536 --heads 9 --kv-heads 3 --vocab 32000]
-//                          [--cached 4096] [--new 32] [--decode 32] [--runs 5] [--json FILE]
+//   node bench/compare.mjs [--runs 5] [--only S,own,Q8_0,Q4_0,L] [--quick] [--json FILE] [--svg FILE]
 //
 // Needs a build (./setup), node, npm (which fetches the pinned peer), python3-numpy, and the folder
-// with make_gguf.py and llama_cpp_ttft.mjs: $PROMPTDB_PEER, or ../shared/peer beside this checkout.
-// Everything made stays in build/bench. Times depend on the machine and on what else it does: quote
-// the ratios.
+// with make_gguf.py and llama_cpp_ttft.mjs: $PROMPTDB_PEER, or ../shared/peer beside this checkout;
+// for --svg gnuplot. Everything made stays in build/bench. --quick takes a tiny model, to see that all of
+// it works. Times depend on the machine and on what else it does: quote the ratios.
 import {execFileSync} from "node:child_process";
 import {copyFileSync, existsSync, mkdirSync, writeFileSync} from "node:fs";
 import {cpus} from "node:os";
 import path from "node:path";
 import {fileURLToPath} from "node:url";
 import {parseArgs} from "node:util";
+import {modelSize, limits} from "./limits.mjs";
 import {installPeer} from "./peer.mjs";
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
-const text = (fallback) => ({type: "string", default: fallback});
 const {values: options} = parseArgs({options: {
-  layers: text("30"), dim: text("576"), hidden: text("1536"), heads: text("9"), "kv-heads": text("3"),
-  vocab: text("32000"), cached: text("4096"), new: text("32"), decode: text("32"), runs: text("5"),
-  json: {type: "string"},
+  runs: {type: "string", default: "5"}, only: {type: "string"}, quick: {type: "boolean", default: false},
+  json: {type: "string"}, svg: {type: "string"},
 }});
 
 function fail(message) {
@@ -28,67 +26,128 @@ function fail(message) {
   process.exit(1);
 }
 
+// [layers, dim, hidden, heads, KV heads, vocabulary]: SmolLM-135M's, TinyLlama-1.1B's, and a toy's.
+const S = [30, 576, 1536, 9, 3, 32000], L = [22, 2048, 5632, 32, 4, 32000], TINY = [2, 64, 128, 4, 2, 32000];
+
+// `targets`: how many times faster than llama.cpp's better setting.
+const plan = {
+  S: {shape: S, dtype: "bf16", cached: 4096, fresh: 32, decode: 32, prompts: 16, peer: true,
+      targets: {cold: 3, memory: 4, disk: 3.5, decode: 2, prompts: 5}},
+  own: {shape: S, dtype: "bf16", cached: 8192, fresh: 16, decode: 16, prompts: 0, peer: false, targets: {own: 60}},
+  Q8_0: {shape: S, dtype: "q8_0", cached: 4096, fresh: 32, decode: 32, prompts: 0, peer: true,
+         targets: {cold: 1.5, decode: 1.5}},
+  Q4_0: {shape: S, dtype: "q4_0", cached: 4096, fresh: 32, decode: 32, prompts: 0, peer: true,
+         targets: {cold: 1.5, decode: 1.5}},
+  L: {shape: L, dtype: "bf16", cached: 2048, fresh: 32, decode: 16, prompts: 0, peer: true,
+      targets: {cold: 2.3, memory: 3.5}},
+};
+if (options.quick) {
+  for (const run of Object.values(plan)) Object.assign(run, {shape: TINY, cached: 256, fresh: 16, decode: 4});
+}
+const chosen = (options.only ?? Object.keys(plan).join(",")).split(",");
+for (const name of chosen) if (!(name in plan)) fail(`--only knows ${Object.keys(plan).join(", ")}, not ${name}`);
+
 const peerScripts = process.env.PROMPTDB_PEER ?? path.join(root, "..", "shared", "peer");
-const program = path.join(root, "build", "bench", "ttft");
-if (!existsSync(program)) fail("build/bench/ttft is missing; run ./setup first");
+const program = (name) => path.join(root, "build", "bench", name);
+if (!existsSync(program("ttft"))) fail("build/bench/ttft is missing; run ./setup first");
 if (!existsSync(path.join(peerScripts, "llama_cpp_ttft.mjs"))) {
   fail(`no llama_cpp_ttft.mjs in ${peerScripts}; set PROMPTDB_PEER to the folder that has it`);
 }
-
 const work = path.join(root, "build", "bench", "compare");
 mkdirSync(work, {recursive: true});
 const run = (command, args, extra = {}) =>
   execFileSync(command, args, {cwd: work, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"],
                                maxBuffer: 1 << 26, ...extra});
-
 installPeer(work);
 copyFileSync(path.join(peerScripts, "llama_cpp_ttft.mjs"), path.join(work, "llama_cpp_ttft.mjs"));
 
-const shape = [options.layers, options.dim, options.hidden, options.heads, options["kv-heads"], options.vocab];
-const context = String(Math.max(8192, 2 * (Number(options.cached) + Number(options.new))));
-const model = path.join(work, `llama-${shape.join("-")}-bf16-${context}.gguf`);
-if (!existsSync(model)) {
-  console.error("writing the model …");
-  run("/usr/bin/python3", [path.join(peerScripts, "make_gguf.py"), model, ...shape, "bf16", context]);
+function modelFile({shape, dtype, cached, fresh}) {
+  const context = String(Math.max(8192, 2 * (cached + fresh)));
+  const file = path.join(work, `llama-${shape.join("-")}-${dtype}-${context}.gguf`);
+  if (!existsSync(file)) {
+    console.error(`writing ${path.basename(file)} …`);
+    run("/usr/bin/python3", [path.join(peerScripts, "make_gguf.py"), file, ...shape.map(String), dtype, context]);
+  }
+  return file;
 }
 
-const peer = (flashAttention) => {
-  console.error(`llama.cpp, flash attention ${flashAttention === "1" ? "on" : "off"} …`);
-  const out = run("node", ["llama_cpp_ttft.mjs", model, options.cached, options.new, options.decode],
+function measurePeer(model, {cached, fresh, decode}, flashAttention) {
+  console.error(`  llama.cpp, flash attention ${flashAttention === "1" ? "on" : "off"} …`);
+  const out = run("node", ["llama_cpp_ttft.mjs", model, String(cached), String(fresh), String(decode)],
                   {env: {...process.env, FA: flashAttention}});
   return JSON.parse(out.trim().split("\n").at(-1));
-};
-const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
-
-const withFlash = peer("1");
-console.error("PromptDB …");
-const own = JSON.parse(run(program, [model, options.cached, options.new, options.decode, options.runs]));
-const withoutFlash = peer("0");
-
-const best = {
-  cold: Math.min(withFlash.full_ttft_s, withoutFlash.full_ttft_s),
-  hit: Math.min(median(withFlash.hit_ttft_s), median(withoutFlash.hit_ttft_s)),
-  decode: Math.max(withFlash.decode_tps, withoutFlash.decode_tps),
-};
-const seconds = {
-  cold: own.median.cold_ttft_ms / 1e3,
-  memory: own.median.memory_ttft_ms / 1e3,
-  disk: own.median.disk_ttft_ms / 1e3,
-};
-const rows = [
-  ["TTFT, nothing cached", seconds.cold, withFlash.full_ttft_s, withoutFlash.full_ttft_s, best.cold / seconds.cold, "s"],
-  ["TTFT, states in memory", seconds.memory, median(withFlash.hit_ttft_s), median(withoutFlash.hit_ttft_s), best.hit / seconds.memory, "s"],
-  ["TTFT, states on disk", seconds.disk, median(withFlash.hit_ttft_s), median(withoutFlash.hit_ttft_s), best.hit / seconds.disk, "s"],
-  ["own speed-up, nothing cached / memory", seconds.cold / seconds.memory, withFlash.speedup, withoutFlash.speedup, NaN, "x"],
-  ["decode", own.decode_tokens_per_s, withFlash.decode_tps, withoutFlash.decode_tps, own.decode_tokens_per_s / best.decode, "tok/s"],
-];
-const format = (value) => value.toPrecision(3);
-console.log(`${new Date().toISOString().slice(0, 10)}, ${cpus()[0].model}, ${cpus().length} cores; ${path.basename(model)}; ` +
-            `${own.cached_tokens} cached + ${own.prompt_tokens - own.cached_tokens} new tokens (llama.cpp: ${options.cached} + ${options.new})`);
-console.log("| what | PromptDB | llama.cpp, FA on | llama.cpp, FA off | PromptDB against its better one |");
-console.log("| --- | --- | --- | --- | --- |");
-for (const [what, ours, on, off, ratio, unit] of rows) {
-  console.log(`| ${what} | ${format(ours)} ${unit} | ${format(on)} ${unit} | ${format(off)} ${unit} | ` +
-              `${Number.isNaN(ratio) ? "" : `${format(ratio)}x`} |`);
 }
-if (options.json) writeFileSync(options.json, JSON.stringify({own, withFlash, withoutFlash}, null, 2));
+
+function measureOwn(model, {cached, fresh, decode, prompts}) {
+  console.error("  PromptDB …");
+  return JSON.parse(run(program("ttft"), [model, cached, fresh, decode, options.runs, prompts].map(String)));
+}
+
+const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
+const machine = JSON.parse(run(program("machine_limits"), []));
+const rows = [];
+const raw = {date: new Date().toISOString().slice(0, 10), processor: cpus()[0].model, machine, runs: {}};
+
+for (const name of chosen) {
+  const setting = plan[name];
+  const model = modelFile(setting);
+  console.error(`${name}: ${path.basename(model)}`);
+  // Interleaved, so that a machine that changes its pace changes it for both.
+  const withFlash = setting.peer ? measurePeer(model, setting, "1") : undefined;
+  const own = measureOwn(model, setting);
+  const withoutFlash = setting.peer ? measurePeer(model, setting, "0") : undefined;
+  raw.runs[name] = {own, withFlash, withoutFlash};
+
+  const best = setting.peer && {
+    cold: Math.min(withFlash.full_ttft_s, withoutFlash.full_ttft_s),
+    hit: Math.min(median(withFlash.hit_ttft_s), median(withoutFlash.hit_ttft_s)),
+    decode: Math.max(withFlash.decode_tps, withoutFlash.decode_tps),
+    state: Math.min(withFlash.state_mb, withoutFlash.state_mb) * 1e6,
+  };
+  const size = modelSize(setting.shape, setting.dtype);
+  const limit = limits(size, setting, machine);
+  const where = `${name === "own" ? "S" : name}, ${setting.cached}`;
+  const seconds = (what, ours, theirs, least, target) =>
+    rows.push({what, ours, theirs, ratio: theirs / ours, target, limit: ours / least, unit: "s"});
+  const cold = own.median.cold_ttft_ms / 1e3, memory = own.median.memory_ttft_ms / 1e3;
+  const {targets} = setting;
+  seconds(`TTFT, nothing cached (${where} + ${setting.fresh})`, cold, best?.cold, limit.cold, targets.cold);
+  seconds(`TTFT, states in memory (${where} + ${setting.fresh})`, memory, best?.hit, limit.hit, targets.memory);
+  seconds(`TTFT, states on disk (${where} + ${setting.fresh})`, own.median.disk_ttft_ms / 1e3, best?.hit, limit.hit, targets.disk);
+  rows.push({what: `own speed-up, nothing cached / in memory (${where} + ${setting.fresh})`, ours: cold / memory,
+             theirs: best && Math.max(withFlash.speedup, withoutFlash.speedup), target: targets.own, unit: "x"});
+  rows.push({what: `decode (${where})`, ours: own.decode_tokens_per_s, theirs: best?.decode,
+             ratio: own.decode_tokens_per_s / best?.decode, target: targets.decode,
+             limit: 1 / own.decode_tokens_per_s / limit.step, unit: "tok/s"});
+  if (setting.prompts > 0) {
+    // llama.cpp takes one prompt at a time, and restores the document's states for each.
+    const theirs = best && setting.prompts * (best.hit + (setting.decode - 1) / best.decode);
+    seconds(`${setting.prompts} prompts of ${setting.decode} tokens over one document (${where})`, own.prompts_s, theirs, limit.prompts, targets.prompts);
+    rows.push({what: `  their states, MB (${where})`, theirs: best && (best.state * setting.prompts) / 1e6, unit: "MB",
+               ours: (size.kvBytesPerToken * (setting.cached + setting.prompts * (setting.fresh + setting.decode))) / 1e6});
+  }
+  if (name === chosen[0]) {
+    rows.push({what: "planning a query over 50 modules", ours: own.planning_ms, target: "under 1 ms", unit: "ms"});
+  }
+  rows.push({what: `peak resident memory over weights + states (${where})`, unit: "x", target: "at most 1.15",
+             ours: own.peak_bytes / (size.weightBytes + size.kvBytesPerToken * (setting.cached + setting.fresh))});
+}
+
+const rounded = (value) => value >= 1000 ? value.toFixed(0) : value.toPrecision(3);
+const format = (value, unit) => Number.isFinite(value) ? `${rounded(value)} ${unit}` : "";
+const times = (value) => Number.isFinite(value) ? `${rounded(value)}x` : "";
+console.log(`${raw.date}, ${raw.processor}, ${machine.threads} threads: ${(machine.read_bytes_per_s / 1e9).toFixed(1)} GB/s, ` +
+            `${(machine.flops_per_s / 1e9).toFixed(0)} GFLOP/s in f32; node-llama-cpp's llama.cpp, its better setting`);
+console.log("| what | PromptDB | llama.cpp | ratio | target | over the machine's limit |");
+console.log("| --- | --- | --- | --- | --- | --- |");
+for (const row of rows) {
+  console.log(`| ${row.what} | ${format(row.ours, row.unit)} | ${format(row.theirs, row.unit)} | ${times(row.ratio)} | ` +
+              `${typeof row.target === "number" ? `${row.target}x` : row.target ?? ""} | ${times(row.limit)} |`);
+}
+if (options.json) writeFileSync(options.json, JSON.stringify({...raw, rows}, null, 2));
+if (options.svg) {
+  const csv = path.join(work, "compare.csv");
+  const plotted = rows.filter((row) => row.ratio > 0);
+  writeFileSync(csv, plotted.map((row) => `"${row.what}",${row.ratio},${row.target ?? "NaN"}`).join("\n") + "\n");
+  run("gnuplot", ["-e", `csv='${csv}'; out='${path.resolve(options.svg)}'`, path.join(root, "bench", "plot_compare.gp")]);
+}

@@ -1,8 +1,8 @@
 // Time to first token, end to end through the session: computed from nothing, from states in
-// memory, and from states on disk. Prints one JSON object to stdout; bench/compare.mjs sets it
-// beside a peer.
+// memory, and from states on disk; several prompts over one document; planning with many modules;
+// memory. Prints one JSON object to stdout; bench/compare.mjs sets it beside a peer.
 //
-//   ttft MODEL CACHED_TOKENS NEW_TOKENS DECODE_TOKENS [RUNS]
+//   ttft MODEL CACHED_TOKENS NEW_TOKENS DECODE_TOKENS [RUNS [PROMPTS]]
 //
 // The module is a text that the model's tokenizer cuts into about CACHED_TOKENS tokens; the exact
 // count is printed. The database is a temporary folder beside the model, removed at the end. The
@@ -19,17 +19,21 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/stopwatch.h"
 #include "executor/session.h"
 #include "parser/parser.h"
 
 namespace promptdb {
 namespace {
 
-// Keeps the last row by column name.
+// Keeps the last row by column name, and the first column of all rows as text.
 class LastRow : public ResultSink {
  public:
   void OnColumns(const std::vector<Column>& columns) override { columns_ = columns; }
-  void OnRow(const std::vector<Value>& row) override { row_ = row; }
+  void OnRow(const std::vector<Value>& row) override {
+    row_ = row;
+    if (const auto* text = std::get_if<std::string>(&row.front())) text_ += *text + '\n';
+  }
   void OnTextPiece(std::string_view) override {}
   void OnNotice(std::string_view notice) override {
     std::fprintf(stderr, "notice: %.*s\n", static_cast<int>(notice.size()), notice.data());
@@ -37,6 +41,9 @@ class LastRow : public ResultSink {
   void OnDone(std::string_view) override {}
   void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
   bool IsCanceled() const override { return false; }
+
+  void ForgetText() { text_.clear(); }
+  const std::string& text() const { return text_; }
 
   double Number(std::string_view name) const {
     for (size_t i = 0; i < columns_.size(); ++i) {
@@ -50,6 +57,7 @@ class LastRow : public ResultSink {
  private:
   std::vector<Column> columns_;
   std::vector<Value> row_;
+  std::string text_;
 };
 
 // Words without spaces between them, from a fixed sequence: every run measures the same tokens.
@@ -62,9 +70,46 @@ std::string Letters(int count, uint32_t seed) {
   return text;
 }
 
+// The largest resident set of this process so far.
+double PeakBytes() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  while (status >> word) {
+    if (word != "VmHWM:") continue;
+    double kibibytes = 0;
+    status >> kibibytes;
+    return kibibytes * 1024;
+  }
+  return 0;
+}
+
 double Median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
+}
+
+// Of a query over 50 modules of a few words, all cached: parsing apart, all that comes before the
+// first kernel.
+double PlanningMs(Session& session, LastRow& sink) {
+  std::string modules, used;
+  for (int i = 0; i < 50; ++i) {
+    const std::string name = "m" + std::to_string(i), comma = i > 0 ? ", " : "";
+    modules += comma + "MODULE " + name + " AS " + QuoteText(Letters(10, 100 + i));
+    used += comma + name;
+  }
+  session.Execute("CREATE SCHEMA many USING m (" + modules + "); WARM many;", sink);
+  std::vector<double> ms;
+  for (int i = 0; i < 7; ++i) {
+    sink.ForgetText();
+    session.Execute(
+        "EXPLAIN ANALYZE SELECT GENERATE (max_tokens => 1) FROM many USE " + used + " PROMPT 'a'",
+        sink);
+    constexpr std::string_view kName = "planning_ms=";
+    const size_t at = sink.text().find(kName);
+    if (at == std::string::npos) throw Error(ErrorCode::kInternal, "EXPLAIN tells no planning_ms");
+    ms.push_back(std::atof(sink.text().c_str() + at + kName.size()));
+  }
+  return Median(ms);
 }
 
 struct Measurement {
@@ -75,12 +120,14 @@ struct Measurement {
 
 int Main(int argc, char** argv) {
   if (argc < 5) {
-    std::fprintf(stderr, "usage: ttft MODEL CACHED_TOKENS NEW_TOKENS DECODE_TOKENS [RUNS]\n");
+    std::fprintf(stderr,
+                 "usage: ttft MODEL CACHED_TOKENS NEW_TOKENS DECODE_TOKENS [RUNS [PROMPTS]]\n");
     return 2;
   }
   const std::filesystem::path model = argv[1];
   const int cached = std::atoi(argv[2]), fresh = std::atoi(argv[3]), decode = std::atoi(argv[4]);
   const int runs = argc > 5 ? std::atoi(argv[5]) : 5;
+  const int prompts = argc > 6 ? std::atoi(argv[6]) : 0;
 
   std::string pattern = (model.parent_path() / "ttft-XXXXXX").string();
   if (mkdtemp(pattern.data()) == nullptr) {
@@ -123,6 +170,20 @@ int Main(int argc, char** argv) {
   memory.prompt_tokens = sink.Number("prompt_tokens");
   measure("", decode + 1);
   const double decode_tps = decode / (sink.Number("total_ms") - sink.Number("ttft_ms")) * 1e3;
+  const double peak_bytes = PeakBytes();
+  double prompts_s = 0;
+  if (prompts > 0) {
+    std::string texts;
+    for (int i = 0; i < prompts; ++i) {
+      texts += (i > 0 ? ", " : "") + QuoteText(Letters(fresh - 3, 10 + i));
+    }
+    const Stopwatch watch;
+    session->Execute("SELECT GENERATE (max_tokens => " + std::to_string(decode) +
+                         ", ignore_eos => true) FROM s USE doc PROMPT IN (" + texts + ")",
+                     sink);
+    prompts_s = watch.Milliseconds() / 1e3;
+  }
+  const double planning_ms = PlanningMs(*session, sink);
   for (int i = 0; i < runs; ++i) {
     session.reset();
     database.reset();
@@ -142,6 +203,10 @@ int Main(int argc, char** argv) {
   out["memory_ttft_ms"] = memory.ttft_ms;
   out["disk_ttft_ms"] = disk.ttft_ms;
   out["decode_tokens_per_s"] = decode_tps;
+  out["prompts"] = prompts;
+  out["prompts_s"] = prompts_s;
+  out["planning_ms"] = planning_ms;
+  out["peak_bytes"] = peak_bytes;
   out["median"] = {{"cold_ttft_ms", Median(cold.ttft_ms)},
                    {"memory_ttft_ms", Median(memory.ttft_ms)},
                    {"disk_ttft_ms", Median(disk.ttft_ms)},
