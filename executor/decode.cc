@@ -3,10 +3,6 @@
 #include <algorithm>
 #include <random>
 
-#include "executor/answer_constraint.h"
-#include "executor/sampler.h"
-#include "executor/stop_filter.h"
-
 namespace promptdb {
 
 namespace {
@@ -24,84 +20,97 @@ SamplingOptions ToSamplingOptions(const GenerateOptions& generate) {
 
 }  // namespace
 
-Generation RunDecode(const DecodeNode& decode, std::vector<float> logits, const Stopwatch& since,
-                     bool stream, QueryState& query) {
-  const Stopwatch watch;
+Decoder::Decoder(const DecodeNode& decode, const Stopwatch& since, bool stream, QueryState& query)
+    : decode_(decode),
+      since_(since),
+      stream_(stream),
+      query_(query),
+      sampler_(ToSamplingOptions(query.plan.prompt.generate)),
+      text_(query.model.tokenizer()),
+      filter_(query.plan.prompt.generate.stops),
+      constraint_(query.plan.prompt.generate, query.model.tokenizer(),
+                  query.plan.prompt.generate.constraint != nullptr ? query.model.vocabulary_trie()
+                                                                   : nullptr),
+      own_(query.model.kv_shape(), query.plan.prompt.end_position, 0) {
   const BoundPrompt& prompt = query.plan.prompt;
-  const Tokenizer& tokenizer = query.model.tokenizer();
-  Sampler sampler(ToSamplingOptions(prompt.generate));
-  StreamDecoder decoder(tokenizer);
-  StopFilter filter(prompt.generate.stops);
-  AnswerConstraint constraint(
-      prompt.generate, tokenizer,
-      prompt.generate.constraint != nullptr ? query.model.vocabulary_trie() : nullptr);
-
-  // Generated tokens extend the prompt's last new text if they follow it without a gap, or else a
-  // segment of their own.
   const int last = query.LastToken().segment;
   const bool extends_prompt =
       query.Segment(last).is_new && query.Segment(last).end() == prompt.end_position;
-  KvSegment own(query.model.kv_shape(), prompt.end_position, 0);
-  KvSegment& tail = extends_prompt ? *query.segments[static_cast<size_t>(last)] : own;
-  const std::vector<KvSpan> context = query.PromptSpans(extends_prompt ? last : -1);
-  std::vector<TokenId> history;
+  tail_ = extends_prompt ? query.segments[static_cast<size_t>(last)].get() : &own_;
+  context_ = query.PromptSpans(extends_prompt ? last : -1);
   for (const PromptSegment& segment : prompt.segments) {
-    history.insert(history.end(), segment.tokens.begin(), segment.tokens.end());
+    history_.insert(history_.end(), segment.tokens.begin(), segment.tokens.end());
   }
+  most_ = std::min(decode.max_tokens, query.model.config().context_length - prompt.end_position);
+  is_complete_ = constraint_.IsComplete();
+  generation_.finish_reason = is_complete_ ? "stop" : "length";
+}
 
-  Generation generation;
-  std::vector<size_t> bytes_before;  // of the decoded text, by generated token
-  size_t decoded_bytes = 0;
-  const auto show = [&](const std::string& piece) {
-    if (piece.empty()) return;
-    generation.text += piece;
-    if (stream) query.sink.OnTextPiece(piece);
-  };
-  const int room = query.model.config().context_length - prompt.end_position;
-  const int most = std::min(decode.max_tokens, room);
-  bool is_complete = constraint.IsComplete();
-  generation.finish_reason = is_complete ? "stop" : "length";
-  while (!is_complete && static_cast<int>(generation.tokens.size()) < most) {
-    constraint.Mask(logits);
-    const TokenId token = sampler.Sample(logits, history);
-    if (generation.tokens.empty()) generation.first_token_ms = since.Milliseconds();
-    if (tokenizer.IsEnd(token) && !prompt.generate.ignore_eos) {
-      generation.finish_reason = "stop";
-      generation.end_token = token;
-      break;
-    }
-    generation.tokens.push_back(token);
-    history.push_back(token);
-    bytes_before.push_back(decoded_bytes);
-    const std::string piece = decoder.Push(token);
-    decoded_bytes += piece.size();
-    show(filter.Push(piece));
-    constraint.Push(token);
-    is_complete = constraint.IsComplete();
-    if (filter.stopped() || is_complete) {
-      generation.finish_reason = "stop";
-      break;
-    }
-    if (query.sink.IsCanceled()) throw Error(ErrorCode::kCanceled, "the generation was stopped");
-    if (static_cast<int>(generation.tokens.size()) == most) break;
-    ForwardBatch batch;
-    batch.tokens = {token};
-    batch.positions = {prompt.end_position + static_cast<int>(generation.tokens.size()) - 1};
-    batch.groups.push_back({1, context, &tail});
-    batch.logits_of = {0};
-    logits = query.weights.Forward(batch);
+void Decoder::Show(const std::string& piece) {
+  if (piece.empty()) return;
+  generation_.text += piece;
+  if (stream_) query_.sink.OnTextPiece(piece);
+}
+
+bool Decoder::Pick(std::vector<float>& logits) {
+  const GenerateOptions& generate = query_.plan.prompt.generate;
+  const auto count = [&] { return static_cast<int>(generation_.tokens.size()); };
+  if (is_complete_ || count() >= most_) return false;
+  constraint_.Mask(logits);
+  const TokenId token = sampler_.Sample(logits, history_);
+  if (count() == 0) generation_.first_token_ms = since_.Milliseconds();
+  if (query_.model.tokenizer().IsEnd(token) && !generate.ignore_eos) {
+    generation_.finish_reason = "stop";
+    generation_.end_token = token;
+    return false;
   }
-  if (!filter.stopped()) show(filter.Push(decoder.Finish()) + filter.Finish());
-  size_t shown = generation.tokens.size();
-  while (filter.stopped() && shown > 0 && bytes_before[shown - 1] >= generation.text.size()) {
+  generation_.tokens.push_back(token);
+  history_.push_back(token);
+  bytes_before_.push_back(decoded_bytes_);
+  const std::string piece = text_.Push(token);
+  decoded_bytes_ += piece.size();
+  Show(filter_.Push(piece));
+  constraint_.Push(token);
+  is_complete_ = constraint_.IsComplete();
+  if (filter_.stopped() || is_complete_) {
+    generation_.finish_reason = "stop";
+    return false;
+  }
+  if (query_.sink.IsCanceled()) throw Error(ErrorCode::kCanceled, "the generation was stopped");
+  return count() < most_;
+}
+
+void Decoder::AddStep(ForwardBatch& batch) {
+  batch.tokens.push_back(generation_.tokens.back());
+  batch.positions.push_back(query_.plan.prompt.end_position +
+                            static_cast<int>(generation_.tokens.size()) - 1);
+  batch.groups.push_back({1, context_, tail_});
+  batch.logits_of.push_back(static_cast<int32_t>(batch.tokens.size()) - 1);
+}
+
+Generation Decoder::Finish() {
+  if (!filter_.stopped()) Show(filter_.Push(text_.Finish()) + filter_.Finish());
+  size_t shown = generation_.tokens.size();
+  while (filter_.stopped() && shown > 0 && bytes_before_[shown - 1] >= generation_.text.size()) {
     --shown;
   }
-  generation.shown_tokens = static_cast<int>(shown);
+  generation_.shown_tokens = static_cast<int>(shown);
 
-  NodeActuals& actual = query.actuals[static_cast<size_t>(decode.id)];
-  actual.ms = watch.Milliseconds();
-  actual.rows = static_cast<int64_t>(generation.tokens.size());
-  return generation;
+  NodeActuals& actual = query_.actuals[static_cast<size_t>(decode_.id)];
+  actual.ms = watch_.Milliseconds();
+  actual.rows = static_cast<int64_t>(generation_.tokens.size());
+  return std::move(generation_);
+}
+
+Generation RunDecode(const DecodeNode& decode, std::vector<float> logits, const Stopwatch& since,
+                     bool stream, QueryState& query) {
+  Decoder decoder(decode, since, stream, query);
+  while (decoder.Pick(logits)) {
+    ForwardBatch batch;
+    decoder.AddStep(batch);
+    logits = query.weights.Forward(batch);
+  }
+  return decoder.Finish();
 }
 
 }  // namespace promptdb

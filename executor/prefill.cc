@@ -31,19 +31,27 @@ std::vector<float> RepeatToken(QueryState::Token token, PrefillResult wanted, Qu
 
 }  // namespace
 
+bool AddPrefill(const PrefillNode& prefill, QueryState& query, ForwardBatch& batch) {
+  const int last = query.LastToken().segment;
+  bool has_last = false;
+  for (const int index : prefill.segments) {
+    if (query.segments[static_cast<size_t>(index)] != nullptr) continue;  // another row's
+    query.AddSegment(index, batch);
+    if (index == last) {
+      batch.logits_of.push_back(static_cast<int32_t>(batch.tokens.size()) - 1);
+      has_last = true;
+    }
+  }
+  return has_last;
+}
+
 std::vector<float> RunPrefill(const PrefillNode& prefill, PrefillResult wanted, QueryState& query) {
   const Stopwatch watch;
   const QueryState::Token last = query.LastToken();
   std::vector<float> result;
   if (!prefill.segments.empty()) {
     ForwardBatch batch;
-    for (const int index : prefill.segments) {
-      if (query.segments[static_cast<size_t>(index)] != nullptr) continue;  // another row's
-      query.AddSegment(index, batch);
-      if (index == last.segment) {
-        batch.logits_of = {static_cast<int32_t>(batch.tokens.size()) - 1};
-      }
-    }
+    AddPrefill(prefill, query, batch);
     result = Run(batch, wanted, query);
   }
   if (result.empty()) result = RepeatToken(last, wanted, query);
@@ -53,7 +61,7 @@ std::vector<float> RunPrefill(const PrefillNode& prefill, PrefillResult wanted, 
   return result;
 }
 
-std::vector<float> RunPrompt(QueryState& query, PrefillResult wanted) {
+void RunBelowPrefill(QueryState& query) {
   const QueryPlan& plan = query.plan;
   std::vector<int> missing;
   for (size_t i = 0; i < plan.prompt.segments.size(); ++i) {
@@ -63,7 +71,11 @@ std::vector<float> RunPrompt(QueryState& query, PrefillResult wanted) {
     if (is_missing) missing.push_back(static_cast<int>(i));
   }
   EncodeSegments(missing, query);
-  return RunPrefill(*plan.prefill, wanted, query);
+}
+
+std::vector<float> RunPrompt(QueryState& query, PrefillResult wanted) {
+  RunBelowPrefill(query);
+  return RunPrefill(*query.plan.prefill, wanted, query);
 }
 
 }  // namespace promptdb

@@ -17,8 +17,15 @@ enum class PrefillResult {
 // Every segment that `prefill` does not compute must be ready.
 std::vector<float> RunPrefill(const PrefillNode& prefill, PrefillResult wanted, QueryState& query);
 
-// Everything below and including the plan's Prefill: scans, encodes what the scans miss, prefills;
-// but what is ready already stays as it is. All segments are ready afterwards.
+// Adds what `prefill` computes to a batch that several queries share. False if the prompt's last
+// token, whose logits are then wanted, is not among it.
+bool AddPrefill(const PrefillNode& prefill, QueryState& query, ForwardBatch& batch);
+
+// Everything below the plan's Prefill: scans, and encodes what the scans miss; but what is ready
+// already stays as it is.
+void RunBelowPrefill(QueryState& query);
+
+// Everything below and including the plan's Prefill. All segments are ready afterwards.
 std::vector<float> RunPrompt(QueryState& query, PrefillResult wanted = PrefillResult::kLogits);
 
 }  // namespace promptdb

@@ -1,5 +1,11 @@
 #include "executor/query_run.h"
 
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+
 #include "executor/prefill.h"
 #include "executor/threads.h"
 
@@ -7,30 +13,102 @@ namespace promptdb {
 
 namespace {
 
-// What the first row of several leaves to the others: the states of all segments but the last.
-using SharedStates = std::vector<std::shared_ptr<KvSegment>>;
+// Rows of PROMPT IN that are computed together: enough for products to run at full speed.
+constexpr size_t kMostRowsAtOnce = 32;
 
-QueryOutcome RunRow(const QueryPlan& plan, double planning_ms, const Transformer& weights,
-                    const OpenModel& model, StateCache& cache, bool stream, ResultSink& sink,
-                    const AfterDecode& after_decode, SharedStates* shared) {
-  const Stopwatch watch;
-  QueryState query(plan, weights, model, cache, sink);
-  if (shared != nullptr) query.TakeSegments(*shared);
-  std::vector<float> logits = RunPrompt(query);
-
+QueryOutcome OutcomeOf(QueryState& query, Generation generation, double planning_ms,
+                       const Stopwatch& watch) {
   QueryOutcome outcome;
+  outcome.generation = std::move(generation);
   outcome.cached_tokens = query.cached_tokens;
-  outcome.generation = RunDecode(*plan.decode, std::move(logits), watch, stream, query);
-  if (after_decode) after_decode(query, outcome.generation);
   outcome.ttft_ms = planning_ms + outcome.generation.first_token_ms;
   outcome.total_ms = planning_ms + watch.Milliseconds();
-  NodeActuals& root = query.actuals[static_cast<size_t>(plan.root->id)];
+  NodeActuals& root = query.actuals[static_cast<size_t>(query.plan.root->id)];
   root.ms = watch.Milliseconds();
   root.rows = 1;
   outcome.actuals = std::move(query.actuals);
-  if (shared != nullptr) shared->assign(query.segments.begin(), query.segments.end() - 1);
   return outcome;
 }
+
+// Rows that share all segments but the last, which is new text: one batch for their prompts, and
+// one for each step of their answers.
+class RowBatch {
+ public:
+  RowBatch(std::span<const QueryPlan> plans, double planning_ms, const Transformer& weights,
+           const OpenModel& model, StateCache& cache, ResultSink& sink)
+      : weights_(weights), planning_ms_(planning_ms), sink_(sink) {
+    for (const QueryPlan& plan : plans) {
+      rows_.push_back(std::make_unique<Row>(plan, weights, model, cache, sink));
+    }
+  }
+
+  // The states that the rows share are taken from `shared`, or left there by the first row.
+  void Run(std::vector<std::shared_ptr<KvSegment>>& shared, const OnRow& on_row) {
+    ForwardBatch batch;
+    for (const auto& row : rows_) {
+      if (!shared.empty()) row->query.TakeSegments(shared);
+      RunBelowPrefill(row->query);
+      if (shared.empty()) {
+        shared.assign(row->query.segments.begin(), row->query.segments.end() - 1);
+      }
+      Check(AddPrefill(*row->query.plan.prefill, row->query, batch),
+            "a row of several ends in its own text");
+    }
+    const Stopwatch prefill_watch;
+    std::vector<float> logits = weights_.Forward(batch, &sink_);
+    for (const auto& row : rows_) {
+      const PrefillNode& prefill = *row->query.plan.prefill;
+      NodeActuals& actual = row->query.actuals[static_cast<size_t>(prefill.id)];
+      actual.ms = prefill_watch.Milliseconds();
+      actual.rows = prefill.tokens;
+      row->decoder.emplace(*row->query.plan.decode, watch_, false, row->query);
+    }
+    std::vector<Row*> running;
+    for (const auto& row : rows_) running.push_back(row.get());
+    while (!running.empty()) {
+      running = Pick(running, logits);
+      if (running.empty()) break;
+      ForwardBatch step;
+      for (Row* row : running) row->decoder->AddStep(step);
+      logits = weights_.Forward(step);
+    }
+    for (const auto& row : rows_) on_row(row->query.plan, *row->outcome);
+  }
+
+ private:
+  struct Row {
+    Row(const QueryPlan& plan, const Transformer& weights, const OpenModel& model,
+        StateCache& cache, ResultSink& sink)
+        : query(plan, weights, model, cache, sink) {}
+
+    QueryState query;
+    std::optional<Decoder> decoder;
+    std::optional<QueryOutcome> outcome;
+  };
+
+  // Each row's next token, from its own logits [vocab] among `logits`; returns those that go on.
+  std::vector<Row*> Pick(const std::vector<Row*>& running, const std::vector<float>& logits) {
+    const size_t vocab = logits.size() / running.size();
+    std::vector<Row*> go_on;
+    for (size_t i = 0; i < running.size(); ++i) {
+      Row& row = *running[i];
+      std::vector<float> own(logits.begin() + static_cast<int64_t>(i * vocab),
+                             logits.begin() + static_cast<int64_t>((i + 1) * vocab));
+      if (row.decoder->Pick(own)) {
+        go_on.push_back(&row);
+      } else {
+        row.outcome = OutcomeOf(row.query, row.decoder->Finish(), planning_ms_, watch_);
+      }
+    }
+    return go_on;
+  }
+
+  const Transformer& weights_;
+  const double planning_ms_;
+  ResultSink& sink_;
+  const Stopwatch watch_;
+  std::vector<std::unique_ptr<Row>> rows_;
+};
 
 }  // namespace
 
@@ -44,23 +122,32 @@ const Transformer& LoadWeights(const OpenModel& model, ResultSink& sink) {
 QueryOutcome RunQuery(const QueryPlan& plan, double planning_ms, const OpenModel& model,
                       StateCache& cache, bool stream, ResultSink& sink,
                       const AfterDecode& after_decode) {
-  return RunRow(plan, planning_ms, LoadWeights(model, sink), model, cache, stream, sink,
-                after_decode, nullptr);
+  const Transformer& weights = LoadWeights(model, sink);
+  const Stopwatch watch;
+  QueryState query(plan, weights, model, cache, sink);
+  std::vector<float> logits = RunPrompt(query);
+  Generation generation = RunDecode(*plan.decode, std::move(logits), watch, stream, query);
+  if (after_decode) after_decode(query, generation);
+  return OutcomeOf(query, std::move(generation), planning_ms, watch);
 }
 
 void RunRows(const std::vector<QueryPlan>& plans, double planning_ms, const OpenModel& model,
              StateCache& cache, bool stream, ResultSink& sink, const OnRow& on_row) {
-  if (plans.size() == 1) {
-    on_row(plans[0], RunQuery(plans[0], planning_ms, model, cache, stream, sink));
+  const BoundPrompt& first = plans.front().prompt;
+  // Who asks for no reuse, or to compute all anew, means other rows too.
+  const bool shares = first.cache && first.reuse != ReuseMode::kNone;
+  if (plans.size() == 1 || !shares) {
+    for (const QueryPlan& plan : plans) {
+      on_row(plan, RunQuery(plan, planning_ms, model, cache, stream && plans.size() == 1, sink));
+    }
     return;
   }
   const Transformer& weights = LoadWeights(model, sink);
-  SharedStates shared;
-  for (const QueryPlan& plan : plans) {
-    // Who asks for no reuse, or to compute all anew, means other rows too.
-    const bool shares = plan.prompt.cache && plan.prompt.reuse != ReuseMode::kNone;
-    on_row(plan, RunRow(plan, planning_ms, weights, model, cache, false, sink, nullptr,
-                        shares ? &shared : nullptr));
+  std::vector<std::shared_ptr<KvSegment>> shared;
+  for (size_t begin = 0; begin < plans.size(); begin += kMostRowsAtOnce) {
+    const auto some =
+        std::span(plans).subspan(begin, std::min(kMostRowsAtOnce, plans.size() - begin));
+    RowBatch(some, planning_ms, weights, model, cache, sink).Run(shared, on_row);
   }
 }
 
