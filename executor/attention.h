@@ -27,6 +27,9 @@ struct AttentionGroup {
   std::span<const KvSlice> slices;
   int causal_tokens = 0;   // 0: no causal part; else >= rows
   int first_position = 0;  // of row 0, the others follow one by one; only slopes ask for it
+  // How many keys of the first slices are the very ones that the group before this begins with;
+  // they may be read once for both. Above 0: q follows that group's.
+  int shared_tokens = 0;
 };
 
 struct AttentionShape {

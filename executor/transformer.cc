@@ -115,6 +115,18 @@ std::vector<float> AlibiSlopes(int heads, double max_bias) {
   return slopes;
 }
 
+// Of the context that two groups begin with alike.
+int SharedTokens(const RowGroup& a, const RowGroup& b) {
+  int tokens = 0;
+  for (size_t i = 0; i < std::min(a.context.size(), b.context.size()); ++i) {
+    const KvSpan &left = a.context[i], &right = b.context[i];
+    if (left.segment != right.segment || left.begin != right.begin) break;
+    tokens += std::min(left.end, right.end) - left.begin;
+    if (left.end != right.end) break;
+  }
+  return tokens;
+}
+
 // Calls work(row) for each row, in several threads if the rows, of `width` elements, are worth it.
 template <typename Work>
 void ForRows(int rows, int64_t width, const Work& work) {
@@ -300,6 +312,7 @@ void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, Activations
       Check(span.segment->shape().dtype == dtype, "a batch's segments are of one dtype");
       span.segment->AppendSlices(layer_index, span.begin, span.end, slices[i]);
     }
+    const int shared = i == 0 ? 0 : SharedTokens(*piece.parts[i - 1].group, *part.group);
     const int own_tokens = part.first_token + part.rows;
     Check(part.group->own->shape().dtype == dtype, "a batch's segments are of one dtype");
     part.group->own->AppendSlices(layer_index, 0, own_tokens, slices[i]);
@@ -309,7 +322,8 @@ void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, Activations
                       .rows = part.rows,
                       .slices = slices[i],
                       .causal_tokens = own_tokens,
-                      .first_position = part.group->own->start_position() + part.first_token});
+                      .first_position = part.group->own->start_position() + part.first_token,
+                      .shared_tokens = shared});
   }
   Attend({.heads = config.heads,
           .kv_heads = config.kv_heads,

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <memory>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ struct Case {
     int rows = 1;
     std::vector<int> slices;  // tokens of each; all of them before the own ones
     int causal_tokens = 0;    // in slices of their own, at the end
+    int shared_slices = 0;    // that the group before begins with; they come before `slices`
   };
   std::vector<Group> groups;
   bool alibi = false;
@@ -47,7 +49,8 @@ std::string Describe(const Case& c, uint32_t seed) {
   for (const Case::Group& group : c.groups) {
     text += "; rows " + std::to_string(group.rows) + ", slices";
     for (const int tokens : group.slices) text += " " + std::to_string(tokens);
-    text += ", causal " + std::to_string(group.causal_tokens);
+    text += ", causal " + std::to_string(group.causal_tokens) + ", shared " +
+            std::to_string(group.shared_slices);
   }
   return text;
 }
@@ -59,6 +62,20 @@ struct Keys {
   std::vector<std::vector<float>> k, v;  // [token][kv_head * head_dim], as stored
   std::vector<int> positions;            // [token]
   int next_position = 0;
+
+  // The first slices of `other`, whose memory must outlive this.
+  int Share(const Keys& other, int slice_count) {
+    int tokens = 0;
+    for (int i = 0; i < slice_count; ++i) {
+      slices.push_back(other.slices[i]);
+      tokens += other.slices[i].tokens;
+    }
+    k.assign(other.k.begin(), other.k.begin() + tokens);
+    v.assign(other.v.begin(), other.v.begin() + tokens);
+    positions.assign(other.positions.begin(), other.positions.begin() + tokens);
+    next_position = tokens > 0 ? positions.back() + 1 : 0;
+    return tokens;
+  }
 
   void Add(const Case& c, int tokens, std::mt19937& random) {
     // Room for more tokens than are used: the heads' stride is the room, as in a chunk.
@@ -104,7 +121,7 @@ struct Keys {
 };
 
 std::vector<double> SlowAttention(const Case& c, const Case::Group& group, const Keys& keys,
-                                  const std::vector<float>& q) {
+                                  std::span<const float> q) {
   const int tokens = static_cast<int>(keys.k.size());
   std::vector<double> out(q.size(), 0.0);
   const std::vector<float> slopes = SlopesOf(c);
@@ -143,11 +160,18 @@ void Verify(const Case& c, uint32_t seed) {
   std::mt19937 random(seed);
   std::normal_distribution<float> normal;
   std::vector<Keys> keys(c.groups.size());
-  std::vector<std::vector<float>> q(c.groups.size()), out(c.groups.size());
-  std::vector<std::vector<double>> wanted(c.groups.size());
+  // All groups' rows, one after the other.
+  const size_t row_size = static_cast<size_t>(c.heads) * c.head_dim;
+  size_t rows = 0;
+  for (const Case::Group& group : c.groups) rows += static_cast<size_t>(group.rows);
+  std::vector<float> q(rows * row_size), out(q.size());
+  for (float& x : q) x = 2 * normal(random);
+  std::vector<double> wanted;
   std::vector<AttentionGroup> groups;
   for (size_t i = 0; i < c.groups.size(); ++i) {
     const Case::Group& group = c.groups[i];
+    const int shared =
+        group.shared_slices > 0 ? keys[i].Share(keys[i - 1], group.shared_slices) : 0;
     for (const int tokens : group.slices) {
       keys[i].next_position += static_cast<int>(random() % 30);
       keys[i].Add(c, tokens, random);
@@ -158,13 +182,13 @@ void Verify(const Case& c, uint32_t seed) {
       keys[i].Add(c, tokens, random);
       left -= tokens;
     }
-    q[i].resize(static_cast<size_t>(group.rows) * c.heads * c.head_dim);
-    for (float& x : q[i]) x = 2 * normal(random);
-    out[i].resize(q[i].size());
-    wanted[i] = SlowAttention(c, group, keys[i], q[i]);
+    const size_t first = wanted.size();
+    const std::vector<double> result =
+        SlowAttention(c, group, keys[i], std::span(q).subspan(first, group.rows * row_size));
+    wanted.insert(wanted.end(), result.begin(), result.end());
     // With no causal part the rows stand where the last keys do; all that counts is the distance.
-    groups.push_back({q[i].data(), out[i].data(), group.rows, keys[i].slices, group.causal_tokens,
-                      keys[i].positions.back() - (group.rows - 1)});
+    groups.push_back({q.data() + first, out.data() + first, group.rows, keys[i].slices,
+                      group.causal_tokens, keys[i].positions.back() - (group.rows - 1), shared});
   }
   const std::vector<float> slopes = SlopesOf(c);
   const AttentionShape shape{
@@ -172,14 +196,12 @@ void Verify(const Case& c, uint32_t seed) {
       slopes};
   for (const CpuPath cpu : CpuPaths()) {
     for (const auto path : {AttentionPath::kByRows, AttentionPath::kTiles, AttentionPath::kDots}) {
-      for (std::vector<float>& values : out) std::fill(values.begin(), values.end(), NAN);
+      std::fill(out.begin(), out.end(), NAN);
       AttendBy(path, cpu, shape, groups);
-      for (size_t i = 0; i < out.size(); ++i) {
-        for (size_t j = 0; j < out[i].size(); ++j) {
-          ASSERT_NEAR(out[i][j], wanted[i][j], 1e-5)
-              << CpuPathName(cpu) << ", path " << static_cast<int>(path) << ", group " << i
-              << ", element " << j;
-        }
+      for (size_t j = 0; j < out.size(); ++j) {
+        ASSERT_NEAR(out[j], wanted[j], 1e-5)
+            << CpuPathName(cpu) << ", path " << static_cast<int>(path) << ", row " << j / row_size
+            << ", element " << j % row_size;
       }
     }
   }
@@ -229,6 +251,28 @@ TEST(Attention, AlibiCountsDistancesAcrossGapsOnEveryPath) {
   Verify({8, 2, 32, KvDtype::kBf16, {{3, {200}, 0}}, true}, 9);
 }
 
+TEST(Attention, KeysThatGroupsShareAreSeenByEach) {
+  // Answers over one document, a token each; prompts over two documents.
+  Verify({9, 3, 64, KvDtype::kBf16, {{1, {300, 50}, 7}, {1, {}, 3, 2}, {1, {}, 1, 2}}}, 10);
+  Verify({4, 2, 16, KvDtype::kF32, {{5, {200, 99}, 9}, {8, {}, 8, 2}, {1, {30}, 70, 2}}}, 11);
+  // Too little to share, or not by all.
+  Verify({4, 4, 16, KvDtype::kF32, {{2, {30}, 2}, {3, {}, 3, 1}}}, 12);
+  Verify({4,
+          1,
+          16,
+          KvDtype::kF32,
+          {{2, {270, 280}, 2}, {3, {}, 3, 1}, {3, {}, 4, 1}, {1, {400}, 1}, {2, {}, 2, 1}}},
+         13);
+  // More rows than one block holds, and groups that fill one alone.
+  Case many{6, 2, 32, KvDtype::kBf16, {{31, {500}, 31}}};
+  for (int i = 0; i < 9; ++i) many.groups.push_back({17 + i, {}, 17 + i, 1});
+  many.groups.push_back({150, {}, 150, 1});
+  many.groups.push_back({2, {}, 2, 1});
+  Verify(many, 14);
+  // Positions are each group's own.
+  Verify({4, 2, 16, KvDtype::kF32, {{1, {400}, 7}, {1, {}, 3, 1}}, true}, 15);
+}
+
 TEST(Attention, NoKeysGiveZeros) {
   std::vector<float> q(2 * 4, 1.0f), out(2 * 4, 7.0f);
   const AttentionGroup group{q.data(), out.data(), 2, {}, 0, 0};
@@ -269,6 +313,11 @@ TEST(Attention, RandomBatches) {
       for (int slices = pick(0, 6); slices > 0; --slices) group.slices.push_back(pick(1, 150));
       if (pick(0, 4) > 0 || group.slices.empty()) {
         group.causal_tokens = group.rows + (pick(0, 1) == 0 ? 0 : pick(0, 200));
+      }
+      if (i > 0 && pick(0, 1) == 0) {
+        const Case::Group& before = c.groups.back();
+        group.shared_slices =
+            pick(0, before.shared_slices + static_cast<int>(before.slices.size()));
       }
       c.groups.push_back(group);
     }
