@@ -96,16 +96,18 @@ class Attention {
     const int threads = threads_;
     const int task_count = static_cast<int>(tasks_.size());
     const int sum_count = static_cast<int>(sums_.size());
-    std::unique_ptr<float[]> partials(partial_floats_ > 0 ? new float[partial_floats_] : nullptr);
+    // Kept, since fresh memory for every layer costs more page faults than its use.
+    thread_local FloatBuffer partial_results;
+    float* partials = partial_floats_ > 0 ? partial_results.AtLeast(partial_floats_) : nullptr;
 #pragma omp parallel num_threads(threads) if (threads > 1 && task_count > 1)
     {
       thread_local FloatBuffer scratch;
       thread_local FloatBuffer result;
 #pragma omp for schedule(dynamic, 1)
-      for (int i = 0; i < task_count; ++i) RunTask(tasks_[i], partials.get(), scratch, result);
+      for (int i = 0; i < task_count; ++i) RunTask(tasks_[i], partials, scratch, result);
       if (partial_floats_ > 0) {
 #pragma omp for schedule(dynamic, 1)
-        for (int i = 0; i < sum_count; ++i) Merge(sums_[i], partials.get());
+        for (int i = 0; i < sum_count; ++i) Merge(sums_[i], partials);
       }
     }
   }

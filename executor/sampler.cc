@@ -20,22 +20,18 @@ uint64_t SplitMix64(uint64_t& state) {
   return z ^ (z >> 31);
 }
 
-struct Candidate {
-  int32_t id = 0;
-  double logit = 0;
-  double weight = 0;  // proportional to its probability; the likeliest has 1
-};
-
 // Likelier first; the lower id among equals, so that order never depends on the sort.
-bool Likelier(const Candidate& a, const Candidate& b) {
+bool Likelier(const TokenCandidate& a, const TokenCandidate& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
 }
 
 // Repeated tokens become less likely whichever sign their logit has. REQUIRES: candidates by id.
-void Penalize(std::vector<Candidate>& candidates, std::span<const int32_t> history,
+void Penalize(std::vector<TokenCandidate>& candidates, std::span<const int32_t> history,
               double penalty) {
   const std::unordered_set<int32_t> seen(history.begin(), history.end());
-  const auto is_before = [](const Candidate& candidate, int32_t id) { return candidate.id < id; };
+  const auto is_before = [](const TokenCandidate& candidate, int32_t id) {
+    return candidate.id < id;
+  };
   for (const int32_t id : seen) {
     const auto found = std::lower_bound(candidates.begin(), candidates.end(), id, is_before);
     if (found == candidates.end() || found->id != id) continue;
@@ -43,9 +39,9 @@ void Penalize(std::vector<Candidate>& candidates, std::span<const int32_t> histo
   }
 }
 
-double TotalWeight(const std::vector<Candidate>& candidates) {
+double TotalWeight(const std::vector<TokenCandidate>& candidates) {
   double total = 0;
-  for (const Candidate& candidate : candidates) total += candidate.weight;
+  for (const TokenCandidate& candidate : candidates) total += candidate.weight;
   return total;
 }
 
@@ -55,8 +51,13 @@ Sampler::Sampler(const SamplingOptions& options) : options_(options), state_(opt
 
 int32_t Sampler::Sample(std::span<const float> logits, std::span<const int32_t> history) {
   Check(!logits.empty(), "there are logits to sample from");
-  std::vector<Candidate> candidates;
-  candidates.reserve(logits.size());
+  if (options_.temperature <= 0 && options_.repetition_penalty == 1.0) {
+    const auto likeliest = std::max_element(logits.begin(), logits.end());  // the first of equals
+    Check(*likeliest != -std::numeric_limits<float>::infinity(), "some token may be drawn");
+    return static_cast<int32_t>(likeliest - logits.begin());
+  }
+  std::vector<TokenCandidate>& candidates = candidates_;
+  candidates.clear();
   for (size_t i = 0; i < logits.size(); ++i) {
     if (logits[i] == -std::numeric_limits<float>::infinity()) continue;
     candidates.push_back({static_cast<int32_t>(i), logits[i], 0});
@@ -78,7 +79,7 @@ int32_t Sampler::Sample(std::span<const float> logits, std::span<const int32_t> 
   }
   std::sort(candidates.begin(), candidates.end(), Likelier);
   const double most = candidates.front().logit;
-  for (Candidate& candidate : candidates) {
+  for (TokenCandidate& candidate : candidates) {
     candidate.weight = std::exp((candidate.logit - most) / options_.temperature);
   }
   if (options_.top_p < 1.0) {
@@ -99,7 +100,7 @@ int32_t Sampler::Sample(std::span<const float> logits, std::span<const int32_t> 
 
   const double uniform = static_cast<double>(SplitMix64(state_) >> 11) * 0x1.0p-53;  // [0, 1)
   double left = uniform * TotalWeight(candidates);
-  for (const Candidate& candidate : candidates) {
+  for (const TokenCandidate& candidate : candidates) {
     left -= candidate.weight;
     if (left < 0) return candidate.id;
   }

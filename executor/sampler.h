@@ -17,6 +17,12 @@ struct SamplingOptions {
   uint64_t seed = 0;
 };
 
+struct TokenCandidate {
+  int32_t id = 0;
+  double logit = 0;
+  double weight = 0;  // proportional to its probability; the likeliest has 1
+};
+
 // One per generation: the random sequence depends on the seed alone (an own generator, PCG or
 // splitmix64, so that every platform and library version draws the same). Not thread-safe.
 class Sampler {
@@ -31,6 +37,8 @@ class Sampler {
  private:
   SamplingOptions options_;
   uint64_t state_;
+  std::vector<TokenCandidate>
+      candidates_;  // kept, since a large vocabulary's take long to allocate
 };
 
 }  // namespace promptdb

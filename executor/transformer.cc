@@ -72,7 +72,7 @@ std::vector<Piece> CutIntoPieces(const ForwardBatch& batch) {
   return pieces;
 }
 
-// The activations of a piece; allocated once a batch.
+// The activations of a piece.
 struct Activations {
   std::vector<float> residual;   // [rows, dim]
   std::vector<float> normed;     // [rows, dim]
@@ -160,7 +160,7 @@ struct Transformer::Rep {
 
   NormWeights LoadNorm(const std::string& name) const;
   Layer LoadLayer(int index) const;
-  Activations Allocate(int rows) const;
+  void Resize(int rows, Activations& a) const;
   void Embed(const int32_t* tokens, const int32_t* positions, int rows, float* residual) const;
   void Norm(const float* x, const NormWeights& norm, int rows, float* out) const;
   void AddToResidual(int rows, Activations& a) const;
@@ -203,9 +203,8 @@ Layer Transformer::Rep::LoadLayer(int index) const {
   };
 }
 
-Activations Transformer::Rep::Allocate(int rows) const {
+void Transformer::Rep::Resize(int rows, Activations& a) const {
   const size_t n = static_cast<size_t>(rows);
-  Activations a;
   a.residual.resize(n * config.dim);
   a.normed.resize(n * config.dim);
   a.qkv.resize(n * qkv_width());
@@ -214,7 +213,6 @@ Activations Transformer::Rep::Allocate(int rows) const {
   a.projected.resize(n * config.dim);
   a.up.resize(n * up_width());
   a.activated.resize(n * config.hidden);
-  return a;
 }
 
 void Transformer::Rep::Embed(const int32_t* tokens, const int32_t* positions_of, int rows,
@@ -465,7 +463,9 @@ std::vector<float> Transformer::HiddenStates(const ForwardBatch& batch,
   const std::vector<Piece> pieces = CutIntoPieces(batch);
   int most_rows = 0;
   for (const Piece& piece : pieces) most_rows = std::max(most_rows, piece.rows);
-  Activations a = rep.Allocate(most_rows);
+  // Kept for the thread's next batch: fresh memory costs page faults. A piece's rows bound it.
+  thread_local Activations a;
+  rep.Resize(most_rows, a);
 
   std::vector<float> last;  // [logits_of, dim]: the rows that go through the head
   size_t next = 0;          // in logits_of
