@@ -1,6 +1,6 @@
-// y = x Wᵀ + b, with weights in the checkpoint's dtype (f32, or bf16 at half the size). They are
-// copied out of the file, into memory that may have huge pages: read in place, through the page
-// table of a mapped file, they came a quarter slower.
+// y = x Wᵀ + b, with weights about as small as the checkpoint has them. They are copied out of the
+// file, into memory that may have huge pages: read in place, through the page table of a mapped
+// file, they came a quarter slower.
 //
 // Thread-safe: immutable after construction.
 #ifndef PROMPTDB_EXECUTOR_LINEAR_H_
@@ -17,6 +17,8 @@
 
 namespace promptdb {
 
+// What weights may be rounded to. kF32: nothing is; weights that are stored as f16 or quantized stay
+// so, since they are computed in f32 from exactly the values that they mean.
 enum class WeightDtype { kF32, kBf16 };
 
 // How a product is computed; Apply() chooses by the number of rows and by what the CPU has.
@@ -31,8 +33,8 @@ enum class LinearPath {
 class Linear {
  public:
   // Stacks several [out_i, in] weights into one (fused QKV, gate and up), with their biases (each
-  // nullptr, or [out_i]), converted where the file has another dtype. Nothing of them is needed
-  // afterwards.
+  // nullptr, or [out_i]). Those of one dtype are one product; each other dtype is one of its own.
+  // Nothing of them is needed afterwards.
   Linear(const std::vector<const TensorView*>& weights,
          const std::vector<const TensorView*>& biases, WeightDtype dtype);
   Linear(Linear&&) noexcept;

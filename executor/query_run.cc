@@ -17,14 +17,14 @@ namespace {
 constexpr size_t kMostRowsAtOnce = 32;
 
 QueryOutcome OutcomeOf(QueryState& query, Generation generation, double planning_ms,
-                       const Stopwatch& watch) {
+                       const Stopwatch& since) {
   QueryOutcome outcome;
   outcome.generation = std::move(generation);
   outcome.cached_tokens = query.cached_tokens;
   outcome.ttft_ms = planning_ms + outcome.generation.first_token_ms;
-  outcome.total_ms = planning_ms + watch.Milliseconds();
+  outcome.total_ms = planning_ms + since.Milliseconds();
   NodeActuals& root = query.actuals[static_cast<size_t>(query.plan.root->id)];
-  root.ms = watch.Milliseconds();
+  root.ms = since.Milliseconds();
   root.rows = 1;
   outcome.actuals = std::move(query.actuals);
   return outcome;
@@ -34,9 +34,10 @@ QueryOutcome OutcomeOf(QueryState& query, Generation generation, double planning
 // one for each step of their answers.
 class RowBatch {
  public:
-  RowBatch(std::span<const QueryPlan> plans, double planning_ms, const Transformer& weights,
-           const OpenModel& model, StateCache& cache, ResultSink& sink)
-      : weights_(weights), planning_ms_(planning_ms), sink_(sink) {
+  // `since`, borrowed: when the statement's run began.
+  RowBatch(std::span<const QueryPlan> plans, double planning_ms, const Stopwatch& since,
+           const Transformer& weights, const OpenModel& model, StateCache& cache, ResultSink& sink)
+      : weights_(weights), planning_ms_(planning_ms), since_(since), sink_(sink) {
     for (const QueryPlan& plan : plans) {
       rows_.push_back(std::make_unique<Row>(plan, weights, model, cache, sink));
     }
@@ -61,7 +62,7 @@ class RowBatch {
       NodeActuals& actual = row->query.actuals[static_cast<size_t>(prefill.id)];
       actual.ms = prefill_watch.Milliseconds();
       actual.rows = prefill.tokens;
-      row->decoder.emplace(*row->query.plan.decode, watch_, false, row->query);
+      row->decoder.emplace(*row->query.plan.decode, since_, false, row->query);
     }
     std::vector<Row*> running;
     for (const auto& row : rows_) running.push_back(row.get());
@@ -97,7 +98,7 @@ class RowBatch {
       if (row.decoder->Pick(own)) {
         go_on.push_back(&row);
       } else {
-        row.outcome = OutcomeOf(row.query, row.decoder->Finish(), planning_ms_, watch_);
+        row.outcome = OutcomeOf(row.query, row.decoder->Finish(), planning_ms_, since_);
       }
     }
     return go_on;
@@ -105,8 +106,8 @@ class RowBatch {
 
   const Transformer& weights_;
   const double planning_ms_;
+  const Stopwatch& since_;
   ResultSink& sink_;
-  const Stopwatch watch_;
   std::vector<std::unique_ptr<Row>> rows_;
 };
 
@@ -143,11 +144,12 @@ void RunRows(const std::vector<QueryPlan>& plans, double planning_ms, const Open
     return;
   }
   const Transformer& weights = LoadWeights(model, sink);
+  const Stopwatch watch;
   std::vector<std::shared_ptr<KvSegment>> shared;
   for (size_t begin = 0; begin < plans.size(); begin += kMostRowsAtOnce) {
     const auto some =
         std::span(plans).subspan(begin, std::min(kMostRowsAtOnce, plans.size() - begin));
-    RowBatch(some, planning_ms, weights, model, cache, sink).Run(shared, on_row);
+    RowBatch(some, planning_ms, watch, weights, model, cache, sink).Run(shared, on_row);
   }
 }
 

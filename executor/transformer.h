@@ -54,7 +54,7 @@ class Transformer {
     KvDtype kv_dtype = KvDtype::kBf16;  // what kv_shape() says
   };
 
-  // Keeps `checkpoint` (its mapping may hold the weights).
+  // Keeps `checkpoint`, whose embeddings are read from its mapping.
   static std::unique_ptr<Transformer> Load(std::shared_ptr<const Checkpoint> checkpoint,
                                            const Options& options, ProgressListener* progress);
   ~Transformer();

@@ -32,8 +32,8 @@ class GgufWriter {
 
   // `shape`: row-major, outermost first, one to four extents. `values` are rounded to `dtype` as
   // EncodeTensor() does it.
-  // REQUIRES: no name is added twice; as many values as the shape says; whole blocks of 32 in every
-  // row for kQ8_0.
+  // REQUIRES: no name is added twice; as many values as the shape says; rows of whole
+  // blocks.
   void AddTensor(const std::string& name, std::span<const int64_t> shape, TensorDtype dtype,
                  std::span<const float> values);
 

@@ -1,0 +1,132 @@
+// Writes a Llama of any shape with random weights and the vocabulary of a real model, to measure
+// with real texts:
+//
+//   random_model OUT.gguf VOCABULARY.gguf LAYERS DIM HIDDEN HEADS KV_HEADS [DTYPE [CONTEXT]]
+//
+// DTYPE: f32, f16, bf16 (default), q8_0, q4_0, q4_k or q6_k. What such a model writes means
+// nothing; how long it takes does.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "model/checkpoint.h"
+#include "model/gguf_writer.h"
+
+namespace promptdb {
+namespace {
+
+struct Shape {
+  int layers, dim, hidden, heads, kv_heads, vocab, context;
+};
+
+class RandomTensors {
+ public:
+  RandomTensors(TensorDtype dtype, GgufWriter& writer) : dtype_(dtype), writer_(writer) {}
+
+  // Deviations of 1 / √inputs, so that activations keep their size.
+  void AddMatrix(const std::string& name, int64_t out, int64_t in) {
+    std::normal_distribution<float> normal(0, 1 / std::sqrt(static_cast<float>(in)));
+    std::vector<float> values(static_cast<size_t>(out * in));
+    for (float& value : values) value = normal(random_);
+    const int64_t shape[] = {out, in};
+    writer_.AddTensor(name, shape, dtype_, values);
+  }
+
+  void AddOnes(const std::string& name, int64_t size) {
+    writer_.AddTensor(name, {&size, 1}, TensorDtype::kF32,
+                      std::vector<float>(static_cast<size_t>(size), 1.0f));
+  }
+
+ private:
+  const TensorDtype dtype_;
+  GgufWriter& writer_;
+  std::mt19937 random_{1};
+};
+
+void WriteModel(const Shape& shape, const GgufVocabulary& vocabulary, TensorDtype dtype,
+                const std::string& path) {
+  GgufWriter writer;
+  writer.AddText("general.architecture", "llama");
+  writer.AddU32("llama.context_length", shape.context);
+  writer.AddU32("llama.embedding_length", shape.dim);
+  writer.AddU32("llama.block_count", shape.layers);
+  writer.AddU32("llama.feed_forward_length", shape.hidden);
+  writer.AddU32("llama.attention.head_count", shape.heads);
+  writer.AddU32("llama.attention.head_count_kv", shape.kv_heads);
+  writer.AddU32("llama.rope.dimension_count", shape.dim / shape.heads);
+  writer.AddF32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+  writer.AddU32("llama.vocab_size", shape.vocab);
+  AddGgufVocabulary(vocabulary, writer);
+
+  const int64_t kv = int64_t{shape.dim} / shape.heads * shape.kv_heads;
+  RandomTensors tensors(dtype, writer);
+  tensors.AddMatrix("token_embd.weight", shape.vocab, shape.dim);
+  tensors.AddOnes("output_norm.weight", shape.dim);
+  tensors.AddMatrix("output.weight", shape.vocab, shape.dim);
+  for (int layer = 0; layer < shape.layers; ++layer) {
+    const std::string prefix = "blk." + std::to_string(layer) + ".";
+    tensors.AddOnes(prefix + "attn_norm.weight", shape.dim);
+    tensors.AddMatrix(prefix + "attn_q.weight", shape.dim, shape.dim);
+    tensors.AddMatrix(prefix + "attn_k.weight", kv, shape.dim);
+    tensors.AddMatrix(prefix + "attn_v.weight", kv, shape.dim);
+    tensors.AddMatrix(prefix + "attn_output.weight", shape.dim, shape.dim);
+    tensors.AddOnes(prefix + "ffn_norm.weight", shape.dim);
+    tensors.AddMatrix(prefix + "ffn_gate.weight", shape.hidden, shape.dim);
+    tensors.AddMatrix(prefix + "ffn_up.weight", shape.hidden, shape.dim);
+    tensors.AddMatrix(prefix + "ffn_down.weight", shape.dim, shape.hidden);
+  }
+  writer.Write(path);
+}
+
+int Main(int argc, char** argv) {
+  if (argc < 8) {
+    std::fprintf(stderr,
+                 "usage: random_model OUT.gguf VOCABULARY.gguf LAYERS DIM HIDDEN HEADS KV_HEADS "
+                 "[DTYPE [CONTEXT]]\n");
+    return 2;
+  }
+  const GgufVocabulary vocabulary = ReadGgufVocabulary(argv[2]);
+  const auto number = [&](int i) { return std::atoi(argv[i]); };
+  const Shape shape{number(3),
+                    number(4),
+                    number(5),
+                    number(6),
+                    number(7),
+                    static_cast<int>(vocabulary.tokens.size()),
+                    argc > 9 ? number(9) : 8192};
+  if (shape.layers < 1 || shape.kv_heads < 1 || shape.hidden < 1 ||
+      shape.heads % shape.kv_heads != 0 || shape.dim % (2 * shape.heads) != 0) {
+    std::fprintf(stderr,
+                 "random_model: heads must share out dim, and KV heads the heads, evenly\n");
+    return 2;
+  }
+  const std::string wanted = argc > 8 ? argv[8] : "bf16";
+  for (const TensorDtype dtype : kTensorDtypes) {
+    if (TensorDtypeName(dtype) != wanted) continue;
+    if (shape.dim % BlockOf(dtype).elements != 0 || shape.hidden % BlockOf(dtype).elements != 0) {
+      std::fprintf(stderr, "random_model: %s needs widths that are multiples of %d\n",
+                   wanted.c_str(), static_cast<int>(BlockOf(dtype).elements));
+      return 2;
+    }
+    WriteModel(shape, vocabulary, dtype, argv[1]);
+    return 0;
+  }
+  std::fprintf(stderr, "random_model: no dtype is called %s\n", wanted.c_str());
+  return 2;
+}
+
+}  // namespace
+}  // namespace promptdb
+
+int main(int argc, char** argv) {
+  try {
+    return promptdb::Main(argc, argv);
+  } catch (const promptdb::Error& error) {
+    std::fputs(promptdb::FormatError(error, "").c_str(), stderr);
+    return 1;
+  }
+}
