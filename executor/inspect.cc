@@ -83,8 +83,7 @@ class Distribution {
       nlohmann::ordered_json entry;
       entry["id"] = *id;
       entry["token"] = ShownToken(*id, tokenizer);
-      // As the column beside it: what follows depends on the order in which this CPU adds.
-      entry["logprob"] = std::round(Logprob(*id) * 1e3) / 1e3;
+      entry["logprob"] = std::round(Logprob(*id) * 1e6) / 1e6;
       top.push_back(std::move(entry));
     }
     return top.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
