@@ -24,6 +24,7 @@
 #include "base/error.h"
 #include "base/stopwatch.h"
 #include "base/whole_file.h"
+#include "bench/program.h"
 #include "executor/accuracy_tasks.h"
 
 namespace promptdb {
@@ -246,11 +247,4 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace promptdb
 
-int main(int argc, char** argv) {
-  try {
-    return promptdb::Main(argc, argv);
-  } catch (const promptdb::Error& error) {
-    std::fputs(promptdb::FormatError(error, "").c_str(), stderr);
-    return error.code() == promptdb::ErrorCode::kInvalidArgument ? 2 : 1;
-  }
-}
+int main(int argc, char** argv) { return promptdb::RunProgram(promptdb::Main, argc, argv, 2); }

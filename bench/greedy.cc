@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "bench/program.h"
 #include "executor/transformer.h"
 #include "tokenizer/tokenizer.h"
 
@@ -79,11 +80,4 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace promptdb
 
-int main(int argc, char** argv) {
-  try {
-    return promptdb::Main(argc, argv);
-  } catch (const promptdb::Error& error) {
-    std::fputs(promptdb::FormatError(error, "").c_str(), stderr);
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return promptdb::RunProgram(promptdb::Main, argc, argv); }

@@ -20,6 +20,7 @@
 
 #include "base/bfloat16.h"
 #include "base/error.h"
+#include "bench/program.h"
 #include "executor/attention.h"
 #include "executor/linear.h"
 #include "executor/threads.h"
@@ -251,11 +252,4 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace promptdb
 
-int main(int argc, char** argv) {
-  try {
-    return promptdb::Main(argc, argv);
-  } catch (const promptdb::Error& error) {
-    std::fputs(promptdb::FormatError(error, "").c_str(), stderr);
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return promptdb::RunProgram(promptdb::Main, argc, argv); }

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "executor/simd.h"
 #include "executor/threads.h"
 #include "storage/block_memory.h"
 
@@ -65,11 +66,9 @@ void Main() {
   double read_s = 1e9, multiply_s = 1e9;
   int64_t sink = 0;
   float float_sink = 0;
-  for (int run = 0; run < 5; ++run) {
-    if (run == 0) {
 #pragma omp parallel for num_threads(threads)
-      for (int64_t i = 0; i < kBytes / 8; ++i) values[i] = i;
-    }
+  for (int64_t i = 0; i < kBytes / 8; ++i) values[i] = i;
+  for (int run = 0; run < 5; ++run) {
     const double begin = omp_get_wtime();
 #pragma omp parallel for num_threads(threads) reduction(+ : sink)
     for (int thread = 0; thread < threads; ++thread) sink += Sum(values + thread * count, count);
@@ -78,10 +77,10 @@ void Main() {
   int lanes = 4;
   float (*multiply)() = Multiply128;
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f")) {
+  if (BestCpuPath() == CpuPath::kAvx512) {
     lanes = 16;
     multiply = Multiply512;
-  } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+  } else if (BestCpuPath() == CpuPath::kAvx2) {
     lanes = 8;
     multiply = Multiply256;
   }

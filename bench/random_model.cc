@@ -8,20 +8,18 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "bench/program.h"
 #include "model/checkpoint.h"
 #include "model/gguf_writer.h"
 
 namespace promptdb {
 namespace {
-
-struct Shape {
-  int layers, dim, hidden, heads, kv_heads, vocab, context;
-};
 
 class RandomTensors {
  public:
@@ -47,22 +45,14 @@ class RandomTensors {
   std::mt19937 random_{1};
 };
 
-void WriteModel(const Shape& shape, const GgufVocabulary& vocabulary, TensorDtype dtype,
+void WriteModel(const ModelConfig& shape, const GgufVocabulary& vocabulary, TensorDtype dtype,
                 const std::string& path) {
   GgufWriter writer;
   writer.AddText("general.architecture", "llama");
-  writer.AddU32("llama.context_length", shape.context);
-  writer.AddU32("llama.embedding_length", shape.dim);
-  writer.AddU32("llama.block_count", shape.layers);
-  writer.AddU32("llama.feed_forward_length", shape.hidden);
-  writer.AddU32("llama.attention.head_count", shape.heads);
-  writer.AddU32("llama.attention.head_count_kv", shape.kv_heads);
-  writer.AddU32("llama.rope.dimension_count", shape.dim / shape.heads);
-  writer.AddF32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
-  writer.AddU32("llama.vocab_size", shape.vocab);
+  AddLlamaConfig(shape, writer);
   AddGgufVocabulary(vocabulary, writer);
 
-  const int64_t kv = int64_t{shape.dim} / shape.heads * shape.kv_heads;
+  const int64_t kv = int64_t{shape.kv_heads} * shape.head_dim;
   RandomTensors tensors(dtype, writer);
   tensors.AddMatrix("token_embd.weight", shape.vocab, shape.dim);
   tensors.AddOnes("output_norm.weight", shape.dim);
@@ -91,42 +81,40 @@ int Main(int argc, char** argv) {
   }
   const GgufVocabulary vocabulary = ReadGgufVocabulary(argv[2]);
   const auto number = [&](int i) { return std::atoi(argv[i]); };
-  const Shape shape{number(3),
-                    number(4),
-                    number(5),
-                    number(6),
-                    number(7),
-                    static_cast<int>(vocabulary.tokens.size()),
-                    argc > 9 ? number(9) : 8192};
-  if (shape.layers < 1 || shape.kv_heads < 1 || shape.hidden < 1 ||
-      shape.heads % shape.kv_heads != 0 || shape.dim % (2 * shape.heads) != 0) {
+  ModelConfig shape;
+  shape.layers = number(3);
+  shape.dim = number(4);
+  shape.hidden = number(5);
+  shape.heads = number(6);
+  shape.kv_heads = number(7);
+  shape.vocab = static_cast<int>(vocabulary.tokens.size());
+  shape.context_length = argc > 9 ? number(9) : 8192;
+  if (shape.layers < 1 || shape.dim < 1 || shape.hidden < 1 || shape.heads < 1 ||
+      shape.kv_heads < 1 || shape.context_length < 1 || shape.heads % shape.kv_heads != 0 ||
+      shape.dim % (2 * shape.heads) != 0) {
     std::fprintf(stderr,
-                 "random_model: heads must share out dim, and KV heads the heads, evenly\n");
+                 "random_model: sizes are at least 1, and heads must share out dim, and KV heads "
+                 "the heads, evenly\n");
     return 2;
   }
+  shape.head_dim = shape.dim / shape.heads;
   const std::string wanted = argc > 8 ? argv[8] : "bf16";
-  for (const TensorDtype dtype : kTensorDtypes) {
-    if (TensorDtypeName(dtype) != wanted) continue;
-    if (shape.dim % BlockOf(dtype).elements != 0 || shape.hidden % BlockOf(dtype).elements != 0) {
-      std::fprintf(stderr, "random_model: %s needs widths that are multiples of %d\n",
-                   wanted.c_str(), static_cast<int>(BlockOf(dtype).elements));
-      return 2;
-    }
-    WriteModel(shape, vocabulary, dtype, argv[1]);
-    return 0;
+  const std::optional<TensorDtype> dtype = TensorDtypeOf(wanted);
+  if (!dtype) {
+    std::fprintf(stderr, "random_model: no dtype is called %s\n", wanted.c_str());
+    return 2;
   }
-  std::fprintf(stderr, "random_model: no dtype is called %s\n", wanted.c_str());
-  return 2;
+  const auto block = static_cast<int>(BlockOf(*dtype).elements);
+  if (shape.dim % block != 0 || shape.hidden % block != 0) {
+    std::fprintf(stderr, "random_model: %s needs widths that are multiples of %d\n", wanted.c_str(),
+                 block);
+    return 2;
+  }
+  WriteModel(shape, vocabulary, *dtype, argv[1]);
+  return 0;
 }
 
 }  // namespace
 }  // namespace promptdb
 
-int main(int argc, char** argv) {
-  try {
-    return promptdb::Main(argc, argv);
-  } catch (const promptdb::Error& error) {
-    std::fputs(promptdb::FormatError(error, "").c_str(), stderr);
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return promptdb::RunProgram(promptdb::Main, argc, argv); }

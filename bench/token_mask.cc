@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "bench/program.h"
 #include "constraint/constraint.h"
 #include "model/checkpoint.h"
 #include "tokenizer/tokenizer.h"
@@ -99,11 +100,4 @@ int Run(int argc, char** argv) {
 }  // namespace
 }  // namespace promptdb
 
-int main(int argc, char** argv) {
-  try {
-    return promptdb::Run(argc, argv);
-  } catch (const promptdb::Error& error) {
-    std::fprintf(stderr, "%s", promptdb::FormatError(error, "").c_str());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return promptdb::RunProgram(promptdb::Run, argc, argv); }

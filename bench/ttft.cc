@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "base/stopwatch.h"
+#include "bench/program.h"
 #include "executor/session.h"
 #include "parser/parser.h"
 
@@ -219,11 +220,4 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace promptdb
 
-int main(int argc, char** argv) {
-  try {
-    return promptdb::Main(argc, argv);
-  } catch (const promptdb::Error& error) {
-    std::fputs(promptdb::FormatError(error, "").c_str(), stderr);
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return promptdb::RunProgram(promptdb::Main, argc, argv); }

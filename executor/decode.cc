@@ -52,7 +52,7 @@ void Decoder::Show(const std::string& piece) {
   if (stream_) query_.sink.OnTextPiece(piece);
 }
 
-bool Decoder::Pick(std::vector<float>& logits) {
+bool Decoder::Pick(std::span<float> logits) {
   const GenerateOptions& generate = query_.plan.prompt.generate;
   const auto count = [&] { return static_cast<int>(generation_.tokens.size()); };
   if (is_complete_ || count() >= most_) return false;

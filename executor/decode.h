@@ -3,6 +3,7 @@
 #define PROMPTDB_EXECUTOR_DECODE_H_
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -38,9 +39,10 @@ class Decoder {
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;
 
-  // Picks the next token from the logits after the last one, or after the prompt. False when the
-  // answer has ended, and no more logits are wanted. Throws Error(kCanceled) when the sink says so.
-  bool Pick(std::vector<float>& logits);
+  // Picks the next token from the logits [vocab] after the last one, or after the prompt; those
+  // that a constraint forbids are overwritten. False when the answer has ended, and no more are
+  // wanted. Throws Error(kCanceled) when the sink says so.
+  bool Pick(std::span<float> logits);
   // The row that computes the logits after the token that was picked.
   void AddStep(ForwardBatch& batch);
 

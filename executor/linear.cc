@@ -74,13 +74,6 @@ struct Part {
   const std::byte* Row(int row) const { return weights.get() + row * row_bytes; }
 };
 
-// What a weight is kept as. f32 is what the others are computed in, and they are smaller.
-TensorDtype KeptAs(const TensorView& weight, WeightDtype wanted) {
-  if (wanted == WeightDtype::kBf16) return TensorDtype::kBf16;
-  const bool is_narrow = weight.dtype == TensorDtype::kF16 || IsQuantized(weight.dtype);
-  return is_narrow && weight.layout.in_order() ? weight.dtype : TensorDtype::kF32;
-}
-
 void CopyWeights(const TensorView& weight, TensorDtype kept, std::byte* to) {
   const auto count = static_cast<size_t>(weight.elements());
   if (weight.dtype == kept && weight.layout.in_order()) {
@@ -93,6 +86,17 @@ void CopyWeights(const TensorView& weight, TensorDtype kept, std::byte* to) {
 }
 
 }  // namespace
+
+// f32 is what the others are computed in, and they are smaller.
+TensorDtype KeptAs(TensorDtype stored, WeightDtype wanted) {
+  if (wanted == WeightDtype::kBf16) return TensorDtype::kBf16;
+  return stored == TensorDtype::kF16 || IsQuantized(stored) ? stored : TensorDtype::kF32;
+}
+
+TensorDtype KeptAs(const TensorView& weight, WeightDtype wanted) {
+  // Rows that are not in order are sorted by a conversion.
+  return KeptAs(weight.layout.in_order() ? weight.dtype : TensorDtype::kF32, wanted);
+}
 
 struct Linear::Rep {
   int in = 0;
@@ -205,13 +209,12 @@ void Linear::Rep::Dots(const SimdKernels& kernels, const Part& part, const float
   constexpr int kStep = 96;
   const int steps = (part.out + kStep - 1) / kStep;
   const int threads = Threads();
-  const TensorBlock block = BlockOf(part.dtype);
 #pragma omp parallel for schedule(dynamic, 1) \
     num_threads(threads) if (int64_t{in} * part.out * rows >= kLeastParallelWork)
   for (int step = 0; step < steps; ++step) {
     const int first = step * kStep;
-    kernels.dot_rows(x, rows, in, part.Row(first), part.dtype, block,
-                     std::min(kStep, part.out - first), Bias(part.first + first), y + first, out);
+    kernels.dot_rows(x, rows, in, part.Row(first), part.dtype, std::min(kStep, part.out - first),
+                     Bias(part.first + first), y + first, out);
   }
 }
 
@@ -316,7 +319,8 @@ void Linear::Rep::TorchBf16(const SimdKernels& kernels, const Part& part, const 
   const at::Tensor result = at::linear(left, right).contiguous();
   const auto* values = static_cast<const uint16_t*>(result.data_ptr());
   for (int row = 0; row < rows; ++row) {
-    kernels.widen_bf16(values + int64_t{row} * part.out, part.out, y + int64_t{row} * out);
+    kernels.widen(values + int64_t{row} * part.out, TensorDtype::kBf16, part.out,
+                  y + int64_t{row} * out);
   }
   AddBias(kernels, part, rows, y);
 }

@@ -17,9 +17,13 @@
 
 namespace promptdb {
 
-// What weights may be rounded to. kF32: nothing is; weights that are stored as f16 or quantized stay
-// so, since they are computed in f32 from exactly the values that they mean.
+// What weights may be rounded to. kF32: nothing is; weights that are stored as f16 or quantized
+// stay so, since they are computed in f32 from exactly the values that they mean.
 enum class WeightDtype { kF32, kBf16 };
+
+// What a weight of that dtype, or that weight, is kept as in memory.
+TensorDtype KeptAs(TensorDtype stored, WeightDtype wanted);
+TensorDtype KeptAs(const TensorView& weight, WeightDtype wanted);
 
 // How a product is computed; Apply() chooses by the number of rows and by what the CPU has.
 enum class LinearPath {

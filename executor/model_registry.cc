@@ -46,6 +46,18 @@ std::string_view WeightDtypeName(WeightDtype dtype) {
   return dtype == WeightDtype::kBf16 ? "bf16" : "f32";
 }
 
+// Bytes of weights that one token reads, taking each parameter for an average one.
+int64_t WeightBytes(const Checkpoint& checkpoint, WeightDtype wanted) {
+  double bytes = 0, elements = 0;
+  for (const auto& [name, tensor] : checkpoint.tensors()) {
+    if (tensor.shape.size() != 2) continue;
+    elements += static_cast<double>(tensor.elements());
+    bytes += static_cast<double>(TensorBytes(KeptAs(tensor, wanted), tensor.elements()));
+  }
+  return static_cast<int64_t>(static_cast<double>(ActiveParameters(checkpoint.config())) * bytes /
+                              elements);
+}
+
 }  // namespace
 
 OpenModel::OpenModel(ModelDefinition definition, ProgressListener* progress)
@@ -62,6 +74,7 @@ OpenModel::OpenModel(ModelDefinition definition, ProgressListener* progress)
                                                   checkpoint_->weight_dtype() == TensorDtype::kBf16)
                       ? WeightDtype::kBf16
                       : WeightDtype::kF32;
+  weight_bytes_ = WeightBytes(*checkpoint_, weight_dtype_);
   // States as exact as the weights, unless told otherwise: f32 weights are a user's wish for
   // exactness.
   if (definition_.kv_dtype == "auto") {
@@ -97,6 +110,7 @@ OpenModel::OpenModel(const OpenModel& other, std::string name, KvDtype states)
       tokenizer_(other.tokenizer_),
       chat_template_(other.chat_template_),
       weight_dtype_(other.weight_dtype_),
+      weight_bytes_(other.weight_bytes_),
       kv_shape_(other.kv_shape_),
       weights_(other.weights_) {
   definition_.name = std::move(name);
@@ -107,25 +121,8 @@ OpenModel::OpenModel(const OpenModel& other, std::string name, KvDtype states)
                        chat_template_, WeightDtypeName(weight_dtype_), kv_shape_);
 }
 
-int64_t OpenModel::weight_bytes() const {
-  // What is narrower than f32 stays as it is stored.
-  double bytes = 0, elements = 0;
-  for (const auto& [name, tensor] : checkpoint_->tensors()) {
-    if (tensor.shape.size() != 2) continue;
-    const auto count = static_cast<double>(tensor.elements());
-    elements += count;
-    bytes += weight_dtype_ == WeightDtype::kBf16  ? 2 * count
-             : tensor.dtype == TensorDtype::kBf16 ? 4 * count
-                                                  : static_cast<double>(tensor.data.size());
-  }
-  return static_cast<int64_t>(static_cast<double>(ActiveParameters(config())) * bytes / elements);
-}
-
 std::string_view OpenModel::dtype_in_memory() const {
-  const TensorDtype stored = checkpoint_->weight_dtype();
-  const bool is_wide = stored == TensorDtype::kF32 || stored == TensorDtype::kBf16;
-  return weight_dtype_ == WeightDtype::kBf16 || is_wide ? WeightDtypeName(weight_dtype_)
-                                                        : TensorDtypeName(stored);
+  return TensorDtypeName(KeptAs(checkpoint_->weight_dtype(), weight_dtype_));
 }
 
 std::shared_ptr<const VocabularyTrie> OpenModel::vocabulary_trie() const {

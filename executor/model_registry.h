@@ -40,7 +40,7 @@ class OpenModel {
   WeightDtype weight_dtype() const { return weight_dtype_; }
   const KvShape& kv_shape() const { return kv_shape_; }
   // Bytes of weights that one token reads.
-  int64_t weight_bytes() const;
+  int64_t weight_bytes() const { return weight_bytes_; }
   // What most weights are in memory: "f32", "bf16", or what a narrower file has, which is computed
   // in f32 all the same.
   std::string_view dtype_in_memory() const;
@@ -60,6 +60,7 @@ class OpenModel {
   std::shared_ptr<const Tokenizer> tokenizer_;  // shared with models that have other states
   ChatTemplate chat_template_;
   WeightDtype weight_dtype_ = WeightDtype::kF32;
+  int64_t weight_bytes_ = 0;
   KvShape kv_shape_;
   Digest fingerprint_;
 

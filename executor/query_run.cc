@@ -66,12 +66,12 @@ class RowBatch {
     }
     std::vector<Row*> running;
     for (const auto& row : rows_) running.push_back(row.get());
+    running = Pick(running, logits);
     while (!running.empty()) {
-      running = Pick(running, logits);
-      if (running.empty()) break;
       ForwardBatch step;
       for (Row* row : running) row->decoder->AddStep(step);
       logits = weights_.Forward(step);
+      running = Pick(running, logits);
     }
     for (const auto& row : rows_) on_row(row->query.plan, *row->outcome);
   }
@@ -88,14 +88,12 @@ class RowBatch {
   };
 
   // Each row's next token, from its own logits [vocab] among `logits`; returns those that go on.
-  std::vector<Row*> Pick(const std::vector<Row*>& running, const std::vector<float>& logits) {
+  std::vector<Row*> Pick(const std::vector<Row*>& running, std::span<float> logits) {
     const size_t vocab = logits.size() / running.size();
     std::vector<Row*> go_on;
     for (size_t i = 0; i < running.size(); ++i) {
       Row& row = *running[i];
-      std::vector<float> own(logits.begin() + static_cast<int64_t>(i * vocab),
-                             logits.begin() + static_cast<int64_t>((i + 1) * vocab));
-      if (row.decoder->Pick(own)) {
+      if (row.decoder->Pick(logits.subspan(i * vocab, vocab))) {
         go_on.push_back(&row);
       } else {
         row.outcome = OutcomeOf(row.query, row.decoder->Finish(), planning_ms_, since_);

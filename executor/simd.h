@@ -75,9 +75,9 @@ struct SimdKernels {
   void (*attend_dots)(const AttentionTask& task);
 
   // y[r, o] = Σ x[r, i] w[o, i] (+ bias[o]); y's rows are y_stride apart. bias may be nullptr.
-  // w [out, in] in whole blocks, where `block` is BlockOf(dtype).
-  void (*dot_rows)(const float* x, int rows, int in, const void* w, TensorDtype dtype,
-                   TensorBlock block, int out, const float* bias, float* y, int64_t y_stride);
+  // w [out, in] in whole blocks.
+  void (*dot_rows)(const float* x, int rows, int in, const void* w, TensorDtype dtype, int out,
+                   const float* bias, float* y, int64_t y_stride);
 
   // The same as a blocked product, over one block of `depth` inputs at a time. x comes packed
   // ([strip of row_tile][depth][row_tile], by pack_rows); so do column_tile rows of w ([depth]
@@ -88,7 +88,6 @@ struct SimdKernels {
   void (*multiply_packed)(const float* x, int rows, const float* w, int columns, int depth,
                           bool first, const float* bias, float* y, int64_t y_stride);
 
-  void (*widen_bf16)(const uint16_t* in, int64_t n, float* out);
   // The values of whole blocks of any dtype.
   void (*widen)(const void* in, TensorDtype dtype, int n, float* out);
   void (*round_bf16)(const float* in, int64_t n, uint16_t* out);

@@ -43,7 +43,8 @@ struct GroupPart {
   const RowGroup* group = nullptr;
   int first_row = 0;  // in the piece
   int rows = 0;
-  int first_token = 0;  // in the own segment
+  int first_token = 0;    // in the own segment
+  int shared_tokens = 0;  // of the context, with which that of the part before begins as well
 };
 
 struct Piece {
@@ -51,6 +52,18 @@ struct Piece {
   int rows = 0;
   std::vector<GroupPart> parts;
 };
+
+// Of the context that two groups begin with alike.
+int SharedTokens(const RowGroup& a, const RowGroup& b) {
+  int tokens = 0;
+  for (size_t i = 0; i < std::min(a.context.size(), b.context.size()); ++i) {
+    const KvSpan &left = a.context[i], &right = b.context[i];
+    if (left.segment != right.segment || left.begin != right.begin) break;
+    tokens += std::min(left.end, right.end) - left.begin;
+    if (left.end != right.end) break;
+  }
+  return tokens;
+}
 
 std::vector<Piece> CutIntoPieces(const ForwardBatch& batch) {
   std::vector<Piece> pieces;
@@ -62,7 +75,8 @@ std::vector<Piece> CutIntoPieces(const ForwardBatch& batch) {
       if (pieces.empty() || pieces.back().rows == kPieceRows) pieces.push_back({row, 0, {}});
       Piece& piece = pieces.back();
       const int rows = std::min(group.rows - done, kPieceRows - piece.rows);
-      piece.parts.push_back({&group, piece.rows, rows, held + done});
+      const int shared = piece.parts.empty() ? 0 : SharedTokens(*piece.parts.back().group, group);
+      piece.parts.push_back({&group, piece.rows, rows, held + done, shared});
       piece.rows += rows;
       done += rows;
       row += rows;
@@ -113,18 +127,6 @@ std::vector<float> AlibiSlopes(int heads, double max_bias) {
     slopes.push_back(static_cast<float>(std::exp2(-max_bias * exponent)));
   }
   return slopes;
-}
-
-// Of the context that two groups begin with alike.
-int SharedTokens(const RowGroup& a, const RowGroup& b) {
-  int tokens = 0;
-  for (size_t i = 0; i < std::min(a.context.size(), b.context.size()); ++i) {
-    const KvSpan &left = a.context[i], &right = b.context[i];
-    if (left.segment != right.segment || left.begin != right.begin) break;
-    tokens += std::min(left.end, right.end) - left.begin;
-    if (left.end != right.end) break;
-  }
-  return tokens;
 }
 
 // Calls work(row) for each row, in several threads if the rows, of `width` elements, are worth it.
@@ -310,7 +312,6 @@ void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, Activations
       Check(span.segment->shape().dtype == dtype, "a batch's segments are of one dtype");
       span.segment->AppendSlices(layer_index, span.begin, span.end, slices[i]);
     }
-    const int shared = i == 0 ? 0 : SharedTokens(*piece.parts[i - 1].group, *part.group);
     const int own_tokens = part.first_token + part.rows;
     Check(part.group->own->shape().dtype == dtype, "a batch's segments are of one dtype");
     part.group->own->AppendSlices(layer_index, 0, own_tokens, slices[i]);
@@ -321,7 +322,7 @@ void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, Activations
                       .slices = slices[i],
                       .causal_tokens = own_tokens,
                       .first_position = part.group->own->start_position() + part.first_token,
-                      .shared_tokens = shared});
+                      .shared_tokens = part.shared_tokens});
   }
   Attend({.heads = config.heads,
           .kv_heads = config.kv_heads,

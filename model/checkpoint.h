@@ -33,6 +33,7 @@ inline constexpr std::array kTensorDtypes = {
 
 // "f32", "f16", "bf16", "q8_0", "q4_0", "q4_k", "q6_k"
 std::string_view TensorDtypeName(TensorDtype dtype);
+std::optional<TensorDtype> TensorDtypeOf(std::string_view name);
 
 // Values that are stored together, with what scales them. Rows are whole blocks.
 struct TensorBlock {

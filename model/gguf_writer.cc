@@ -109,4 +109,20 @@ std::string GgufWriter::Bytes() const {
 
 void GgufWriter::Write(const std::filesystem::path& path) const { WriteWholeFile(path, Bytes()); }
 
+void AddLlamaConfig(const ModelConfig& config, GgufWriter& writer) {
+  const auto add = [&](const std::string& key, int value) {
+    writer.AddU32("llama." + key, static_cast<uint32_t>(value));
+  };
+  add("context_length", config.context_length);
+  add("embedding_length", config.dim);
+  add("block_count", config.layers);
+  add("feed_forward_length", config.hidden);
+  add("attention.head_count", config.heads);
+  add("attention.head_count_kv", config.kv_heads);
+  add("rope.dimension_count", config.head_dim);
+  writer.AddF32("llama.rope.freq_base", static_cast<float>(config.rope_theta));
+  writer.AddF32("llama.attention.layer_norm_rms_epsilon", static_cast<float>(config.norm_eps));
+  add("vocab_size", config.vocab);
+}
+
 }  // namespace promptdb

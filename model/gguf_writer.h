@@ -16,6 +16,7 @@
 
 #include "model/checkpoint.h"
 #include "model/gguf_file.h"
+#include "model/model_config.h"
 
 namespace promptdb {
 
@@ -53,6 +54,9 @@ class GgufWriter {
   std::string infos_;  // name, extents, type and offset of every tensor
   std::string data_;   // every tensor begins at a multiple of the alignment
 };
+
+// Adds the metadata of a Llama, but for its architecture and name: what describes its shape.
+void AddLlamaConfig(const ModelConfig& config, GgufWriter& writer);
 
 // Adds the metadata that FindGgufVocabulary() reads back as `vocabulary`.
 void AddGgufVocabulary(const GgufVocabulary& vocabulary, GgufWriter& writer);

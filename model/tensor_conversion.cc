@@ -200,6 +200,13 @@ std::string_view TensorDtypeName(TensorDtype dtype) {
   return "";
 }
 
+std::optional<TensorDtype> TensorDtypeOf(std::string_view name) {
+  for (const TensorDtype dtype : kTensorDtypes) {
+    if (TensorDtypeName(dtype) == name) return dtype;
+  }
+  return std::nullopt;
+}
+
 TensorBlock BlockOf(TensorDtype dtype) {
   switch (dtype) {
     case TensorDtype::kF32:

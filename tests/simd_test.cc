@@ -133,7 +133,7 @@ TEST_P(SimdTest, Bf16ConversionsEqualTheScalarOnes) {
   std::vector<uint16_t> all(65536);
   for (int i = 0; i < 65536; ++i) all[i] = static_cast<uint16_t>(i);
   std::vector<float> wide(all.size());
-  kernels_.widen_bf16(all.data(), static_cast<int64_t>(all.size()), wide.data());
+  kernels_.widen(all.data(), TensorDtype::kBf16, static_cast<int>(all.size()), wide.data());
   for (int i = 0; i < 65536; ++i) {
     ASSERT_EQ(std::bit_cast<uint32_t>(wide[i]), std::bit_cast<uint32_t>(FloatFromBf16(all[i])));
   }

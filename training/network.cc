@@ -145,16 +145,18 @@ void Network::WriteGguf(const BpeVocabulary& vocabulary, const std::string& name
   GgufWriter writer;
   writer.AddText("general.architecture", "llama");
   writer.AddText("general.name", name);
-  writer.AddU32("llama.context_length", shape_.context);
-  writer.AddU32("llama.embedding_length", shape_.dim);
-  writer.AddU32("llama.block_count", shape_.layers);
-  writer.AddU32("llama.feed_forward_length", shape_.hidden);
-  writer.AddU32("llama.attention.head_count", shape_.heads);
-  writer.AddU32("llama.attention.head_count_kv", shape_.kv_heads);
-  writer.AddU32("llama.rope.dimension_count", shape_.head_dim());
-  writer.AddF32("llama.rope.freq_base", static_cast<float>(shape_.rope_theta));
-  writer.AddF32("llama.attention.layer_norm_rms_epsilon", static_cast<float>(shape_.norm_eps));
-  writer.AddU32("llama.vocab_size", shape_.vocab);
+  ModelConfig config;
+  config.context_length = shape_.context;
+  config.dim = shape_.dim;
+  config.layers = shape_.layers;
+  config.hidden = shape_.hidden;
+  config.heads = shape_.heads;
+  config.kv_heads = shape_.kv_heads;
+  config.head_dim = shape_.head_dim();
+  config.rope_theta = shape_.rope_theta;
+  config.norm_eps = shape_.norm_eps;
+  config.vocab = shape_.vocab;
+  AddLlamaConfig(config, writer);
   AddGgufVocabulary(ToGgufVocabulary(vocabulary), writer);
 
   const torch::NoGradGuard no_gradients;

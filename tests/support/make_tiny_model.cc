@@ -35,10 +35,6 @@ int Usage() {
 
 int main(int argc, char** argv) {
   using promptdb::TensorDtype;
-  const std::map<std::string, TensorDtype> kDtypes = {
-      {"f32", TensorDtype::kF32},   {"f16", TensorDtype::kF16},   {"bf16", TensorDtype::kBf16},
-      {"q8_0", TensorDtype::kQ8_0}, {"q4_0", TensorDtype::kQ4_0}, {"q4_k", TensorDtype::kQ4K},
-      {"q6_k", TensorDtype::kQ6K}};
   std::string out;
   std::map<std::string, std::string> options;
   for (int i = 1; i < argc; ++i) {
@@ -79,8 +75,9 @@ int main(int argc, char** argv) {
     if (name == "--tied") {
       model.tied = true;
     } else if (name == "--dtype") {
-      if (!kDtypes.contains(value)) return Usage();
-      dtype = kDtypes.at(value);
+      const auto named = promptdb::TensorDtypeOf(value);
+      if (!named) return Usage();
+      dtype = *named;
     } else if (numbers.contains(name)) {
       char* end = nullptr;
       const long number = std::strtol(value.c_str(), &end, 10);

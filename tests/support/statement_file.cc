@@ -294,10 +294,6 @@ void WriteModel(const Block& block, const TemporaryFolder& folder) {
     }
     options[block.words[i].substr(0, equals)] = block.words[i].substr(equals + 1);
   }
-  const std::map<std::string, TensorDtype> dtypes = {
-      {"f32", TensorDtype::kF32},   {"f16", TensorDtype::kF16},   {"bf16", TensorDtype::kBf16},
-      {"q8_0", TensorDtype::kQ8_0}, {"q4_0", TensorDtype::kQ4_0}, {"q4_k", TensorDtype::kQ4K},
-      {"q6_k", TensorDtype::kQ6K}};
   TinyModel model = TinyModel::Of(options.contains("arch") ? options["arch"] : "llama");
   int seed = 1, shards = 1, tied = model.tied ? 1 : 0;
   const std::map<std::string, int*> numbers = {{"seed", &seed},
@@ -318,14 +314,12 @@ void WriteModel(const Block& block, const TemporaryFolder& folder) {
   }
   model.seed = static_cast<uint32_t>(seed);
   model.tied = tied != 0;
-  if (!dtypes.contains(options["dtype"])) {
-    throw FormatMistake(block.line, "unknown dtype: " + options["dtype"]);
-  }
-  const TensorDtype dtype = dtypes.at(options["dtype"]);
+  const std::optional<TensorDtype> dtype = TensorDtypeOf(options["dtype"]);
+  if (!dtype) throw FormatMistake(block.line, "unknown dtype: " + options["dtype"]);
   if (options["form"] == "gguf") {
-    WriteGguf(model, folder / (block.words[0] + ".gguf"), dtype);
+    WriteGguf(model, folder / (block.words[0] + ".gguf"), *dtype);
   } else if (options["form"] == "folder") {
-    WriteHuggingFace(model, folder / block.words[0], dtype, shards);
+    WriteHuggingFace(model, folder / block.words[0], *dtype, shards);
   } else {
     throw FormatMistake(block.line, "form is gguf or folder: " + options["form"]);
   }
