@@ -14,16 +14,12 @@
 #include "tests/support/expect_error.h"
 #include "tests/support/random_cases.h"
 #include "tests/support/test_folder.h"
+#include "tests/support/text_file.h"
 
 namespace promptdb {
 namespace {
 
 using Strings = std::vector<std::string>;
-
-std::string ReadText(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 TEST(GgufWriter, BytesAreThoseOfTheFormat) {
   GgufWriter writer;

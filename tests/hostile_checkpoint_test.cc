@@ -1,5 +1,8 @@
-// Checkpoints that are truncated, mutated or made to mislead: they open or they give an Error; they
-// never crash, and they never make the reader allocate what the file does not back.
+// GGUF files made to mislead, and checkpoints of both forms that are truncated or mutated: they
+// open or they give an Error; they never crash, and they never make the reader allocate what the
+// file does not back.
+#include "tests/support/hostile_checkpoint.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,7 +11,6 @@
 #include <fstream>
 #include <functional>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 #include <vector>
@@ -16,56 +18,11 @@
 #include "base/error.h"
 #include "model/checkpoint.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/text_file.h"
 #include "tests/support/tiny_checkpoint.h"
 
 namespace promptdb {
 namespace {
-
-using nlohmann::ordered_json;
-
-std::string ReadText(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-void WriteText(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary);
-  file << text;
-}
-
-// Touches every byte that Open() vouched for.
-void ReadEverything(const Checkpoint& checkpoint) {
-  for (const auto& [name, tensor] : checkpoint.tensors()) {
-    std::vector<float> values(tensor.elements());
-    CopyAsFloat(tensor, values);
-  }
-}
-
-// Opens and reads it all; true where that worked, false where it gave an Error. Anything else that
-// is thrown (bad_alloc, length_error) fails the test by itself.
-bool Survives(const std::filesystem::path& path) {
-  try {
-    ReadEverything(*Checkpoint::Open(path));
-    return true;
-  } catch (const Error& error) {
-    EXPECT_NE(error.code(), ErrorCode::kInternal) << error.message();
-    EXPECT_FALSE(error.message().empty());
-    return false;
-  }
-}
-
-// The smallest model that still has every kind of tensor and key.
-TinyModel SmallModel(const std::string& architecture) {
-  TinyModel model = TinyModel::Of(architecture);
-  model.layers = 1;
-  model.dim = 32;
-  model.hidden = 32;
-  model.heads = 2;
-  model.kv_heads = architecture == "gpt2" ? 2 : 1;
-  model.head_dim = 16;
-  model.vocab = model.vocabulary == TinyVocabularyKind::kSentencePiece ? 360 : 270;
-  return model;
-}
 
 template <typename T>
 void Put(std::string& bytes, size_t at, T value) {
@@ -124,7 +81,7 @@ class GgufSurgery {
 class HostileGgufTest : public testing::Test {
  protected:
   HostileGgufTest() : folder_("hostile"), path_(folder_ / "tiny.gguf") {
-    WriteGguf(SmallModel("llama"), path_, TensorDtype::kF32);
+    WriteGguf(TinyModel::SmallestOf("llama"), path_, TensorDtype::kF32);
   }
 
   // Opens the file after `change`; a fresh copy each time.
@@ -227,7 +184,7 @@ TEST_F(HostileGgufTest, TensorsThatLie) {
 }
 
 TEST_F(HostileGgufTest, QuantizedRowsAreWholeBlocks) {
-  TinyModel model = SmallModel("llama");
+  TinyModel model = TinyModel::SmallestOf("llama");
   WriteGguf(model, path_, TensorDtype::kQ8_0);
   EXPECT_TRUE(Survives(path_));
   ExpectRefused(ErrorCode::kCorrupt, {kQ, "blocks of 32"}, [](GgufSurgery& f) {
@@ -299,7 +256,7 @@ TEST_F(HostileGgufTest, AlignmentIsObeyedAndChecked) {
 }
 
 TEST_F(HostileGgufTest, EveryTruncationIsRefused) {
-  const TinyModel model = SmallModel("llama");
+  const TinyModel model = TinyModel::SmallestOf("llama");
   for (const TensorDtype dtype : {TensorDtype::kF32, TensorDtype::kQ8_0}) {
     WriteGguf(model, path_, dtype);
     const auto size = std::filesystem::file_size(path_);
@@ -381,7 +338,7 @@ TEST(MutatedCheckpointTest, Gguf) {
   const TemporaryFolder folder("mutated");
   for (const char* architecture : {"llama", "qwen2", "qwen3", "falcon", "mpt", "gpt2"}) {
     SCOPED_TRACE(architecture);
-    WriteGguf(SmallModel(architecture), folder / "tiny.gguf", TensorDtype::kQ8_0);
+    WriteGguf(TinyModel::SmallestOf(architecture), folder / "tiny.gguf", TensorDtype::kQ8_0);
     const auto checkpoint = Checkpoint::Open(folder / "tiny.gguf");
     size_t data = 0;
     for (const auto& [name, tensor] : checkpoint->tensors()) {
@@ -404,7 +361,7 @@ TEST(MutatedCheckpointTest, HuggingFaceFolder) {
   constexpr uint32_t kSeed = 12;
   SCOPED_TRACE("seed " + std::to_string(kSeed));
   const TemporaryFolder folder("mutated");
-  WriteHuggingFace(SmallModel("qwen3"), folder.path(), TensorDtype::kBf16, 2);
+  WriteHuggingFace(TinyModel::SmallestOf("qwen3"), folder.path(), TensorDtype::kBf16, 2);
   const std::string shard = "model-00001-of-00002.safetensors";
   uint64_t header = 0;
   std::memcpy(&header, ReadText(folder / shard).data(), sizeof(header));
@@ -433,7 +390,7 @@ TEST(MutatedCheckpointTest, HuggingFaceFoldersOfFusedFamilies) {
   for (const char* architecture : {"falcon", "mpt", "gpt2"}) {
     SCOPED_TRACE(architecture);
     const TemporaryFolder folder("mutated");
-    WriteHuggingFace(SmallModel(architecture), folder.path(), TensorDtype::kF16);
+    WriteHuggingFace(TinyModel::SmallestOf(architecture), folder.path(), TensorDtype::kF16);
     const std::filesystem::path weights = folder / "model.safetensors";
     uint64_t header = 0;
     std::memcpy(&header, ReadText(weights).data(), sizeof(header));
@@ -447,7 +404,7 @@ TEST(MutatedCheckpointTest, HuggingFaceFoldersOfFusedFamilies) {
 TEST_F(HostileGgufTest, FusedFamiliesThatLie) {
   constexpr char kQkv[] = "blk.0.attn_qkv.weight";
   constexpr char kQkvBias[] = "blk.0.attn_qkv.bias";
-  WriteGguf(SmallModel("gpt2"), path_, TensorDtype::kF32);
+  WriteGguf(TinyModel::SmallestOf("gpt2"), path_, TensorDtype::kF32);
   EXPECT_TRUE(Survives(path_));
   ExpectRefused(ErrorCode::kCorrupt, {kQkv, "[96, 32]", "[64, 32]"},
                 [&](GgufSurgery& f) { Put(f.bytes, f.ExtentOf(kQkv, 1), uint64_t{64}); });
@@ -468,7 +425,7 @@ TEST_F(HostileGgufTest, FusedFamiliesThatLie) {
     Put(f.bytes, f.ValueOf("gpt2.attention.head_count"), uint32_t{3});
   });
 
-  WriteGguf(SmallModel("mpt"), path_, TensorDtype::kF32);
+  WriteGguf(TinyModel::SmallestOf("mpt"), path_, TensorDtype::kF32);
   ExpectRefused(ErrorCode::kUnsupported, {"without ALiBi"}, [&](GgufSurgery& f) {
     Put(f.bytes, f.ValueOf("mpt.attention.max_alibi_bias"), 0.0f);
   });
@@ -476,157 +433,11 @@ TEST_F(HostileGgufTest, FusedFamiliesThatLie) {
     Put(f.bytes, f.ValueOf("mpt.attention.max_alibi_bias"),
         std::numeric_limits<float>::quiet_NaN());
   });
-  TinyModel clipped = SmallModel("mpt");
+  TinyModel clipped = TinyModel::SmallestOf("mpt");
   clipped.qkv_clip = 1;
   WriteGguf(clipped, path_, TensorDtype::kF32);
   ExpectRefused(ErrorCode::kCorrupt, {"clamp"},
                 [&](GgufSurgery& f) { Put(f.bytes, f.ValueOf("mpt.attention.clamp_kqv"), -1.0f); });
-}
-
-class HostileSafetensorsTest : public testing::Test {
- protected:
-  HostileSafetensorsTest() : folder_("hostile") {
-    WriteHuggingFace(SmallModel("llama"), folder_.path(), TensorDtype::kF32);
-    const std::string bytes = ReadText(folder_ / "model.safetensors");
-    uint64_t size = 0;
-    std::memcpy(&size, bytes.data(), sizeof(size));
-    header_ = ordered_json::parse(bytes.substr(8, size));
-    data_ = bytes.substr(8 + size);
-  }
-
-  void Write(const std::string& header, uint64_t claimed_size) {
-    std::string bytes(reinterpret_cast<const char*>(&claimed_size), 8);
-    WriteText(folder_ / "model.safetensors", bytes + header + data_);
-  }
-
-  void ExpectRefused(ErrorCode code, const std::vector<std::string>& parts,
-                     const std::string& header) {
-    SCOPED_TRACE(header.substr(0, 100));
-    Write(header, header.size());
-    ExpectError(code, parts, [&] { Checkpoint::Open(folder_.path()); });
-  }
-
-  // With the entry of one tensor changed.
-  void ExpectRefused(ErrorCode code, const std::vector<std::string>& parts,
-                     const std::function<void(ordered_json&)>& change) {
-    ordered_json header = header_;
-    change(header["model.norm.weight"]);
-    ExpectRefused(code, parts, header.dump());
-  }
-
-  TemporaryFolder folder_;
-  ordered_json header_;
-  std::string data_;
-};
-
-TEST_F(HostileSafetensorsTest, HeadersThatClaimTooMuch) {
-  const std::string header = header_.dump();
-  for (const uint64_t size : {uint64_t{1} << 63, ~uint64_t{0}, ~uint64_t{0} - 7,
-                              uint64_t{100'000'001}, header.size() + data_.size() + 1}) {
-    Write(header, size);
-    ExpectError(ErrorCode::kCorrupt, {"header is larger", std::to_string(size)},
-                [&] { Checkpoint::Open(folder_.path()); });
-  }
-  Write(header, 0);
-  ExpectError(ErrorCode::kCorrupt, {"JSON"}, [&] { Checkpoint::Open(folder_.path()); });
-  ExpectRefused(ErrorCode::kCorrupt, {"JSON is not an object"}, std::string("[1, 2]"));
-  ExpectRefused(ErrorCode::kCorrupt, {"nested too deeply"},
-                std::string(1000000, '[') + std::string(1000000, ']'));
-  ExpectRefused(ErrorCode::kCorrupt, {"JSON is not valid"}, std::string(1000, '{'));
-  ExpectRefused(ErrorCode::kCorrupt, {"\"model.norm.weight\"", "twice"},
-                header.substr(0, header.size() - 1) + ",\"model.norm.weight\":{}}");
-  ExpectRefused(ErrorCode::kCorrupt, {"belong to no tensor"}, std::string("{}"));
-}
-
-TEST_F(HostileSafetensorsTest, TensorsThatLie) {
-  const std::string name = "\"model.norm.weight\"";
-  const auto begin = header_["model.norm.weight"]["data_offsets"][0].get<uint64_t>();
-  using Entry = ordered_json;
-  ExpectRefused(ErrorCode::kUnsupported, {name, "F64"}, [](Entry& e) {
-    e["dtype"] = "F64";
-    e["shape"] = {16};
-  });
-  ExpectRefused(ErrorCode::kUnsupported, {name, "\"F3\""}, [](Entry& e) { e["dtype"] = "F3"; });
-  ExpectRefused(ErrorCode::kCorrupt, {name, "lacks"}, [](Entry& e) { e["dtype"] = 4; });
-  ExpectRefused(ErrorCode::kCorrupt, {name, "lacks"}, [](Entry& e) { e.erase("shape"); });
-  ExpectRefused(ErrorCode::kCorrupt, {name, "lacks"}, [](Entry& e) { e = "text"; });
-  ExpectRefused(ErrorCode::kCorrupt, {name, "[33]", "132", "128"},
-                [](Entry& e) { e["shape"] = {33}; });
-  // Equal in bytes, different in shape.
-  ExpectRefused(ErrorCode::kCorrupt, {name, "[32]", "[4, 8]"}, [](Entry& e) {
-    e["shape"] = {4, 8};
-  });
-  ExpectRefused(ErrorCode::kCorrupt, {name, "too many dimensions"},
-                [](Entry& e) { e["shape"] = std::vector<int>(1000, 1); });
-  for (const ordered_json& shape :
-       {ordered_json{-32}, ordered_json{3.5}, ordered_json{"32"}, ordered_json{1e300}}) {
-    ExpectRefused(ErrorCode::kCorrupt, {name, "bad extent"},
-                  [&](Entry& e) { e["shape"] = ordered_json::array({shape}); });
-  }
-  for (const std::vector<uint64_t>& shape : std::vector<std::vector<uint64_t>>{
-           {0}, {~uint64_t{0}}, {uint64_t{1} << 62}, {uint64_t{1} << 32, uint64_t{1} << 32}}) {
-    ExpectRefused(ErrorCode::kCorrupt, {name, "larger than the file"},
-                  [&](Entry& e) { e["shape"] = shape; });
-  }
-  ExpectRefused(ErrorCode::kCorrupt, {name, "past the end of the file"}, [&](Entry& e) {
-    e["data_offsets"] = {data_.size(), data_.size() + 128};
-  });
-  ExpectRefused(ErrorCode::kCorrupt, {name, "past the end of the file"}, [](Entry& e) {
-    e["data_offsets"] = {~uint64_t{0} - 127, ~uint64_t{0}};
-  });
-  ExpectRefused(ErrorCode::kCorrupt, {name, "past the end of the file"}, [&](Entry& e) {
-    e["data_offsets"] = {begin + 128, begin};
-  });
-  ExpectRefused(ErrorCode::kCorrupt, {name, "data_offsets"},
-                [](Entry& e) { e["data_offsets"] = {0}; });
-  ExpectRefused(ErrorCode::kCorrupt, {"overlaps"}, [](Entry& e) { e["data_offsets"] = {0, 128}; });
-}
-
-TEST_F(HostileSafetensorsTest, IndexThatLeadsAstray) {
-  const std::filesystem::path index = folder_ / "model.safetensors.index.json";
-  std::filesystem::rename(folder_ / "model.safetensors", folder_ / "part.safetensors");
-  ordered_json weight_map;
-  for (const auto& [name, entry] : header_.items()) {
-    if (name != "__metadata__") weight_map[name] = "part.safetensors";
-  }
-  const auto write = [&](const ordered_json& map) {
-    WriteText(index, ordered_json{{"weight_map", map}}.dump());
-  };
-  write(weight_map);
-  EXPECT_TRUE(Survives(folder_.path()));
-
-  const std::string name = "model.norm.weight";
-  // The file is really there, one folder up: only the check of the name stands in between.
-  std::filesystem::create_directory(folder_ / "inner");
-  for (const char* astray :
-       {"../part.safetensors", "inner/../part.safetensors", "..\\x.safetensors",
-        ".hidden.safetensors", "model.bin", "", "/etc/x.safetensors"}) {
-    ordered_json map = weight_map;
-    map[name] = astray;
-    write(map);
-    SCOPED_TRACE(astray);
-    ExpectError(ErrorCode::kCorrupt, {"\"" + name + "\"", "no plain"},
-                [&] { Checkpoint::Open(folder_.path()); });
-    ExpectError(ErrorCode::kCorrupt, {"no plain"}, [&] { CheckpointFingerprint(folder_.path()); });
-  }
-  ordered_json map = weight_map;
-  map[name] = "absent.safetensors";
-  write(map);
-  ExpectError(ErrorCode::kIo, {"absent.safetensors"}, [&] { Checkpoint::Open(folder_.path()); });
-  map = weight_map;
-  map["model.extra.weight"] = "part.safetensors";
-  write(map);
-  ExpectError(ErrorCode::kCorrupt, {"\"model.extra.weight\"", "not in the file"},
-              [&] { Checkpoint::Open(folder_.path()); });
-  // The same tensors in two files.
-  std::filesystem::copy(folder_ / "part.safetensors", folder_ / "again.safetensors");
-  map = weight_map;
-  map[name] = "again.safetensors";
-  write(map);
-  ExpectError(ErrorCode::kCorrupt, {"stands in two files"},
-              [&] { Checkpoint::Open(folder_.path()); });
-  WriteText(index, "{\"weight_map\": 5}");
-  ExpectError(ErrorCode::kCorrupt, {"weight_map"}, [&] { Checkpoint::Open(folder_.path()); });
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ struct TinyModel {
   // "llama", "mistral", "qwen2", "qwen3", "falcon", "mpt", "gpt2"
   std::string architecture = "llama";
   int layers = 2;
-  int dim = 64;  // dim, hidden and heads * head_dim are multiples of the block where it is quantized
+  int dim = 64;  // dim, hidden and heads * head_dim are whole blocks where weights are quantized
   int hidden = 128;
   int heads = 4;
   int kv_heads = 2;
@@ -55,6 +55,8 @@ struct TinyModel {
   // vocabulary, Qwen a ChatML template, Falcon one KV head, MPT and GPT-2 as many as query heads,
   // and each its biases and norms.
   static TinyModel Of(const std::string& family);
+  // The smallest that still has every kind of tensor and key.
+  static TinyModel SmallestOf(const std::string& family);
   // All that Of() knows.
   static const std::vector<std::string>& Families();
 };

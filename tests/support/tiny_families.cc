@@ -114,6 +114,18 @@ TinyModel TinyModel::Of(const std::string& family) {
   return model;
 }
 
+TinyModel TinyModel::SmallestOf(const std::string& family) {
+  TinyModel model = Of(family);
+  model.layers = 1;
+  model.dim = 32;
+  model.hidden = 32;
+  model.heads = 2;
+  model.kv_heads = family == "gpt2" ? 2 : 1;
+  model.head_dim = 16;
+  model.vocab = model.vocabulary == TinyVocabularyKind::kSentencePiece ? 360 : 270;
+  return model;
+}
+
 std::string PreTokenizerOf(const TinyModel& model) {
   if (!model.pre.empty()) return model.pre;
   return model.vocabulary == TinyVocabularyKind::kSentencePiece ? "default" : "qwen2";
