@@ -18,6 +18,24 @@ const {values: options} = parseArgs({options: {
   vocabulary: {type: "string", default: path.join(shared, "tokenizers", "ggml-vocab-llama-spm.gguf")},
   model: {type: "string"}, questions: {type: "string", default: "5"},
 }});
+function fail(message) {
+  console.error(`documents: ${message}`);
+  process.exit(1);
+}
+// What is missing is told before anything is made.
+const program = path.join(root, "build", "bench", "random_model"), shell = path.join(root, "build", "shell", "pcsh");
+for (const file of [program, shell]) if (!existsSync(file)) fail(`${file} is missing; run ./setup first`);
+for (const [option, file] of [["data", options.data], ["model", options.model ?? options.vocabulary]]) {
+  if (!existsSync(file)) fail(`there is no ${file}; name another with --${file === options.vocabulary ? "vocabulary" : option}`);
+}
+let items;
+try {
+  items = JSON.parse(readFileSync(options.data, "utf8"));
+} catch (error) {
+  fail(`${options.data} can't be read: ${error.message}`);
+}
+if (!Array.isArray(items) || items.length === 0) fail(`${options.data} is no list of questions`);
+
 const work = path.join(root, "build", "bench", "documents");
 mkdirSync(work, {recursive: true});
 
@@ -26,8 +44,7 @@ if (model === undefined) {
   model = path.join(work, "random.gguf");
   if (!existsSync(model)) {
     console.error("writing the model …");
-    execFileSync(path.join(root, "build", "bench", "random_model"),
-                 [model, options.vocabulary, "30", "576", "1536", "9", "3"], {stdio: ["ignore", "inherit", "inherit"]});
+    execFileSync(program, [model, options.vocabulary, "30", "576", "1536", "9", "3"], {stdio: ["ignore", "inherit", "inherit"]});
   }
 }
 const database = path.join(work, "db");
@@ -36,14 +53,14 @@ rmSync(database, {recursive: true, force: true});
 function run(statements) {
   const file = path.join(work, "statements.pql");
   writeFileSync(file, statements);
-  const out = execFileSync(path.join(root, "build", "shell", "pcsh"), ["--db", database, "--format", "jsonl", "-f", file],
+  const out = execFileSync(shell, ["--db", database, "--format", "jsonl", "-f", file],
                            {encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], maxBuffer: 1 << 26});
   return out.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
 }
 const quote = (text) => `'${text.replaceAll("'", "''")}'`;
 const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 
-const questions = JSON.parse(readFileSync(options.data, "utf8")).slice(0, Number(options.questions));
+const questions = items.slice(0, Number(options.questions));
 run(`CREATE MODEL m FROM ${quote(path.resolve(model))};`);
 console.log("| question | prompt tokens | cached | TTFT, nothing cached | TTFT, from cache | ratio |");
 console.log("| --- | --- | --- | --- | --- | --- |");
