@@ -182,9 +182,8 @@ void RegisterLinears(const ModelShape& m, bool every_path) {
                 {"output", m.dim, m.vocab}};
   std::vector<std::pair<int, std::string>> paths{{-1, ""}};
   if (every_path) {
-    for (const auto& [path, name] : {std::pair{LinearPath::kDots, "dots"},
-                                     {LinearPath::kPacked, "packed"},
-                                     {LinearPath::kBlas, "blas"}}) {
+    for (const auto& [path, name] :
+         {std::pair{LinearPath::kDots, "dots"}, {LinearPath::kPanels, "panels"}}) {
       paths.emplace_back(static_cast<int>(path), std::string("/") + name);
     }
   }

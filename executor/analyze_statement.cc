@@ -48,7 +48,7 @@ std::string RunAnalyzeModel(const ast::AnalyzeModel& statement, Database::Rep& d
   const ModelDefinition definition = database.FindModel(statement.name);
   const std::shared_ptr<const OpenModel> model =
       database.Open(definition, statement.name.range, sink);
-  LoadWeights(*model, sink);
+  model->Weights(&sink);
 
   std::optional<std::string> path;
   if (statement.path) path = statement.path->text;

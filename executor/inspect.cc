@@ -244,7 +244,7 @@ std::vector<NodeActuals> RunInspect(const QueryPlan& plan, const OpenModel& mode
     actuals[static_cast<size_t>(plan.root->id)] = {watch.Milliseconds(), rows, {}};
     return actuals;
   }
-  const Transformer& weights = LoadWeights(model, sink);
+  const Transformer& weights = model.Weights(&sink);
   const Stopwatch watch;
   QueryState query(plan, weights, model, cache, sink);
   if (prompt.kind == ast::Select::Kind::kLogprobs) {

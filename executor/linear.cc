@@ -3,7 +3,6 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/mm.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -17,18 +16,14 @@
 namespace promptdb {
 namespace {
 
-// Thresholds in rows, measured on a Zen 3 core. Dots win until the packing of weights, which costs
-// the same for any number of rows, is small beside their use; then own tiles win: OpenBLAS needs
-// bf16 weights widened first, and only with f32 weights and many rows is it a few percent faster.
-constexpr int kMostDotRows = 96;
-constexpr int kLeastBlasRows = 256;
+// Thresholds in rows, measured on a Zen 3 core. Dots win until the packing of x and the widening of
+// weights are small beside their use.
+constexpr int kMostDotRows = 56;
 constexpr int kLeastTorchBf16Rows = 16;
-// Inputs of a packed block: a packed panel of weights, and a strip of x, stay in L1.
-constexpr int kBlockDepth = 256;
+// Bytes of x that stay in L2.
+constexpr int64_t kMostL2Bytes = 300 << 10;
 // Multiplications below which waking another thread costs more than it saves.
 constexpr int64_t kLeastParallelWork = 1 << 17;
-// Bytes of weights widened at a time for sgemm.
-constexpr int64_t kPanelBytes = int64_t{2} << 20;
 
 struct FreeMemory {
   size_t bytes = 0;
@@ -58,6 +53,13 @@ bool HasBf16Instructions() {
 #else
   return false;
 #endif
+}
+
+// The size of the fewest blocks of `total` that are about even, whole units, and at most `most`.
+int EvenBlock(int total, int most, int unit) {
+  most = most / unit * unit;
+  const int blocks = (total + most - 1) / most;
+  return std::min(most, ((total + blocks - 1) / blocks + unit - 1) / unit * unit);
 }
 
 // Weights of one dtype, one after the other.
@@ -109,9 +111,8 @@ struct Linear::Rep {
   void Apply(LinearPath path, const SimdKernels& kernels, const Part& part, const float* x,
              int rows, float* y) const;
   void Dots(const SimdKernels& kernels, const Part& part, const float* x, int rows, float* y) const;
-  void Packed(const SimdKernels& kernels, const Part& part, const float* x, int rows,
+  void Panels(const SimdKernels& kernels, const Part& part, const float* x, int rows,
               float* y) const;
-  void Blas(const SimdKernels& kernels, const Part& part, const float* x, int rows, float* y) const;
   void TorchBf16(const SimdKernels& kernels, const Part& part, const float* x, int rows,
                  float* y) const;
   void AddBias(const SimdKernels& kernels, const Part& part, int rows, float* y) const;
@@ -171,13 +172,11 @@ void Linear::Apply(const float* x, int rows, float* y) const {
   if (rows == 0) return;
   const SimdKernels& kernels = KernelsFor(BestCpuPath());
   for (const Part& part : rep_->parts) {
-    LinearPath path = LinearPath::kPacked;
+    LinearPath path = LinearPath::kPanels;
     if (part.bf16() && HasBf16Instructions() && rows >= kLeastTorchBf16Rows) {
       path = LinearPath::kTorchBf16;
     } else if (rows <= kMostDotRows) {
       path = LinearPath::kDots;
-    } else if (part.f32() && rows >= kLeastBlasRows) {
-      path = LinearPath::kBlas;
     }
     rep_->Apply(path, kernels, part, x, rows, y);
   }
@@ -194,10 +193,8 @@ void Linear::Rep::Apply(LinearPath path, const SimdKernels& kernels, const Part&
   switch (path) {
     case LinearPath::kDots:
       return Dots(kernels, part, x, rows, y);
-    case LinearPath::kPacked:
-      return Packed(kernels, part, x, rows, y);
-    case LinearPath::kBlas:
-      return Blas(kernels, part, x, rows, y);
+    case LinearPath::kPanels:
+      return Panels(kernels, part, x, rows, y);
     case LinearPath::kTorchBf16:
       return TorchBf16(kernels, part, x, rows, y);
   }
@@ -218,51 +215,40 @@ void Linear::Rep::Dots(const SimdKernels& kernels, const Part& part, const float
   }
 }
 
-void Linear::Rep::Packed(const SimdKernels& kernels, const Part& part, const float* x, int rows,
+void Linear::Rep::Panels(const SimdKernels& kernels, const Part& part, const float* x, int rows,
                          float* y) const {
-  const int padded = kernels.PaddedRows(rows);
+  // Packed x, shared by all threads.
   const int tile = kernels.column_tile;
-  const int panels = (part.out + tile - 1) / tile;
-  const int depth_blocks = (in + kBlockDepth - 1) / kBlockDepth;
-  const bool widens = !part.f32() && !part.bf16();  // before they are packed
-  // Packed x, by block of inputs; shared by all threads.
-  const Bytes x_bytes = Allocate(int64_t{padded} * in * 4);
+  const int panels = (rows + tile - 1) / tile;
+  const Bytes x_bytes = Allocate(int64_t{panels} * tile * in * 4);
   float* x_packed = reinterpret_cast<float*>(x_bytes.get());
-  const int strips = padded / kernels.row_tile;
+  const int block_rows = EvenBlock(rows, kMostPanelRows, tile);
+  const int row_blocks = (rows + block_rows - 1) / block_rows;
+  const int column_blocks = (part.out + kMostPanelOut - 1) / kMostPanelOut;
+  // x that stays in L2 is read anew for a few outputs at a time, so that weights are read in order.
+  const int step =
+      int64_t{block_rows} * in * 4 <= kMostL2Bytes ? 4 * kernels.row_tile : kMostPanelOut;
   const int threads = int64_t{in} * part.out * rows >= kLeastParallelWork ? Threads() : 1;
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
-#pragma omp for schedule(dynamic, 4)
-    for (int strip = 0; strip < strips; ++strip) {
-      const int first_row = strip * kernels.row_tile;
-      for (int block = 0; block < depth_blocks; ++block) {
-        const int first = block * kBlockDepth;
-        const int depth = std::min(kBlockDepth, in - first);
-        kernels.pack_rows(
-            x + int64_t{first_row} * in + first, in, std::min(kernels.row_tile, rows - first_row),
-            depth, x_packed + int64_t{padded} * first + int64_t{strip} * kernels.row_tile * depth);
-      }
-    }
-    alignas(64) float w_packed[kBlockDepth * 64];
-    alignas(64) float w_wide[kBlockDepth * 64];
 #pragma omp for schedule(dynamic, 1)
     for (int panel = 0; panel < panels; ++panel) {
-      const int column = panel * tile;
-      const int columns = std::min(tile, part.out - column);
-      for (int block = 0; block < depth_blocks; ++block) {
-        const int first = block * kBlockDepth;
-        const int depth = std::min(kBlockDepth, in - first);
-        const std::byte* w = part.Row(column) + TensorBytes(part.dtype, first);
-        if (widens) {
-          for (int i = 0; i < columns; ++i) {
-            kernels.widen(w + i * part.row_bytes, part.dtype, depth, w_wide + i * depth);
-          }
-          kernels.pack_columns(w_wide, depth, false, columns, depth, w_packed);
-        } else {
-          kernels.pack_columns(w, in, part.bf16(), columns, depth, w_packed);
+      const int first_row = panel * tile;
+      kernels.pack_columns(x + int64_t{first_row} * in, in, std::min(tile, rows - first_row), in,
+                           x_packed + int64_t{first_row} * in);
+    }
+#pragma omp for schedule(dynamic, 1) collapse(2)
+    for (int row_block = 0; row_block < row_blocks; ++row_block) {
+      for (int column_block = 0; column_block < column_blocks; ++column_block) {
+        const int first_row = row_block * block_rows;
+        const int last_column = std::min((column_block + 1) * kMostPanelOut, part.out);
+        for (int column = column_block * kMostPanelOut; column < last_column; column += step) {
+          kernels.multiply_panels(
+              x_packed + int64_t{first_row} * in, std::min(block_rows, rows - first_row), in,
+              part.Row(column), part.dtype, std::min(step, last_column - column),
+              column + step < last_column ? part.Row(column + step) : nullptr,
+              Bias(part.first + column), y + int64_t{first_row} * out + column, out);
         }
-        kernels.multiply_packed(x_packed + int64_t{padded} * first, rows, w_packed, columns, depth,
-                                block == 0, Bias(part.first + column), y + column, out);
       }
     }
   }
@@ -273,37 +259,6 @@ void Linear::Rep::AddBias(const SimdKernels& kernels, const Part& part, int rows
   for (int row = 0; row < rows; ++row) {
     kernels.add(y + int64_t{row} * out, Bias(part.first), part.out);
   }
-}
-
-void Linear::Rep::Blas(const SimdKernels& kernels, const Part& part, const float* x, int rows,
-                       float* y) const {
-  const c10::InferenceMode no_gradients;
-  ApplyThreads();
-  const auto f32 = at::TensorOptions(at::kFloat);
-  const at::Tensor left = at::from_blob(const_cast<float*>(x), {rows, in}, f32);
-  const int panel =
-      part.f32()
-          ? part.out
-          : static_cast<int>(std::clamp<int64_t>(kPanelBytes / (int64_t{in} * 4), 1, part.out));
-  Bytes widened;
-  if (!part.f32()) widened = Allocate(int64_t{panel} * in * 4);
-  for (int first = 0; first < part.out; first += panel) {
-    const int columns = std::min(panel, part.out - first);
-    const float* w = reinterpret_cast<const float*>(part.Row(first));
-    if (!part.f32()) {
-      float* wide = reinterpret_cast<float*>(widened.get());
-      const int threads = Threads();
-#pragma omp parallel for schedule(static) num_threads(threads)
-      for (int row = 0; row < columns; ++row) {
-        kernels.widen(part.Row(first + row), part.dtype, in, wide + int64_t{row} * in);
-      }
-      w = wide;
-    }
-    const at::Tensor right = at::from_blob(const_cast<float*>(w), {columns, in}, f32);
-    at::Tensor result = at::from_blob(y + first, {rows, columns}, {out, 1}, f32);
-    at::mm_out(result, left, right.t());
-  }
-  AddBias(kernels, part, rows, y);
 }
 
 void Linear::Rep::TorchBf16(const SimdKernels& kernels, const Part& part, const float* x, int rows,

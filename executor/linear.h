@@ -28,8 +28,7 @@ TensorDtype KeptAs(const TensorView& weight, WeightDtype wanted);
 // How a product is computed; Apply() chooses by the number of rows and by what the CPU has.
 enum class LinearPath {
   kDots,       // weights are read where they lie, from memory once: its speed, for few rows
-  kPacked,     // own register tiles over weights widened and packed on the way
-  kBlas,       // sgemm; bf16 weights are widened a panel of rows at a time
+  kPanels,     // x is packed, and weights are widened some at a time: for many rows
   kTorchBf16,  // libtorch in bf16, which rounds x to bf16: only for bf16 weights, and fast only on
                // a CPU with bf16 instructions
 };

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "executor/prefill.h"
-#include "executor/threads.h"
 
 namespace promptdb {
 
@@ -111,17 +110,10 @@ class RowBatch {
 
 }  // namespace
 
-const Transformer& LoadWeights(const OpenModel& model, ResultSink& sink) {
-  if (!model.has_weights()) {
-    if (const std::string warning = BlasWarning(); !warning.empty()) sink.OnNotice(warning);
-  }
-  return model.Weights(&sink);
-}
-
 QueryOutcome RunQuery(const QueryPlan& plan, double planning_ms, const OpenModel& model,
                       StateCache& cache, bool stream, ResultSink& sink,
                       const AfterDecode& after_decode) {
-  const Transformer& weights = LoadWeights(model, sink);
+  const Transformer& weights = model.Weights(&sink);
   const Stopwatch watch;
   QueryState query(plan, weights, model, cache, sink);
   std::vector<float> logits = RunPrompt(query);
@@ -141,7 +133,7 @@ void RunRows(const std::vector<QueryPlan>& plans, double planning_ms, const Open
     }
     return;
   }
-  const Transformer& weights = LoadWeights(model, sink);
+  const Transformer& weights = model.Weights(&sink);
   const Stopwatch watch;
   std::vector<std::shared_ptr<KvSegment>> shared;
   for (size_t begin = 0; begin < plans.size(); begin += kMostRowsAtOnce) {

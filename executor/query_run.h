@@ -41,9 +41,6 @@ using OnRow = std::function<void(const QueryPlan& plan, const QueryOutcome& outc
 void RunRows(const std::vector<QueryPlan>& plans, double planning_ms, const OpenModel& model,
              StateCache& cache, bool stream, ResultSink& sink, const OnRow& on_row);
 
-// Tells of a BLAS that slows the model down, once, before its weights are loaded.
-const Transformer& LoadWeights(const OpenModel& model, ResultSink& sink);
-
 // The result of a generation: text, finish_reason, prompt_tokens, cached_tokens, output_tokens,
 // ttft_ms, total_ms, reuse.
 std::vector<Column> GenerationColumns();

@@ -59,6 +59,10 @@ struct AttentionTask {
   float* scratch = nullptr;  // scratch_floats() floats, aligned to 64 bytes
 };
 
+// Of a call of multiply_panels: they bound its scratch memory, on the stack.
+constexpr int kMostPanelRows = 192;
+constexpr int kMostPanelOut = 96;
+
 struct SimdKernels {
   int row_tile;     // rows of a register tile
   int column_tile;  // columns of a register tile
@@ -79,14 +83,12 @@ struct SimdKernels {
   void (*dot_rows)(const float* x, int rows, int in, const void* w, TensorDtype dtype, int out,
                    const float* bias, float* y, int64_t y_stride);
 
-  // The same as a blocked product, over one block of `depth` inputs at a time. x comes packed
-  // ([strip of row_tile][depth][row_tile], by pack_rows); so do column_tile rows of w ([depth]
-  // [column_tile], by pack_columns, zero-padded). `first`: starts from bias instead of from y.
-  void (*pack_rows)(const float* x, int64_t stride, int rows, int depth, float* packed);
-  void (*pack_columns)(const void* w, int64_t stride, bool bf16, int columns, int depth,
-                       float* packed);
-  void (*multiply_packed)(const float* x, int rows, const float* w, int columns, int depth,
-                          bool first, const float* bias, float* y, int64_t y_stride);
+  // The same with x packed in panels of column_tile rows ([panel][in][column_tile], each by
+  // pack_columns, zero-padded), for many rows; at most kMostPanelRows and kMostPanelOut. Meanwhile
+  // fetches what the next call reads first of `next`, as many weights, unless it is nullptr.
+  void (*multiply_panels)(const float* x, int rows, int in, const void* w, TensorDtype dtype,
+                          int out, const void* next, const float* bias, float* y, int64_t y_stride);
+  void (*pack_columns)(const float* x, int64_t stride, int columns, int depth, float* packed);
 
   // The values of whole blocks of any dtype.
   void (*widen)(const void* in, TensorDtype dtype, int n, float* out);

@@ -1,7 +1,6 @@
 #include "executor/threads.h"
 
 #include <ATen/Parallel.h>
-#include <dlfcn.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -55,19 +54,6 @@ void ApplyThreads() {
     at::set_num_threads(threads);
     omp_set_num_threads(threads);
   }
-}
-
-std::string BlasWarning() {
-  using Parallel = int (*)();
-  const auto parallel = reinterpret_cast<Parallel>(dlsym(RTLD_DEFAULT, "openblas_get_parallel"));
-  const std::string fix =
-      "install libopenblas0-openmp and choose it with update-alternatives for libblas.so.3 and "
-      "libopenblas.so.0";
-  if (parallel == nullptr) return "The BLAS library is not OpenBLAS, which is much faster: " + fix;
-  // 0: single-threaded, 1: own threads, 2: OpenMP.
-  if (parallel() == 1) return "OpenBLAS has its own threads, which fight with OpenMP's: " + fix;
-  if (parallel() == 0) return "OpenBLAS uses one thread only: " + fix;
-  return "";
 }
 
 }  // namespace promptdb

@@ -1,10 +1,8 @@
-// How many threads the forward pass uses, and whether the BLAS under libtorch suits them.
+// How many threads the forward pass uses.
 //
 // Thread-safe.
 #ifndef PROMPTDB_EXECUTOR_THREADS_H_
 #define PROMPTDB_EXECUTOR_THREADS_H_
-
-#include <string>
 
 namespace promptdb {
 
@@ -12,13 +10,9 @@ namespace promptdb {
 void SetThreads(int threads);
 int Threads();
 
-// Gives the calling thread's OpenMP, OpenBLAS and libtorch the number. OpenMP keeps it for each
+// Gives the calling thread's OpenMP and libtorch the number. OpenMP keeps it for each
 // thread apart, so whoever runs a forward pass calls this first. Cheap when nothing has changed.
 void ApplyThreads();
-
-// What is wrong with the OpenBLAS that is loaded and how to put it right, as a sentence; "" when
-// nothing is. Another build than the OpenMP one keeps a second pool of threads, and the two fight.
-std::string BlasWarning();
 
 }  // namespace promptdb
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -172,10 +173,13 @@ struct Transformer::Rep {
   void StoreKv(const float* values, KvDtype dtype, std::byte* to) const;
   void AttendTo(int layer_index, const Piece& piece, Activations& a) const;
   void Mlp(const Layer& layer, int rows, Activations& a) const;
-  // The piece's rows through all layers. If no row's logits are wanted, the last layer ends at its
-  // K and V: nothing reads what comes after.
-  void Run(const ForwardBatch& batch, const Piece& piece, bool wants_logits, Activations& a,
-           const ProgressListener* progress) const;
+  // The piece of `wanted` rows alone, whose residuals and queries are brought to the front.
+  Piece Narrow(const Piece& piece, std::span<const int> wanted, Activations& a) const;
+  // The piece's rows through all layers; leaves the residuals of the `wanted` (ascending), whose
+  // logits are, one after the other. The last layer gives only these more than K and V: nothing
+  // reads what would come of the others.
+  void Run(const ForwardBatch& batch, const Piece& whole, std::span<const int> wanted,
+           Activations& a, const ProgressListener* progress) const;
 };
 
 NormWeights Transformer::Rep::LoadNorm(const std::string& name) const {
@@ -352,9 +356,37 @@ void Transformer::Rep::Mlp(const Layer& layer, int rows, Activations& a) const {
   layer.down.Apply(a.activated.data(), rows, a.projected.data());
 }
 
-void Transformer::Rep::Run(const ForwardBatch& batch, const Piece& piece, bool wants_logits,
-                           Activations& a, const ProgressListener* progress) const {
-  const int rows = piece.rows;
+Piece Transformer::Rep::Narrow(const Piece& piece, std::span<const int> wanted,
+                               Activations& a) const {
+  Piece narrow{.first_row = piece.first_row};
+  auto part = piece.parts.begin();
+  for (const int row : wanted) {
+    while (row >= part->first_row + part->rows) ++part;
+    const int token = part->first_token + row - part->first_row;
+    GroupPart* last = narrow.parts.empty() ? nullptr : &narrow.parts.back();
+    if (last != nullptr && last->group == part->group && last->first_token + last->rows == token) {
+      ++last->rows;
+    } else {
+      const int shared = last == nullptr ? 0 : SharedTokens(*last->group, *part->group);
+      narrow.parts.push_back({part->group, narrow.rows, 1, token, shared});
+    }
+    const auto move = [&](std::vector<float>& values, int64_t width) {
+      if (row != narrow.rows) {
+        std::copy_n(values.begin() + row * width, width, values.begin() + narrow.rows * width);
+      }
+    };
+    move(a.residual, config.dim);
+    move(a.q, q_width());
+    ++narrow.rows;
+  }
+  return narrow;
+}
+
+void Transformer::Rep::Run(const ForwardBatch& batch, const Piece& whole,
+                           std::span<const int> wanted, Activations& a,
+                           const ProgressListener* progress) const {
+  Piece piece = whole;
+  int rows = piece.rows;
   const auto positions_of =
       std::span(batch.positions).subspan(static_cast<size_t>(piece.first_row), rows);
   std::optional<Rope::Turns> turns;
@@ -372,7 +404,11 @@ void Transformer::Rep::Run(const ForwardBatch& batch, const Piece& piece, bool w
     Norm(a.residual.data(), layer.attention_norm, rows, a.normed.data());
     layer.qkv.Apply(a.normed.data(), rows, a.qkv.data());
     SplitQkv(layer, i, piece, turns, a);
-    if (i == config.layers - 1 && !wants_logits) return;
+    if (i == config.layers - 1) {
+      if (wanted.empty()) return;
+      piece = Narrow(piece, wanted, a);
+      rows = piece.rows;
+    }
     AttendTo(i, piece, a);
     if (config.parallel) Norm(a.residual.data(), layer.mlp_norm, rows, a.normed.data());
     layer.attention_output.Apply(a.attended.data(), rows, a.projected.data());
@@ -459,7 +495,9 @@ std::vector<float> Transformer::HiddenStates(const ForwardBatch& batch,
   const int dim = rep.config.dim;
   const int64_t total = static_cast<int64_t>(batch.tokens.size());
   Check(batch.positions.size() == batch.tokens.size(), "every row has a position");
-  Check(std::is_sorted(batch.logits_of.begin(), batch.logits_of.end()), "logits_of is ascending");
+  Check(std::adjacent_find(batch.logits_of.begin(), batch.logits_of.end(),
+                           std::greater_equal<>()) == batch.logits_of.end(),
+        "logits_of is ascending");
   ApplyThreads();
   const std::vector<Piece> pieces = CutIntoPieces(batch);
   int most_rows = 0;
@@ -472,14 +510,14 @@ std::vector<float> Transformer::HiddenStates(const ForwardBatch& batch,
   size_t next = 0;          // in logits_of
   for (const Piece& piece : pieces) {
     if (progress != nullptr) progress->OnProgress("computing", piece.first_row, total, "tokens");
-    const int end = piece.first_row + piece.rows;
-    const bool wants_logits = next < batch.logits_of.size() && batch.logits_of[next] < end;
-    rep.Run(batch, piece, wants_logits, a, progress);
-    for (; next < batch.logits_of.size() && batch.logits_of[next] < end; ++next) {
-      const float* row =
-          a.residual.data() + static_cast<int64_t>(batch.logits_of[next] - piece.first_row) * dim;
-      last.insert(last.end(), row, row + dim);
+    std::vector<int> wanted;
+    for (; next < batch.logits_of.size() && batch.logits_of[next] < piece.first_row + piece.rows;
+         ++next) {
+      wanted.push_back(batch.logits_of[next] - piece.first_row);
     }
+    rep.Run(batch, piece, wanted, a, progress);
+    last.insert(last.end(), a.residual.begin(),
+                a.residual.begin() + static_cast<int64_t>(wanted.size()) * dim);
   }
   Check(next == batch.logits_of.size(), "logits are wanted of rows of the batch");
   if (progress != nullptr) progress->OnProgress("computing", total, total, "tokens");

@@ -145,7 +145,7 @@ TEST_P(SimdTest, PackedColumnsAreTheTranspose) {
       const int stride = depth + 3;
       const std::vector<float> w = Random(columns * stride, -1, 1, columns);
       std::vector<float> packed(static_cast<size_t>(depth) * kernels_.column_tile, 9.0f);
-      kernels_.pack_columns(w.data(), stride, false, columns, depth, packed.data());
+      kernels_.pack_columns(w.data(), stride, columns, depth, packed.data());
       for (int d = 0; d < depth; ++d) {
         for (int c = 0; c < kernels_.column_tile; ++c) {
           ASSERT_EQ(packed[d * kernels_.column_tile + c], c < columns ? w[c * stride + d] : 0.0f)
