@@ -210,7 +210,7 @@ void RegisterAttention(const ModelShape& m, bool every_path) {
   } uses[] = {{"decode", 1, kKeys}, {"tail32", 32, kKeys}, {"prefill512", 512, kKeys - 512}};
   std::vector<std::pair<AttentionPath, std::string>> paths{{AttentionPath::kByRows, ""}};
   if (every_path) {
-    paths.emplace_back(AttentionPath::kTiles, "/tiles");
+    paths.emplace_back(AttentionPath::kPanels, "/panels");
     paths.emplace_back(AttentionPath::kDots, "/dots");
   }
   for (const auto& use : uses) {

@@ -283,7 +283,7 @@ class Attention {
                (path_ == AttentionPath::kByRows && block.rows * heads_ <= kMostDotRows)) {
       kernels_.attend_dots(task);
     } else {
-      kernels_.attend_tiles(task);
+      kernels_.attend_panels(task);
     }
     if (!is_partial) {
       for (int row = 0; row < block.rows * heads_; ++row) {

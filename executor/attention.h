@@ -48,7 +48,7 @@ void Attend(const AttentionShape& shape, std::span<const AttentionGroup> groups)
 
 // How a task reads its keys: packed into register tiles, which pays when many query rows share
 // them, or straight from the slices.
-enum class AttentionPath { kByRows, kTiles, kDots };
+enum class AttentionPath { kByRows, kPanels, kDots };
 
 // Attend() on a path of the caller's choice, so that tests reach every one.
 // REQUIRES: this CPU has `cpu`.

@@ -52,7 +52,7 @@ struct AttentionTask {
   // Row r sees the keys of the list before first_limit + r * limit_step.
   int first_limit = 0;
   int limit_step = 0;  // 0 or 1
-  // Results, for rows * heads virtual rows rounded up to row_tile:
+  // Results, for rows * heads virtual rows rounded up to column_tile:
   float* acc = nullptr;      // [virtual rows, AccWidth()] not divided by sum
   float* maximum = nullptr;  // [virtual rows] in units of log2
   float* sum = nullptr;      // [virtual rows]
@@ -70,12 +70,12 @@ struct SimdKernels {
   int AccWidth(int head_dim) const {
     return (head_dim + column_tile - 1) / column_tile * column_tile;
   }
-  int PaddedRows(int rows) const { return (rows + row_tile - 1) / row_tile * row_tile; }
+  int PaddedRows(int rows) const { return (rows + column_tile - 1) / column_tile * column_tile; }
 
-  // Attention with packed keys and values, for many virtual rows; and straight from the slices, for
-  // few. Both do any number.
+  // Attention with queries packed in panels, for many virtual rows; and straight from the slices,
+  // for few. Both do any number.
   size_t (*attention_scratch)(int virtual_rows, int head_dim);
-  void (*attend_tiles)(const AttentionTask& task);
+  void (*attend_panels)(const AttentionTask& task);
   void (*attend_dots)(const AttentionTask& task);
 
   // y[r, o] = Σ x[r, i] w[o, i] (+ bias[o]); y's rows are y_stride apart. bias may be nullptr.

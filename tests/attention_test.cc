@@ -195,7 +195,7 @@ void Verify(const Case& c, uint32_t seed) {
       c.heads, c.kv_heads, c.head_dim, c.dtype, 1.0f / std::sqrt(static_cast<float>(c.head_dim)),
       slopes};
   for (const CpuPath cpu : CpuPaths()) {
-    for (const auto path : {AttentionPath::kByRows, AttentionPath::kTiles, AttentionPath::kDots}) {
+    for (const auto path : {AttentionPath::kByRows, AttentionPath::kPanels, AttentionPath::kDots}) {
       std::fill(out.begin(), out.end(), NAN);
       AttendBy(path, cpu, shape, groups);
       for (size_t j = 0; j < out.size(); ++j) {
@@ -287,7 +287,7 @@ TEST(Attention, LargeScoresDoNotOverflow) {
                       reinterpret_cast<std::byte*>(v.data()), 6, 3, 0};
   const AttentionGroup group{q.data(), out.data(), 1, {&slice, 1}, 0, 0};
   for (const CpuPath cpu : CpuPaths()) {
-    for (const auto path : {AttentionPath::kTiles, AttentionPath::kDots}) {
+    for (const auto path : {AttentionPath::kPanels, AttentionPath::kDots}) {
       AttendBy(path, cpu, {1, 1, 2, KvDtype::kF32, 1.0f, {}}, {&group, 1});
       EXPECT_EQ(out, (std::vector<float>{1, 2})) << CpuPathName(cpu);
     }
