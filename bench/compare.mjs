@@ -1,6 +1,6 @@
 // PromptDB beside llama.cpp and beside what this machine can do, on random-weight models, in one run:
 //
-//   node bench/compare.mjs [--runs 5] [--only S,own,Q8_0,Q4_0,L] [--quick] [--json FILE] [--svg FILE]
+//   node bench/compare.mjs [--runs 5] [--only S,own,Q8_0,Q4_0,Q4_K,Q6_K,L] [--quick] [--json FILE] [--svg FILE]
 //
 // Needs a build (./setup), node, npm (which fetches the pinned peer), python3-numpy, and the folder
 // with make_gguf.py and llama_cpp_ttft.mjs: $PROMPTDB_PEER, or ../shared/peer beside this checkout;
@@ -26,8 +26,10 @@ function fail(message) {
   process.exit(1);
 }
 
-// [layers, dim, hidden, heads, KV heads, vocabulary]: SmolLM-135M's, TinyLlama-1.1B's, and a toy's.
+// [layers, dim, hidden, heads, KV heads, vocabulary]: SmolLM-135M's, TinyLlama-1.1B's, and toys'.
 const S = [30, 576, 1536, 9, 3, 32000], L = [22, 2048, 5632, 32, 4, 32000], TINY = [2, 64, 128, 4, 2, 32000];
+// Blocks of the K formats are 256 weights, so that S's widths won't do: 211 million weights.
+const M = [16, 1024, 2816, 16, 4, 32000], TINY_K = [2, 256, 512, 4, 2, 32000];
 
 // `targets`: how many times faster than llama.cpp's better setting.
 const plan = {
@@ -38,11 +40,17 @@ const plan = {
          targets: {cold: 1.5, decode: 1.5}},
   Q4_0: {shape: S, dtype: "q4_0", cached: 4096, fresh: 32, decode: 32, prompts: 0, peer: true,
          targets: {cold: 1.5, decode: 1.5}},
+  Q4_K: {shape: M, dtype: "q4_k", cached: 2048, fresh: 32, decode: 32, prompts: 0, peer: true,
+         targets: {cold: 1.5, decode: 1.5}},
+  Q6_K: {shape: M, dtype: "q6_k", cached: 2048, fresh: 32, decode: 32, prompts: 0, peer: true,
+         targets: {cold: 1.5, decode: 1.5}},
   L: {shape: L, dtype: "bf16", cached: 2048, fresh: 32, decode: 16, prompts: 0, peer: true,
       targets: {cold: 2.3, memory: 3.5}},
 };
 if (options.quick) {
-  for (const run of Object.values(plan)) Object.assign(run, {shape: TINY, cached: 256, fresh: 16, decode: 4});
+  for (const run of Object.values(plan)) {
+    Object.assign(run, {shape: run.shape === M ? TINY_K : TINY, cached: 256, fresh: 16, decode: 4});
+  }
 }
 const chosen = (options.only ?? Object.keys(plan).join(",")).split(",");
 for (const name of chosen) if (!(name in plan)) fail(`--only knows ${Object.keys(plan).join(", ")}, not ${name}`);
@@ -64,10 +72,16 @@ copyFileSync(path.join(peerScripts, "llama_cpp_ttft.mjs"), path.join(work, "llam
 function modelFile({shape, dtype, cached, fresh}) {
   const context = String(Math.max(8192, 2 * (cached + fresh)));
   const file = path.join(work, `llama-${shape.join("-")}-${dtype}-${context}.gguf`);
-  if (!existsSync(file)) {
+  if (existsSync(file)) return file;
+  if (dtype.endsWith("_k")) {
+    // Formats that make_gguf.py doesn't write; the vocabulary is that of a file which it does.
+    const vocabulary = modelFile({shape: TINY, dtype: "bf16", cached, fresh});
     console.error(`writing ${path.basename(file)} …`);
-    run("/usr/bin/python3", [path.join(peerScripts, "make_gguf.py"), file, ...shape.map(String), dtype, context]);
+    run(program("random_model"), [file, vocabulary, ...shape.slice(0, -1).map(String), dtype, context]);
+    return file;
   }
+  console.error(`writing ${path.basename(file)} …`);
+  run("/usr/bin/python3", [path.join(peerScripts, "make_gguf.py"), file, ...shape.map(String), dtype, context]);
   return file;
 }
 

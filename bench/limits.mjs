@@ -1,6 +1,6 @@
 // What a forward pass must do at least, and so how long it must take on a machine.
 
-const BYTES = {bf16: 2, q8_0: 34 / 32, q4_0: 18 / 32};
+const BYTES = {bf16: 2, q8_0: 34 / 32, q4_0: 18 / 32, q4_k: 144 / 256, q6_k: 210 / 256};
 
 // Of a Llama with untied embeddings. Weights: those that are multiplied with; the table of embeddings, of
 // which a few rows are read, is counted only in weightBytes.

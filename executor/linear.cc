@@ -110,7 +110,12 @@ struct Linear::Rep {
 
   void Apply(LinearPath path, const SimdKernels& kernels, const Part& part, const float* x,
              int rows, float* y) const;
+  // Calls work(first output, outputs) for all of the part, in several threads if it is worth it.
+  template <typename Work>
+  void ForSteps(const Part& part, int rows, const Work& work) const;
   void Dots(const SimdKernels& kernels, const Part& part, const float* x, int rows, float* y) const;
+  void Narrow(const SimdKernels& kernels, const Part& part, const float* x, int rows,
+              float* y) const;
   void Panels(const SimdKernels& kernels, const Part& part, const float* x, int rows,
               float* y) const;
   void TorchBf16(const SimdKernels& kernels, const Part& part, const float* x, int rows,
@@ -175,6 +180,8 @@ void Linear::Apply(const float* x, int rows, float* y) const {
     LinearPath path = LinearPath::kPanels;
     if (part.bf16() && HasBf16Instructions() && rows >= kLeastTorchBf16Rows) {
       path = LinearPath::kTorchBf16;
+    } else if (IsQuantized(part.dtype) && rows <= kMostNarrowRows) {
+      path = LinearPath::kNarrow;
     } else if (rows <= kMostDotRows) {
       path = LinearPath::kDots;
     }
@@ -193,6 +200,8 @@ void Linear::Rep::Apply(LinearPath path, const SimdKernels& kernels, const Part&
   switch (path) {
     case LinearPath::kDots:
       return Dots(kernels, part, x, rows, y);
+    case LinearPath::kNarrow:
+      return Narrow(kernels, part, x, rows, y);
     case LinearPath::kPanels:
       return Panels(kernels, part, x, rows, y);
     case LinearPath::kTorchBf16:
@@ -200,8 +209,8 @@ void Linear::Rep::Apply(LinearPath path, const SimdKernels& kernels, const Part&
   }
 }
 
-void Linear::Rep::Dots(const SimdKernels& kernels, const Part& part, const float* x, int rows,
-                       float* y) const {
+template <typename Work>
+void Linear::Rep::ForSteps(const Part& part, int rows, const Work& work) const {
   // Steps of some 100 kB, taken in turn: a thread that the system holds up delays one step only.
   constexpr int kStep = 96;
   const int steps = (part.out + kStep - 1) / kStep;
@@ -209,10 +218,38 @@ void Linear::Rep::Dots(const SimdKernels& kernels, const Part& part, const float
 #pragma omp parallel for schedule(dynamic, 1) \
     num_threads(threads) if (int64_t{in} * part.out * rows >= kLeastParallelWork)
   for (int step = 0; step < steps; ++step) {
-    const int first = step * kStep;
-    kernels.dot_rows(x, rows, in, part.Row(first), part.dtype, std::min(kStep, part.out - first),
-                     Bias(part.first + first), y + first, out);
+    work(step * kStep, std::min(kStep, part.out - step * kStep));
   }
+}
+
+void Linear::Rep::Dots(const SimdKernels& kernels, const Part& part, const float* x, int rows,
+                       float* y) const {
+  ForSteps(part, rows, [&](int first, int outputs) {
+    kernels.dot_rows(x, rows, in, part.Row(first), part.dtype, outputs, Bias(part.first + first),
+                     y + first, out);
+  });
+}
+
+void Linear::Rep::Narrow(const SimdKernels& kernels, const Part& part, const float* x, int rows,
+                         float* y) const {
+  Check(IsQuantized(part.dtype) && rows <= kMostNarrowRows, "few rows, and quantized weights");
+  // Kept for the thread's next product.
+  thread_local std::vector<int16_t> values;
+  thread_local std::vector<float> factors;  // scales, sums and half sums
+  const size_t count = static_cast<size_t>(rows) * in;
+  values.resize(count);
+  factors.resize(count / 8);
+  const NarrowRows narrow{.rows = rows,
+                          .in = in,
+                          .values = values.data(),
+                          .scales = factors.data(),
+                          .sums = factors.data() + count / 32,
+                          .half_sums = factors.data() + count / 16};
+  kernels.narrow_rows(x, rows, in, narrow);
+  ForSteps(part, rows, [&](int first, int outputs) {
+    kernels.dot_narrow(narrow, part.Row(first), part.dtype, outputs, Bias(part.first + first),
+                       y + first, out);
+  });
 }
 
 void Linear::Rep::Panels(const SimdKernels& kernels, const Part& part, const float* x, int rows,

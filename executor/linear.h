@@ -28,6 +28,7 @@ TensorDtype KeptAs(const TensorView& weight, WeightDtype wanted);
 // How a product is computed; Apply() chooses by the number of rows and by what the CPU has.
 enum class LinearPath {
   kDots,       // weights are read where they lie, from memory once: its speed, for few rows
+  kNarrow,     // x is rounded to 16 bits: only for quantized weights, and at most kMostNarrowRows
   kPanels,     // x is packed, and weights are widened some at a time: for many rows
   kTorchBf16,  // libtorch in bf16, which rounds x to bf16: only for bf16 weights, and fast only on
                // a CPU with bf16 instructions
@@ -52,7 +53,7 @@ class Linear {
   // beyond rounding, on how many others there are.
   void Apply(const float* x, int rows, float* y) const;
   // On a path of the caller's choice, so that tests reach every one.
-  // REQUIRES: this CPU has `cpu`; kTorchBf16 has bf16 weights.
+  // REQUIRES: this CPU has `cpu`, and the path is for such weights and rows.
   void ApplyBy(LinearPath path, CpuPath cpu, const float* x, int rows, float* y) const;
 
  private:

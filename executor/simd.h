@@ -59,6 +59,18 @@ struct AttentionTask {
   float* scratch = nullptr;  // scratch_floats() floats, aligned to 64 bytes
 };
 
+// Rows rounded to 16 bits in blocks of 32, for products with quantized weights; the caller's
+// memory. A block's values are in units of its scale, first the even ones, then the odd ones.
+struct NarrowRows {
+  int rows = 0;
+  int in = 0;                  // a multiple of 32
+  int16_t* values = nullptr;   // [rows, in]
+  float* scales = nullptr;     // [rows, in / 32]
+  float* sums = nullptr;       // [rows, in / 32], of the blocks
+  float* half_sums = nullptr;  // [rows, in / 16], of their first and last sixteen
+};
+constexpr int kMostNarrowRows = 4;
+
 // Of a call of multiply_panels: they bound its scratch memory, on the stack.
 constexpr int kMostPanelRows = 192;
 constexpr int kMostPanelOut = 96;
@@ -82,6 +94,11 @@ struct SimdKernels {
   // w [out, in] in whole blocks.
   void (*dot_rows)(const float* x, int rows, int in, const void* w, TensorDtype dtype, int out,
                    const float* bias, float* y, int64_t y_stride);
+
+  // The same with quantized weights and at most kMostNarrowRows rows, which narrow_rows writes.
+  void (*narrow_rows)(const float* x, int rows, int in, const NarrowRows& to);
+  void (*dot_narrow)(const NarrowRows& x, const void* w, TensorDtype dtype, int out,
+                     const float* bias, float* y, int64_t y_stride);
 
   // The same with x packed in panels of column_tile rows ([panel][in][column_tile], each by
   // pack_columns, zero-padded), for many rows; at most kMostPanelRows and kMostPanelOut. Meanwhile
