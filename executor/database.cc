@@ -6,6 +6,7 @@
 
 #include "base/nearest_name.h"
 #include "executor/chat_states.h"
+#include "executor/module_selection.h"
 
 namespace promptdb {
 
@@ -17,6 +18,15 @@ int64_t DefaultCpuCacheBytes() {
   return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE) / 4 / kMebibyte * kMebibyte;
 }
 
+// What is there, and a quarter of what is free on the disk, in whole MiB.
+int64_t DefaultDiskCacheBytes(const std::filesystem::path& folder, int64_t used) {
+  constexpr int64_t kMebibyte = int64_t{1} << 20;
+  std::error_code failure;
+  const std::filesystem::space_info space = std::filesystem::space(folder, failure);
+  if (failure) return 0;  // no limit
+  return (used + static_cast<int64_t>(space.available) / 4) / kMebibyte * kMebibyte;
+}
+
 }  // namespace
 
 Database::Rep::Rep(const std::filesystem::path& folder)
@@ -24,7 +34,12 @@ Database::Rep::Rep(const std::filesystem::path& folder)
       pool(DefaultCpuCacheBytes(), MakeLruPolicy()),
       cache(&rocks, &pool),
       catalog(&rocks),
-      models(&catalog) {
+      models(&catalog),
+      default_budgets{DefaultCpuCacheBytes(),
+                      DefaultDiskCacheBytes(folder, cache.stats().disk_bytes),
+                      DefaultCpuCacheBytes() / 2} {
+  cache.SetDiskBudget(default_budgets.disk);
+  cache.SetPinBudget(default_budgets.pins);
   CollectChatStates(catalog, cache);
 }
 
@@ -57,6 +72,7 @@ std::shared_ptr<const OpenSchema> Database::Rep::Open(const ast::Name& name, Res
   open->layout = LayOut(*definition, model->tokenizer(), model->chat_template());
   open->definition = *definition;
   open->model = std::move(model);
+  if (!definition->policies.empty()) ApplyPolicies(*open, cache);
   const std::lock_guard lock(mutex_);
   schemas_[name.text] = open;
   return open;

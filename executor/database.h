@@ -11,6 +11,7 @@
 
 #include "executor/model_registry.h"
 #include "executor/session.h"
+#include "executor/settings.h"
 #include "planner/layout.h"
 #include "planner/planner.h"
 #include "storage/state_cache.h"
@@ -79,6 +80,7 @@ struct Database::Rep {
   StateCache cache;
   Catalog catalog;
   ModelRegistry models;
+  const CacheBudgets default_budgets;
 
  private:
   friend class ChatHold;

@@ -1,6 +1,9 @@
 #include "executor/encode.h"
 
 #include <ctime>
+#include <map>
+
+#include "executor/module_scan.h"
 
 namespace promptdb {
 
@@ -40,7 +43,8 @@ void EncodeSegments(const std::vector<int>& segments, QueryState& query) {
         node != nullptr && total_flops > 0 ? forward_ms * node->flops / total_flops : 0;
     const Stopwatch publish_watch;
     const ModuleScanNode* scan = query.plan.scans[static_cast<size_t>(index)];
-    if (scan != nullptr) {
+    // A piece of another state, which is gone, has no name of its own.
+    if (scan != nullptr && !query.Segment(index).prefix_of) {
       const StateManifest manifest = ManifestOf(query.Segment(index), {scan->key, scan->context},
                                                 scan->module, query.model, share_ms);
       // The address of the segment stays, since later groups point at it.
@@ -53,6 +57,26 @@ void EncodeSegments(const std::vector<int>& segments, QueryState& query) {
       actual.rows = node->tokens;
     }
   }
+}
+
+void EncodeMissing(std::vector<int> segments, QueryState& query) {
+  std::map<int, const ModuleScanNode*> absent;  // the others have no room in memory
+  std::vector<Digest> keys;
+  for (const int index : segments) {
+    const ModuleScanNode* scan = query.plan.scans[static_cast<size_t>(index)];
+    if (scan == nullptr || query.cache.Probe(scan->key).tier != Tier::kMiss) continue;
+    absent[index] = scan;
+    keys.push_back(scan->key);
+  }
+  const StateCache::Computing computing =
+      query.cache.BeginComputing(keys, [&] { return query.sink.IsCanceled(); });
+  // Another query may have computed some while this one waited.
+  std::erase_if(segments, [&](int index) {
+    const auto scan = absent.find(index);
+    return scan != absent.end() && query.cache.Probe(scan->second->key).tier != Tier::kMiss &&
+           ScanModule(*scan->second, query);
+  });
+  EncodeSegments(segments, query);
 }
 
 }  // namespace promptdb

@@ -15,6 +15,10 @@ namespace promptdb {
 // shared out among the plan's nodes by their floating-point operations.
 void EncodeSegments(const std::vector<int>& segments, QueryState& query);
 
+// The same for segments that the cache did not have, of which no other query computes any at the
+// same time: those that others have computed meanwhile are scanned.
+void EncodeMissing(std::vector<int> segments, QueryState& query);
+
 // What is stored beside the states of `segment`, computed now.
 StateManifest ManifestOf(const PromptSegment& segment, const SegmentKeys& keys,
                          const std::string& label, const OpenModel& model, double encode_ms);

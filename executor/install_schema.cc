@@ -1,8 +1,10 @@
 #include "executor/install_schema.h"
 
+#include <algorithm>
 #include <set>
 
 #include "base/nearest_name.h"
+#include "planner/module_path.h"
 
 namespace promptdb {
 
@@ -24,6 +26,15 @@ void DropStaleStates(const std::string& schema, const SchemaLayout& layout, cons
   }
 }
 
+// The policies of modules that there still are.
+void KeepPolicies(const SchemaDefinition& replaced, SchemaDefinition& schema) {
+  const std::vector<std::string> paths = ModulePaths(schema.parts);
+  schema.policies = replaced.policies;
+  std::erase_if(schema.policies, [&](const auto& policy) {
+    return !policy.first.empty() && std::ranges::find(paths, policy.first) == paths.end();
+  });
+}
+
 // Throws as the layout does, but with the place.
 void CheckDefaults(std::span<const ast::Part> parts, const Tokenizer& tokenizer) {
   for (const ast::Part& part : parts) {
@@ -42,8 +53,9 @@ void CheckDefaults(std::span<const ast::Part> parts, const Tokenizer& tokenizer)
 
 }  // namespace
 
-void InstallSchema(const SchemaDefinition& schema, const SchemaDefinition* replaced,
+void InstallSchema(SchemaDefinition schema, const SchemaDefinition* replaced,
                    const SchemaPlaces& places, Database::Rep& database, ResultSink& sink) {
+  if (replaced != nullptr) KeepPolicies(*replaced, schema);
   const auto model_definition = database.catalog.FindModel(schema.model);
   if (!model_definition) {
     std::string hint = DidYouMean(schema.model, database.ModelNames());
@@ -74,7 +86,9 @@ void InstallSchema(const SchemaDefinition& schema, const SchemaDefinition* repla
 
 void DropStates(const std::string& schema, Database::Rep& database) {
   for (const StateManifest& state : database.cache.List()) {
-    if (state.label.starts_with(schema + ".")) database.cache.Erase(state.key);
+    if (!state.label.starts_with(schema + ".")) continue;
+    database.cache.Erase(state.key);
+    database.cache.SetPolicy(state.key, {});
   }
 }
 

@@ -20,7 +20,7 @@ struct SchemaPlaces {
 // takes the place of, maybe under another name: states that it shares with the new one are kept,
 // the others are dropped. Throws Error(kUnknownName) for the model, Error(kTooLong) for a schema
 // that is longer than the model's context; then nothing has changed.
-void InstallSchema(const SchemaDefinition& schema, const SchemaDefinition* replaced,
+void InstallSchema(SchemaDefinition schema, const SchemaDefinition* replaced,
                    const SchemaPlaces& places, Database::Rep& database, ResultSink& sink);
 
 // Frees what was stored for a schema. Where another schema lays the same text alike, it shared

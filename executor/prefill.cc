@@ -70,7 +70,7 @@ void RunBelowPrefill(QueryState& query) {
         plan.scans[i] != nullptr ? !ScanModule(*plan.scans[i], query) : plan.encodes[i] != nullptr;
     if (is_missing) missing.push_back(static_cast<int>(i));
   }
-  EncodeSegments(missing, query);
+  EncodeMissing(std::move(missing), query);
 }
 
 std::vector<float> RunPrompt(QueryState& query, PrefillResult wanted) {

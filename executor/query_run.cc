@@ -6,7 +6,9 @@
 #include <span>
 #include <utility>
 
+#include "executor/encode.h"
 #include "executor/prefill.h"
+#include "planner/planner.h"
 
 namespace promptdb {
 
@@ -14,6 +16,8 @@ namespace {
 
 // Rows of PROMPT IN that are computed together: enough for products to run at full speed.
 constexpr size_t kMostRowsAtOnce = 32;
+// A state of fewer costs more to keep and to find than to compute.
+constexpr int kLeastStoredTokens = 4;
 
 QueryOutcome OutcomeOf(QueryState& query, Generation generation, double planning_ms,
                        const Stopwatch& since) {
@@ -27,6 +31,35 @@ QueryOutcome OutcomeOf(QueryState& query, Generation generation, double planning
   root.rows = 1;
   outcome.actuals = std::move(query.actuals);
   return outcome;
+}
+
+// Exact reuse keeps what a query has computed: the states of its own words, and of its answer,
+// which later prompts may begin with. After the answer, so that nobody waits for it.
+void StoreNewText(const Generation& generation, QueryState& query) {
+  const BoundPrompt& prompt = query.plan.prompt;
+  const PrefillNode& prefill = *query.plan.prefill;
+  if (prompt.reuse != ReuseMode::kExact || !prompt.cache || prompt.rows > 1) return;
+  std::vector<PromptSegment> segments = prompt.segments;
+  for (const int index : prefill.segments) {
+    PromptSegment& segment = segments[static_cast<size_t>(index)];
+    // The last one has grown by the answer.
+    const auto grown = static_cast<size_t>(query.segments[static_cast<size_t>(index)]->tokens()) -
+                       segment.tokens.size();
+    segment.tokens.insert(segment.tokens.end(), generation.tokens.begin(),
+                          generation.tokens.begin() + static_cast<long>(grown));
+  }
+  const std::vector<SegmentKeys> keys = ComputeSegmentKeys(segments, query.model.fingerprint());
+  const double ms_per_token =
+      query.actuals[static_cast<size_t>(prefill.id)].ms / std::max(1, prefill.tokens);
+  for (const int index : prefill.segments) {
+    const auto at = static_cast<size_t>(index);
+    const auto tokens = static_cast<int>(segments[at].tokens.size());
+    if (tokens < kLeastStoredTokens) continue;
+    const StateManifest manifest =
+        ManifestOf(segments[at], keys[at], StateLabel(prompt.schema, segments[at].label),
+                   query.model, ms_per_token * tokens);
+    query.cache.Publish(manifest, query.segments[at]->CopyOf(tokens));
+  }
 }
 
 // Rows that share all segments but the last, which is new text: one batch for their prompts, and
@@ -118,7 +151,11 @@ QueryOutcome RunQuery(const QueryPlan& plan, double planning_ms, const OpenModel
   QueryState query(plan, weights, model, cache, sink);
   std::vector<float> logits = RunPrompt(query);
   Generation generation = RunDecode(*plan.decode, std::move(logits), watch, stream, query);
-  if (after_decode) after_decode(query, generation);
+  if (after_decode) {
+    after_decode(query, generation);
+  } else {
+    StoreNewText(generation, query);
+  }
   return OutcomeOf(query, std::move(generation), planning_ms, watch);
 }
 

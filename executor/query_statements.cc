@@ -3,6 +3,7 @@
 #include "executor/query_run.h"
 #include "executor/statements.h"
 #include "planner/planner.h"
+#include "planner/prefix_match.h"
 
 namespace promptdb {
 
@@ -30,6 +31,10 @@ PlannedQuery Plan(const ast::Select& query, Database::Rep& database, const Setti
                                     model.tokenizer(), model.chat_template(),
                                     model.config().context_length, settings.query_defaults(), row);
     rows = prompt.rows;
+    if (prompt.kind == ast::Select::Kind::kGenerate && prompt.reuse == ReuseMode::kExact &&
+        prompt.cache && rows == 1) {
+      CutAtCachedPrefixes(model.fingerprint(), database.cache, prompt);
+    }
     planned.plans.push_back(PlanQuery(std::move(prompt), context));
   }
   planned.planning_ms = watch.Milliseconds();

@@ -48,7 +48,9 @@ SourceRange FirstWord(std::string_view text, SourceRange statement) {
 }  // namespace
 
 struct Session::Rep {
-  explicit Rep(Database* database) : database(database->rep()), settings(&this->database.pool) {}
+  explicit Rep(Database* database)
+      : database(database->rep()),
+        settings(&this->database.pool, &this->database.cache, this->database.default_budgets) {}
 
   std::string Run(const ast::Statement& statement, ResultSink& sink);
   // Throws Error(kUnknownName) at the name.
@@ -104,6 +106,13 @@ std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink)
       return RunExplain(node, session.database, session.settings, sink);
     }
     std::string operator()(const ast::Warm& node) { return RunWarm(node, session.database, sink); }
+    std::string operator()(const ast::Pin& node) { return RunPin(node, session.database, sink); }
+    std::string operator()(const ast::Evict& node) {
+      return RunEvict(node, session.database, sink);
+    }
+    std::string operator()(const ast::AlterModule& node) {
+      return RunAlterModule(node, session.database, sink);
+    }
     std::string operator()(const ast::Show& node) {
       return RunShow(node, session.database, session.settings, sink);
     }

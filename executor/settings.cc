@@ -34,12 +34,12 @@ constexpr double kMostNats = 1000;
 
 }  // namespace
 
-Settings::Settings(BufferPool* pool)
-    : pool_(pool), default_cpu_cache_(pool->stats().budget_bytes) {}
+Settings::Settings(BufferPool* pool, StateCache* cache, const CacheBudgets& defaults)
+    : pool_(pool), cache_(cache), defaults_(defaults) {}
 
 std::vector<std::string> Settings::Names() {
-  return {"accuracy_tolerance", "cache", "cpu_cache", "kl_tolerance",
-          "max_tokens",         "reuse", "threads"};
+  return {"accuracy_tolerance", "cache",     "cpu_cache", "disk_cache", "kl_tolerance",
+          "max_tokens",         "pin_cache", "reuse",     "threads"};
 }
 
 void Settings::Set(const ast::Name& name, const ast::Literal& value) {
@@ -51,6 +51,10 @@ void Settings::Set(const ast::Name& name, const ast::Literal& value) {
     query_.cache = LiteralBoolean(value, name.text);
   } else if (name.text == "cpu_cache") {
     pool_->SetBudget(LiteralBytes(value, name.text));
+  } else if (name.text == "disk_cache") {
+    cache_->SetDiskBudget(LiteralBytes(value, name.text));
+  } else if (name.text == "pin_cache") {
+    cache_->SetPinBudget(LiteralBytes(value, name.text));
   } else if (name.text == "max_tokens") {
     query_.max_tokens = static_cast<int>(LiteralInteger(value, name.text, 1, kMostTokens));
   } else if (name.text == "reuse") {
@@ -74,7 +78,11 @@ void Settings::Reset(const ast::Name& name) {
   } else if (name.text == "cache") {
     query_.cache = defaults.cache;
   } else if (name.text == "cpu_cache") {
-    pool_->SetBudget(default_cpu_cache_);
+    pool_->SetBudget(defaults_.cpu);
+  } else if (name.text == "disk_cache") {
+    cache_->SetDiskBudget(defaults_.disk);
+  } else if (name.text == "pin_cache") {
+    cache_->SetPinBudget(defaults_.pins);
   } else if (name.text == "max_tokens") {
     query_.max_tokens = defaults.max_tokens;
   } else if (name.text == "reuse") {
@@ -88,15 +96,20 @@ void Settings::Reset(const ast::Name& name) {
 }
 
 std::vector<Settings::Row> Settings::Rows() const {
+  const StateCacheStats cache = cache_->stats();
   return {
       {"accuracy_tolerance", FormatNumber(tolerance_.points),
        "points of exact match that a way of reuse may lose before queries tell (ANALYZE MODEL)"},
       {"cache", query_.cache ? "on" : "off", "whether queries use and fill the cache"},
       {"cpu_cache", FormatBytes(pool_->stats().budget_bytes),
        "most memory for attention states (whole database)"},
+      {"disk_cache", FormatBytes(cache.disk_budget),
+       "most bytes of attention states on disk (whole database; 0: no limit)"},
       {"kl_tolerance", FormatNumber(tolerance_.nats),
        "the same in nats of KL divergence, for models that answer too few questions"},
       {"max_tokens", std::to_string(query_.max_tokens), "most tokens to generate"},
+      {"pin_cache", FormatBytes(cache.pin_budget),
+       "most of cpu_cache that PIN may take (whole database)"},
       {"reuse", std::string(ReuseModeName(query_.reuse)), "modular, exact or none"},
       {"threads", std::to_string(Threads()),
        "threads of the forward pass (whole process; 0: cores)"},

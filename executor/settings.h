@@ -11,13 +11,21 @@
 #include "parser/ast.h"
 #include "planner/prompt_binder.h"
 #include "storage/buffer_pool.h"
+#include "storage/state_cache.h"
 
 namespace promptdb {
 
+// Bytes; see the settings cpu_cache, disk_cache and pin_cache.
+struct CacheBudgets {
+  int64_t cpu = 0;
+  int64_t disk = 0;
+  int64_t pins = 0;
+};
+
 class Settings {
  public:
-  // `pool` is borrowed: its budget is the setting cpu_cache.
-  explicit Settings(BufferPool* pool);
+  // Both borrowed. `defaults`: what the budgets were when the database was opened.
+  Settings(BufferPool* pool, StateCache* cache, const CacheBudgets& defaults);
 
   // Throws Error at the name or value to blame.
   void Set(const ast::Name& name, const ast::Literal& value);
@@ -36,7 +44,8 @@ class Settings {
 
  private:
   BufferPool* pool_;
-  int64_t default_cpu_cache_;
+  StateCache* cache_;
+  CacheBudgets defaults_;
   QueryDefaults query_;
   AccuracyTolerance tolerance_;
 };

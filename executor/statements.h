@@ -60,7 +60,11 @@ std::string RunContinueChat(const ast::ContinueChat& statement, Database::Rep& d
 std::string RunForkChat(const ast::ForkChat& statement, Database::Rep& database);
 std::string RunEndChat(const ast::EndChat& statement, Database::Rep& database);
 
-// warm_statement.cc
+// module_statements.cc
+std::string RunPin(const ast::Pin& statement, Database::Rep& database, ResultSink& sink);
+std::string RunEvict(const ast::Evict& statement, Database::Rep& database, ResultSink& sink);
+std::string RunAlterModule(const ast::AlterModule& statement, Database::Rep& database,
+                           ResultSink& sink);
 std::string RunWarm(const ast::Warm& statement, Database::Rep& database, ResultSink& sink);
 
 // analyze_statement.cc

@@ -281,9 +281,27 @@ struct EndChat {
 // ---- Cache and session -------------------------------------------------------------------------
 
 // WARM schema [MODULE m, …].
-struct Warm {
+struct Modules {
   Name schema;
-  std::vector<std::vector<Name>> modules;  // empty: every module of the schema
+  std::vector<std::vector<Name>> modules;  // empty: all that the schema has
+};
+
+struct Warm : Modules {};
+
+// PIN and UNPIN.
+struct Pin : Modules {
+  bool is_pinned = true;
+};
+
+struct Evict : Modules {
+  enum class From { kEverywhere, kGpu, kCpu, kDisk };
+  From from = From::kEverywhere;
+};
+
+// ALTER MODULE schema.path SET (option = value, …).
+struct AlterModule {
+  std::vector<Name> path;  // schema, then the module's path
+  std::vector<Option> options;
 };
 
 struct Show {
@@ -323,7 +341,7 @@ struct Unsupported {
 using StatementNode = std::variant<CreateModel, DropModel, CreateSchema, AlterSchema, DropSchema,
                                    ImportSchema, ExportSchema, Select, SystemSelect, Explain,
                                    Prepare, Execute, Deallocate, BeginChat, ContinueChat, ForkChat,
-                                   EndChat, Warm, Show, Describe, AnalyzeModel, Set, Reset, Unsupported>;
+                                   EndChat, Warm, Pin, Evict, AlterModule, Show, Describe, AnalyzeModel, Set, Reset, Unsupported>;
 
 struct Statement {
   StatementNode node;

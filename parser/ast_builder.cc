@@ -79,13 +79,29 @@ class AstBuilder : public grammar::PromptQLBaseVisitor {
   }
 
   Any visitWarm(Grammar::WarmContext* context) override {
-    ast::Warm warm{reader_.NameOf(context->schemaName()), {}};
-    if (context->moduleList() != nullptr) {
-      for (Grammar::ModulePathContext* path : context->moduleList()->modulePath()) {
-        warm.modules.push_back(reader_.PathOf(path));
-      }
-    }
-    return Yield(std::move(warm));
+    return Yield(ast::Warm{ModulesOf(context)});
+  }
+  Any visitPin(Grammar::PinContext* context) override {
+    return Yield(ast::Pin{ModulesOf(context), true});
+  }
+  Any visitUnpin(Grammar::UnpinContext* context) override {
+    return Yield(ast::Pin{ModulesOf(context), false});
+  }
+
+  Any visitEvict(Grammar::EvictContext* context) override {
+    using From = ast::Evict::From;
+    const From from = context->GPU() != nullptr    ? From::kGpu
+                      : context->CPU() != nullptr  ? From::kCpu
+                      : context->DISK() != nullptr ? From::kDisk
+                                                   : From::kEverywhere;
+    return Yield(ast::Evict{ModulesOf(context), from});
+  }
+
+  Any visitAlterModule(Grammar::AlterModuleContext* context) override {
+    ast::AlterModule alter{{reader_.NameOf(context->schemaName())},
+                           reader_.OptionsOf(context->optionList())};
+    std::ranges::move(reader_.PathOf(context->modulePath()), std::back_inserter(alter.path));
+    return Yield(std::move(alter));
   }
 
   Any visitShow(Grammar::ShowContext* context) override {
@@ -220,10 +236,6 @@ class AstBuilder : public grammar::PromptQLBaseVisitor {
 
   // ---- Statements whose meaning comes in a later release ----
 
-  Any visitPin(Grammar::PinContext*) override { return Refuse("PIN"); }
-  Any visitUnpin(Grammar::UnpinContext*) override { return Refuse("UNPIN"); }
-  Any visitEvict(Grammar::EvictContext*) override { return Refuse("EVICT"); }
-  Any visitAlterModule(Grammar::AlterModuleContext*) override { return Refuse("ALTER MODULE"); }
   Any visitCheckDatabase(Grammar::CheckDatabaseContext*) override {
     return Refuse("CHECK DATABASE");
   }
@@ -240,6 +252,18 @@ class AstBuilder : public grammar::PromptQLBaseVisitor {
   Any Yield(ast::StatementNode node) {
     node_ = std::move(node);
     return {};
+  }
+
+  // Of a statement about a schema's modules.
+  template <typename Context>
+  ast::Modules ModulesOf(Context* context) {
+    ast::Modules modules{reader_.NameOf(context->schemaName()), {}};
+    if (context->moduleList() != nullptr) {
+      for (Grammar::ModulePathContext* path : context->moduleList()->modulePath()) {
+        modules.modules.push_back(reader_.PathOf(path));
+      }
+    }
+    return modules;
   }
 
   Any Refuse(std::string statement) {

@@ -43,6 +43,27 @@ std::string LiteralText(const ast::Literal& literal, std::string_view name) {
               literal.range);
 }
 
+// A number and the letters behind it, in lower case.
+struct Amount {
+  double number = 0;
+  std::string unit;
+};
+
+std::optional<Amount> AmountOf(const ast::Literal& literal) {
+  if (const auto* whole = std::get_if<int64_t>(&literal.value)) {
+    return Amount{static_cast<double>(*whole), ""};
+  }
+  const auto* text = std::get_if<std::string>(&literal.value);
+  if (text == nullptr) return std::nullopt;
+  Amount amount;
+  const char* end = text->data() + text->size();
+  const auto number = std::from_chars(text->data(), end, amount.number);
+  if (number.ec != std::errc()) return std::nullopt;
+  amount.unit = Lower({number.ptr, static_cast<size_t>(end - number.ptr)});
+  std::erase(amount.unit, ' ');
+  return amount;
+}
+
 }  // namespace
 
 OptionReader::OptionReader(const std::vector<ast::Option>& options, std::string_view place,
@@ -127,6 +148,12 @@ std::optional<std::string> OptionReader::Choice(std::string_view name,
   return LiteralChoice(option->value, name, choices);
 }
 
+std::optional<int64_t> OptionReader::Seconds(std::string_view name) const {
+  const ast::Option* option = Find(name);
+  if (option == nullptr) return std::nullopt;
+  return LiteralSeconds(option->value, name);
+}
+
 int64_t LiteralInteger(const ast::Literal& literal, std::string_view name, int64_t least,
                        int64_t most) {
   const auto* value = std::get_if<int64_t>(&literal.value);
@@ -182,24 +209,17 @@ std::string LiteralChoice(const ast::Literal& literal, std::string_view name,
 
 int64_t LiteralBytes(const ast::Literal& literal, std::string_view name) {
   constexpr double kMostBytes = 1e15;
+  const std::optional<Amount> amount = AmountOf(literal);
   double bytes = -1;
-  if (const auto* whole = std::get_if<int64_t>(&literal.value)) {
-    bytes = static_cast<double>(*whole);
-  } else if (const auto* text = std::get_if<std::string>(&literal.value)) {
-    const char* end = text->data() + text->size();
-    const auto number = std::from_chars(text->data(), end, bytes);
-    std::string unit =
-        number.ec == std::errc() ? Lower({number.ptr, static_cast<size_t>(end - number.ptr)}) : "?";
-    std::erase(unit, ' ');
+  if (amount) {
     constexpr std::string_view kUnits = "kmgt";
+    const std::string& unit = amount->unit;
     if (unit.empty() || unit == "b" || unit == "bytes") {
-      // The number is in bytes as it stands.
+      bytes = amount->number;
     } else if (const size_t power = kUnits.find(unit[0]);
                power != std::string_view::npos &&
                (unit.size() == 1 || unit.substr(1) == "b" || unit.substr(1) == "ib")) {
-      bytes *= std::pow(1024.0, static_cast<double>(power + 1));
-    } else {
-      bytes = -1;
+      bytes = amount->number * std::pow(1024.0, static_cast<double>(power + 1));
     }
   }
   if (!(bytes >= 0 && bytes <= kMostBytes)) {
@@ -207,6 +227,27 @@ int64_t LiteralBytes(const ast::Literal& literal, std::string_view name) {
                 "Write a size like '512MB' or '4GB'.", literal.range);
   }
   return static_cast<int64_t>(bytes);
+}
+
+int64_t LiteralSeconds(const ast::Literal& literal, std::string_view name) {
+  constexpr double kMostSeconds = 1e10;
+  static constexpr std::pair<std::string_view, double> kUnits[] = {
+      {"", 1},     {"s", 1},       {"sec", 1},   {"m", 60},     {"min", 60},
+      {"h", 3600}, {"hour", 3600}, {"d", 86400}, {"day", 86400}};
+  const std::optional<Amount> amount = AmountOf(literal);
+  double seconds = -1;
+  if (amount) {
+    for (const auto& [unit, length] : kUnits) {
+      if (amount->unit == unit || (unit.size() > 1 && amount->unit == std::string(unit) + "s")) {
+        seconds = amount->number * length;
+      }
+    }
+  }
+  if (!(seconds >= 0 && seconds <= kMostSeconds)) {
+    throw Error(ErrorCode::kInvalidArgument, std::string(name) + " must be a span of time",
+                "Write a span like '90s', '15min', '1h' or '7d'; 0 is for ever.", literal.range);
+  }
+  return static_cast<int64_t>(std::ceil(seconds));
 }
 
 }  // namespace promptdb

@@ -32,6 +32,9 @@ class OptionReader {
   std::optional<std::string> Choice(std::string_view name,
                                     const std::vector<std::string>& choices) const;
 
+  // A span of time: '90s', '15min', '1h', '7d'; a whole number is seconds.
+  std::optional<int64_t> Seconds(std::string_view name) const;
+
   // The option's place in the statement. REQUIRES: it is given.
   SourceRange RangeOf(std::string_view name) const;
 
@@ -50,6 +53,8 @@ std::string LiteralChoice(const ast::Literal& literal, std::string_view name,
                           const std::vector<std::string>& choices);
 // Bytes: a whole number, or text like '512MB', '4 GB', '1.5GiB' (powers of 1024 either way).
 int64_t LiteralBytes(const ast::Literal& literal, std::string_view name);
+// A span of time; see OptionReader::Seconds().
+int64_t LiteralSeconds(const ast::Literal& literal, std::string_view name);
 
 }  // namespace promptdb
 

@@ -202,7 +202,9 @@ std::vector<SegmentKeys> ComputeSegmentKeys(const std::vector<PromptSegment>& se
     }
     SegmentKeys own;
     own.context = ContextDigest(attended);
-    own.key = StateKey(model_fingerprint, own.context, segment.tokens, segment.start);
+    own.key = segment.prefix_of
+                  ? *segment.prefix_of
+                  : StateKey(model_fingerprint, own.context, segment.tokens, segment.start);
     keys.push_back(own);
   }
   return keys;

@@ -22,7 +22,8 @@ struct PlanContext {
 
 QueryPlan PlanQuery(BoundPrompt prompt, const PlanContext& context);
 
-// The key and context of every segment, each over the keys of those it attends to.
+// The key and context of every segment, each over the keys of those it attends to. The key is that of
+// the state which holds the segment's tokens.
 struct SegmentKeys {
   Digest key;
   Digest context;

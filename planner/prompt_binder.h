@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/digest.h"
 #include "parser/ast.h"
 #include "planner/generate_options.h"
 #include "planner/layout.h"
@@ -37,6 +38,8 @@ struct PromptSegment {
   std::vector<AttendedSpan> attends;  // what its tokens see besides each other, in order
   // The label of its state where that is a chat's, "chat c turn 3"; empty where it is the schema's.
   std::string chat_label;
+  // The state of which its tokens are the first ones, where that is not its own; see prefix_match.h.
+  std::optional<Digest> prefix_of;
   // Where parameters stand in a cached module: placeholders, which nothing outside it sees.
   std::vector<ParameterPlace> placeholders;
 

@@ -225,6 +225,11 @@ std::optional<Expected> ExpectedInSystemQuery(const std::vector<std::string>& wo
   return expected;
 }
 
+// Statements of a schema and, after MODULE, some of its modules.
+bool TakesModules(std::string_view statement) {
+  return statement == "WARM" || statement == "PIN" || statement == "UNPIN" || statement == "EVICT";
+}
+
 Expected ExpectedAfter(const std::vector<std::string>& words, const Session::Names& names) {
   Expected expected;
   if (words.empty()) {
@@ -242,6 +247,8 @@ Expected ExpectedAfter(const std::vector<std::string>& words, const Session::Nam
   if (only_word && (last == "CREATE" || last == "DROP")) {
     expected.keywords = {"MODEL", "SCHEMA"};
     if (last == "CREATE") expected.keywords.push_back("OR REPLACE");
+  } else if (only_word && last == "ALTER") {
+    expected.keywords = {"MODULE", "SCHEMA"};
   } else if (only_word && last == "DESCRIBE") {
     expected.keywords = {"MODEL", "MODULE", "SCHEMA"};
   } else if (only_word && last == "ANALYZE") {
@@ -271,18 +278,21 @@ Expected ExpectedAfter(const std::vector<std::string>& words, const Session::Nam
     // A name of the user's choice.
   } else if (first == "ANALYZE" && last == "FROM") {
     // A file, in quotes.
+  } else if (first == "EVICT" && last == "FROM") {
+    expected.keywords = {"CPU", "DISK", "GPU"};
   } else if (last == "FROM") {
     if (first != "CREATE") AddPaths(expected.names, names.schemas);
     const bool may_be_system = Contains(words, "SELECT") && !Contains(words, "GENERATE");
     if (may_be_system) AddPaths(expected.names, names.tables);
   } else if (last == "USING" || (last == "MODEL" && first != "CREATE")) {
     AddPaths(expected.names, names.models);
-  } else if ((only_word && last == "WARM") || (last == "SCHEMA" && first != "CREATE")) {
+  } else if ((only_word && TakesModules(last)) || (last == "SCHEMA" && first != "CREATE")) {
     AddPaths(expected.names, names.schemas);
-  } else if (last == "MODULE" && first == "DESCRIBE") {
+  } else if (last == "MODULE" && (first == "DESCRIBE" || first == "ALTER")) {
     AddPaths(expected.names, names.modules);
-  } else if (first == "WARM" && (last == "MODULE" || (last == "," && Contains(words, "MODULE")))) {
-    AddMembersOf(expected.names, words, "WARM", names.modules);
+  } else if (TakesModules(first) &&
+             (last == "MODULE" || (last == "," && Contains(words, "MODULE")))) {
+    AddMembersOf(expected.names, words, first, names.modules);
   } else if (last == "USE" || (last == "," && Contains(words, "USE"))) {
     AddMembersOf(expected.names, words, "FROM", names.modules);
     expected.keywords = {"ASSISTANT", "USER"};

@@ -170,6 +170,12 @@ SchemaDefinition SchemaFrom(const Json& json) {
   schema.parts = DecodeAll<PartDefinition>(json, "parts",
                                            [](const Json& part) { return DecodePart(part, 1); });
   schema.scaffolds = DecodeAll<ScaffoldDefinition>(json, "scaffolds", DecodeScaffold);
+  if (const auto found = json.find("policies"); found != json.end()) {
+    for (const auto& [path, policy] : found->items()) {
+      schema.policies[path] = {policy.value("ttl_seconds", int64_t{0}), policy.value("priority", 0),
+                               policy.value("pinned", false)};
+    }
+  }
   schema.created_at = json.value("created_at", int64_t{0});
   return schema;
 }
@@ -348,15 +354,19 @@ std::string EncodeModel(const ModelDefinition& model) {
 }
 
 std::string EncodeSchema(const SchemaDefinition& schema) {
-  const Json json = {
-      {"version", kRowVersion},
-      {"name", schema.name},
-      {"model", schema.model},
-      {"separator", schema.separator},
-      {"parts",
-       EncodeAll(schema.parts, [](const PartDefinition& part) { return EncodePart(part, 1); })},
-      {"scaffolds", EncodeAll(schema.scaffolds, EncodeScaffold)},
-      {"created_at", schema.created_at}};
+  Json json = {{"version", kRowVersion},
+               {"name", schema.name},
+               {"model", schema.model},
+               {"separator", schema.separator},
+               {"parts", EncodeAll(schema.parts,
+                                   [](const PartDefinition& part) { return EncodePart(part, 1); })},
+               {"scaffolds", EncodeAll(schema.scaffolds, EncodeScaffold)},
+               {"created_at", schema.created_at}};
+  for (const auto& [path, policy] : schema.policies) {
+    json["policies"][path] = {{"ttl_seconds", policy.ttl_seconds},
+                              {"priority", policy.priority},
+                              {"pinned", policy.is_pinned}};
+  }
   return Dump(json, "schema \"" + schema.name + "\"");
 }
 

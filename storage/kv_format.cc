@@ -121,8 +121,8 @@ void SealBlock(const Digest& state, const KvShape& shape, const BlockExtent& ext
   std::memcpy(block.data(), &header, sizeof(header));
 }
 
-void VerifyBlock(const Digest& state, const KvShape& shape, const BlockExtent& extent,
-                 const BlockBuffer& block) {
+void VerifyBlockHeader(const Digest& state, const KvShape& shape, const BlockExtent& extent,
+                       const BlockBuffer& block) {
   if (block.empty() || block.payload_bytes() != extent.payload_bytes) {
     Corrupt("block of " + std::to_string(block.size()) + " bytes where " +
             std::to_string(extent.payload_bytes + kBlockHeaderBytes) + " are due");
@@ -148,6 +148,13 @@ void VerifyBlock(const Digest& state, const KvShape& shape, const BlockExtent& e
                   [](uint8_t byte) { return byte != 0; })) {
     Corrupt("block header has bytes set in its padding");
   }
+}
+
+void VerifyBlock(const Digest& state, const KvShape& shape, const BlockExtent& extent,
+                 const BlockBuffer& block) {
+  VerifyBlockHeader(state, shape, extent, block);
+  BlockHeader header;
+  std::memcpy(&header, block.data(), sizeof(header));
   if (!HoldsDigest(header.payload_digest, PayloadDigest(block))) {
     Corrupt("block payload fails its checksum");
   }

@@ -141,8 +141,11 @@ class BlockBuffer {
 // Fills the header of a block whose payload is complete.
 void SealBlock(const Digest& state, const KvShape& shape, const BlockExtent& extent,
                BlockBuffer& block);
-// Throws Error(kCorrupt) that says what is wrong when the block is not the one expected, whole and
-// unchanged.
+// Throws Error(kCorrupt) that says what is wrong when the block's header is not that of the block
+// expected.
+void VerifyBlockHeader(const Digest& state, const KvShape& shape, const BlockExtent& extent,
+                       const BlockBuffer& block);
+// The same, and when its payload has changed.
 void VerifyBlock(const Digest& state, const KvShape& shape, const BlockExtent& extent,
                  const BlockBuffer& block);
 

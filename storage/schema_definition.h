@@ -3,9 +3,12 @@
 #define PROMPTDB_STORAGE_SCHEMA_DEFINITION_H_
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "storage/state_policy.h"
 
 namespace promptdb {
 
@@ -41,6 +44,8 @@ struct SchemaDefinition {
   std::string separator;  // inserted between parts
   std::vector<PartDefinition> parts;
   std::vector<ScaffoldDefinition> scaffolds;
+  // By a module's path, with the modules in it; "": all states of the schema.
+  std::map<std::string, StatePolicy> policies;
   int64_t created_at = 0;  // seconds since 1970
 };
 

@@ -4,23 +4,33 @@
 // it depends on (see planner/state_key.h), so a changed model, text, setting or position is simply
 // another name: never a wrong answer. A state is visible either whole or not at all.
 //
+// States on disk have a budget in bytes as well, that of the blocks: when room is needed, the
+// states of the lowest priority go, and of these the ones that are worth least
+// (GreedyDual-Size-Frequency, Cherkasova, 1998: uses times the cost to compute, by bytes, aged by a
+// clock that stands where the last victim did).
+//
 // Thread-safe.
 #ifndef PROMPTDB_STORAGE_STATE_CACHE_H_
 #define PROMPTDB_STORAGE_STATE_CACHE_H_
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "storage/buffer_pool.h"
 #include "storage/kv_segment.h"
 #include "storage/rocks.h"
+#include "storage/state_index.h"
 #include "storage/state_manifest.h"
+#include "storage/state_policy.h"
 
 namespace promptdb {
 
@@ -45,6 +55,12 @@ struct StateCacheStats {
   int64_t read_bytes = 0;     // from disk
   int64_t written_bytes = 0;  // to disk
   int64_t corrupt = 0;        // states dropped since a block failed its check
+  int64_t disk_budget = 0;    // bytes; 0: none
+  int64_t pin_budget = 0;     // bytes
+  int64_t held_bytes = 0;     // kept in memory by policy
+  int64_t evicted = 0;        // states dropped from disk for others
+  int64_t expired = 0;        // states dropped since their time was over
+  int64_t rejected = 0;       // states not stored, since there was no room for them
 };
 
 class StateCache {
@@ -69,6 +85,10 @@ class StateCache {
   // on disk, when this returns. Publishing a key that exists is no error.
   KvSegment Publish(const StateManifest& manifest, KvSegment segment);
 
+  // See StateIndex.
+  StateIndex::PrefixMatch LongestPrefix(const Digest& model, const Digest& context,
+                                        int start_position, std::span<const int32_t> tokens) const;
+
   std::optional<StateManifest> Manifest(const Digest& key) const;
   // Every state, in key order.
   std::vector<StateManifest> List() const;
@@ -85,23 +105,56 @@ class StateCache {
 
   // Forgets a state in both tiers. Pinned blocks stay until they are unpinned.
   void Erase(const Digest& key);
+  // Forgets it in memory only; returns the bytes freed.
+  int64_t EvictFromMemory(const Digest& key);
+
+  // What is done with a state from now on, whether or not it is there already. A pinned one stays
+  // in memory from its next use on, as far as the pin budget goes.
+  void SetPolicy(const Digest& key, const StatePolicy& policy);
+  StatePolicy PolicyOf(const Digest& key) const;
+  bool IsHeld(const Digest& key) const;  // in memory, by policy
+
+  // Bytes of blocks on disk; what is there beyond them goes at once. 0: no limit.
+  void SetDiskBudget(int64_t bytes);
+  // Bytes that policies may keep in memory.
+  void SetPinBudget(int64_t bytes);
+
+  // Only one caller at a time computes a state; others wait for it here, and find it afterwards.
+  // Move-only; ends when destroyed.
+  class Computing {
+   public:
+    Computing(Computing&& other) noexcept;
+    Computing& operator=(Computing&&) = delete;
+    ~Computing();
+
+   private:
+    friend class StateCache;
+    Computing(StateCache* cache, std::vector<Digest> keys)
+        : cache_(cache), keys_(std::move(keys)) {}
+
+    StateCache* cache_;
+    std::vector<Digest> keys_;
+  };
+  // Waits until nobody else computes any of `keys`; holds none while it waits. Throws
+  // Error(kCanceled) once `is_canceled` says so.
+  Computing BeginComputing(std::vector<Digest> keys, const std::function<bool()>& is_canceled);
 
   StateCacheStats stats() const;
 
  private:
-  // What finding a state takes, of every state, in memory: a hit asks RocksDB nothing.
-  struct IndexEntry {
-    KvShape shape;
-    int tokens = 0;
-    int start_position = 0;
-    int64_t bytes = 0;
-    bool of_chat = false;
-  };
   class ChangeGuard;
 
   void LoadIndex();
   void RemoveOrphanBlocks();
-  std::optional<IndexEntry> Find(const Digest& key) const;
+  // nullopt for states that are not there, and for those whose time is over.
+  std::optional<StateIndex::Outline> Find(const Digest& key) const;
+  bool IsThere(const Digest& key) const;  // whether or not its time is over
+  // Counts a use, and keeps the state in memory if its policy says so.
+  void Use(const Digest& key, const BlockGrid& grid);
+  // Sets `bytes` of the disk budget aside for a state that is to be written, dropping others as
+  // far as needed. False, if there is no room to be made.
+  bool ReserveDisk(int64_t bytes);
+  void EraseExpired();
   // Reads the blocks whose pins are missing, large states in several threads. Those for which the
   // pool has no room stay missing. Throws as ReadBlock() does.
   void ReadBlocks(const Digest& key, const KvShape& shape, const BlockGrid& grid,
@@ -113,14 +166,21 @@ class StateCache {
                   const std::vector<BlockBuffer>& blocks);
   void DropCorrupt(const Digest& key);
   bool EraseIfThere(const Digest& key);
+  // REQUIRES: mutex_ held, for both.
+  bool MayHold(const Digest& key, int64_t bytes) const;
+  std::vector<BlockPin> Release(std::map<Digest, std::vector<BlockPin>>::iterator held);
 
   Rocks* rocks_;
   BufferPool* pool_;
   mutable std::mutex mutex_;
   std::condition_variable change_ended_;
   // Guarded by mutex_:
-  std::map<Digest, IndexEntry> index_;
+  StateIndex index_;
   std::set<Digest> changing_;  // published or erased right now; one thread at a time for each
+  std::condition_variable computing_ended_;
+  std::set<Digest> computing_;
+  std::map<Digest, std::vector<BlockPin>> held_;  // of pinned states
+  int64_t reserved_disk_bytes_ = 0;
   StateCacheStats stats_;
 };
 

@@ -395,15 +395,28 @@ TEST(ParserTest, Pml) {
 // ---- Statements without a meaning yet
 // ------------------------------------------------------------
 
+TEST(ParserTest, PinEvictAlterModule) {
+  const auto pin = ParseOne<ast::Pin>("PIN s MODULE a, b.c");
+  EXPECT_TRUE(pin.is_pinned);
+  EXPECT_EQ(pin.schema.text, "s");
+  ASSERT_EQ(pin.modules.size(), 2u);
+  EXPECT_EQ(pin.modules[1].back().text, "c");
+  EXPECT_FALSE(ParseOne<ast::Pin>("UNPIN s").is_pinned);
+  using From = ast::Evict::From;
+  EXPECT_EQ(ParseOne<ast::Evict>("EVICT s").from, From::kEverywhere);
+  EXPECT_EQ(ParseOne<ast::Evict>("EVICT s MODULE a FROM GPU").from, From::kGpu);
+  EXPECT_EQ(ParseOne<ast::Evict>("EVICT s FROM CPU").from, From::kCpu);
+  EXPECT_EQ(ParseOne<ast::Evict>("EVICT s FROM DISK").from, From::kDisk);
+  const auto alter = ParseOne<ast::AlterModule>("ALTER MODULE s.a.b SET (ttl = '1h', pinned = on)");
+  ASSERT_EQ(alter.path.size(), 3u);
+  EXPECT_EQ(alter.path[0].text, "s");
+  EXPECT_EQ(alter.path[2].text, "b");
+  ASSERT_EQ(alter.options.size(), 2u);
+  EXPECT_EQ(alter.options[1].name.text, "pinned");
+}
+
 TEST(ParserTest, StatementsOfLaterReleasesAreNamed) {
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {"PIN s", "PIN"},
-      {"PIN s MODULE a, b", "PIN"},
-      {"UNPIN s MODULE a.b", "UNPIN"},
-      {"EVICT s", "EVICT"},
-      {"EVICT s MODULE a FROM GPU", "EVICT"},
-      {"EVICT s FROM DISK", "EVICT"},
-      {"ALTER MODULE s.m SET (ttl = '1h', priority = 10, pinned = on)", "ALTER MODULE"},
       {"SHOW CONNECTIONS", "SHOW CONNECTIONS"},
       {"CHECK DATABASE", "CHECK DATABASE"},
       {"VACUUM", "VACUUM"},

@@ -248,7 +248,9 @@ TEST(QuantizedTransformerTest, EqualsTheReference) {
       const Logits next = Extend(*transformer, one_by_one, {token});
       logits.insert(logits.end(), next.begin(), next.end());
     }
-    EXPECT_LT(LargestDifference(logits, wanted), 1e-4);
+    // A row alone is rounded to 16 bits before each product; the formats themselves lose a hundred
+    // times as much.
+    EXPECT_LT(LargestDifference(logits, wanted), 5e-3);
   }
 }
 
