@@ -31,7 +31,7 @@ int64_t DefaultDiskCacheBytes(const std::filesystem::path& folder, int64_t used)
 
 Database::Rep::Rep(const std::filesystem::path& folder)
     : rocks(folder),
-      pool(DefaultCpuCacheBytes(), MakeLruPolicy()),
+      pool(DefaultCpuCacheBytes(), EvictionPolicyNamed(DefaultEvictionPolicyName())),
       cache(&rocks, &pool),
       catalog(&rocks),
       models(&catalog),

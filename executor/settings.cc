@@ -38,8 +38,8 @@ Settings::Settings(BufferPool* pool, StateCache* cache, const CacheBudgets& defa
     : pool_(pool), cache_(cache), defaults_(defaults) {}
 
 std::vector<std::string> Settings::Names() {
-  return {"accuracy_tolerance", "cache",     "cpu_cache", "disk_cache", "kl_tolerance",
-          "max_tokens",         "pin_cache", "reuse",     "threads"};
+  return {"accuracy_tolerance", "cache",      "cpu_cache", "disk_cache", "eviction_policy",
+          "kl_tolerance",       "max_tokens", "pin_cache", "reuse",      "threads"};
 }
 
 void Settings::Set(const ast::Name& name, const ast::Literal& value) {
@@ -55,6 +55,8 @@ void Settings::Set(const ast::Name& name, const ast::Literal& value) {
     cache_->SetDiskBudget(LiteralBytes(value, name.text));
   } else if (name.text == "pin_cache") {
     cache_->SetPinBudget(LiteralBytes(value, name.text));
+  } else if (name.text == "eviction_policy") {
+    pool_->SetPolicy(EvictionPolicyNamed(LiteralChoice(value, name.text, EvictionPolicyNames())));
   } else if (name.text == "max_tokens") {
     query_.max_tokens = static_cast<int>(LiteralInteger(value, name.text, 1, kMostTokens));
   } else if (name.text == "reuse") {
@@ -83,6 +85,8 @@ void Settings::Reset(const ast::Name& name) {
     cache_->SetDiskBudget(defaults_.disk);
   } else if (name.text == "pin_cache") {
     cache_->SetPinBudget(defaults_.pins);
+  } else if (name.text == "eviction_policy") {
+    pool_->SetPolicy(EvictionPolicyNamed(DefaultEvictionPolicyName()));
   } else if (name.text == "max_tokens") {
     query_.max_tokens = defaults.max_tokens;
   } else if (name.text == "reuse") {
@@ -105,6 +109,8 @@ std::vector<Settings::Row> Settings::Rows() const {
        "most memory for attention states (whole database)"},
       {"disk_cache", FormatBytes(cache.disk_budget),
        "most bytes of attention states on disk (whole database; 0: no limit)"},
+      {"eviction_policy", std::string(pool_->policy_name()),
+       "which states leave that memory first: gdsf, lru or s3fifo (whole database)"},
       {"kl_tolerance", FormatNumber(tolerance_.nats),
        "the same in nats of KL divergence, for models that answer too few questions"},
       {"max_tokens", std::to_string(query_.max_tokens), "most tokens to generate"},

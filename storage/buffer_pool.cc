@@ -26,9 +26,10 @@ BlockPin::~BlockPin() {
   if (pool_ != nullptr) pool_->Unpin(id_);
 }
 
-BufferPool::BufferPool(int64_t budget_bytes, std::unique_ptr<EvictionPolicy> policy)
-    : policy_(std::move(policy)) {
+BufferPool::BufferPool(int64_t budget_bytes, EvictionPolicyFactory make_policy)
+    : make_policy_(make_policy) {
   stats_.budget_bytes = budget_bytes;
+  PolicyOf(0);
 }
 
 BufferPool::~BufferPool() {
@@ -43,7 +44,7 @@ std::optional<BlockPin> BufferPool::Pin(const BlockId& id) {
     return std::nullopt;
   }
   ++stats_.hits;
-  return PinEntry(id, *entry);
+  return PinAgain(id, *entry);
 }
 
 bool BufferPool::Contains(const BlockId& id) const {
@@ -51,31 +52,33 @@ bool BufferPool::Contains(const BlockId& id) const {
   return Find(id) != nullptr;
 }
 
-std::optional<BlockPin> BufferPool::Insert(const BlockId& id, BlockBuffer&& block) {
+std::optional<BlockPin> BufferPool::Insert(const BlockId& id, BlockBuffer&& block, double cost_ms) {
   const std::scoped_lock lock(mutex_);
   if (Entry* entry = Find(id); entry != nullptr) {
     entry->erase_when_unpinned = false;
     block = BlockBuffer();
-    return PinEntry(id, *entry);
+    return PinAgain(id, *entry);
   }
   if (!MakeRoom(block.size())) {
     ++stats_.rejected;
     return std::nullopt;
   }
-  return PinEntry(id, AddEntry(id, std::move(block)));
+  return PinEntry(id, AddEntry(id, std::move(block), cost_ms));
 }
 
 std::optional<std::vector<BlockPin>> BufferPool::InsertState(const Digest& state,
-                                                             std::vector<BlockBuffer>& blocks) {
+                                                             std::vector<BlockBuffer>& blocks,
+                                                             double cost_ms) {
   // Declared before the lock, so that pins given up on an exception take it after it is free.
   std::vector<BlockPin> pins;
   const std::scoped_lock lock(mutex_);
-  int64_t to_pin = 0;
+  int64_t bytes = 0, to_hold = 0;
   for (size_t i = 0; i < blocks.size(); ++i) {
+    bytes += blocks[i].size();
     const Entry* entry = Find({state, static_cast<int>(i)});
-    if (entry == nullptr || entry->pins == 0) to_pin += blocks[i].size();
+    if (entry == nullptr || !entry->held) to_hold += blocks[i].size();
   }
-  if (to_pin > stats_.budget_bytes - stats_.pinned_bytes) {
+  if (to_hold > stats_.budget_bytes - held_bytes_) {
     ++stats_.rejected;
     return std::nullopt;
   }
@@ -86,23 +89,26 @@ std::optional<std::vector<BlockPin>> BufferPool::InsertState(const Digest& state
     if (Entry* entry = Find(id); entry != nullptr) {
       entry->erase_when_unpinned = false;
       blocks[i] = BlockBuffer();
-      pins.push_back(PinEntry(id, *entry));
+      pins.push_back(PinAgain(id, *entry));
     } else {
       pins.push_back(BlockPin(nullptr, id, nullptr));
     }
   }
+  const double cost_of_byte = bytes > 0 ? cost_ms / static_cast<double>(bytes) : 0;
   for (size_t i = 0; i < blocks.size(); ++i) {
     if (blocks[i].empty()) continue;
     const BlockId id{state, static_cast<int>(i)};
-    Check(MakeRoom(blocks[i].size()), "room that was counted can be made");
-    pins[i] = PinEntry(id, AddEntry(id, std::move(blocks[i])));
+    const int64_t size = blocks[i].size();
+    Check(MakeRoom(size), "room that was counted can be made");
+    pins[i] =
+        PinEntry(id, AddEntry(id, std::move(blocks[i]), cost_of_byte * static_cast<double>(size)));
   }
   return pins;
 }
 
 int64_t BufferPool::UnpinnedBudget() const {
   const std::scoped_lock lock(mutex_);
-  return stats_.budget_bytes - stats_.pinned_bytes;
+  return stats_.budget_bytes - held_bytes_;
 }
 
 int64_t BufferPool::EraseState(const Digest& state) {
@@ -117,9 +123,7 @@ int64_t BufferPool::EraseState(const Digest& state) {
       entry->erase_when_unpinned = true;
     }
   }
-  const int64_t before = stats_.used_bytes;
-  for (const BlockId& id : unpinned) EraseEntry(id);
-  return before - stats_.used_bytes;
+  return EraseEntries(unpinned);
 }
 
 int64_t BufferPool::Clear() {
@@ -130,16 +134,56 @@ int64_t BufferPool::Clear() {
       if (entry->pins == 0) unpinned.push_back({state, index});
     }
   }
-  const int64_t before = stats_.used_bytes;
-  for (const BlockId& id : unpinned) EraseEntry(id);
-  return before - stats_.used_bytes;
+  return EraseEntries(unpinned);
+}
+
+void BufferPool::SetPriority(const Digest& state, int priority) {
+  const std::scoped_lock lock(mutex_);
+  Treatment treatment = TreatmentOf(state);
+  if (treatment.priority == priority) return;
+  treatment.priority = priority;
+  SetTreatment(state, treatment);
+  const auto found = states_.find(state);
+  if (found == states_.end()) return;
+  StateEntries& entries = found->second;
+  for (const auto& [index, entry] : entries.blocks) entries.policy->OnErase({state, index});
+  MoveToPolicy(state, entries, PolicyOf(priority));
+}
+
+void BufferPool::SetKept(const Digest& state, bool kept) {
+  const std::scoped_lock lock(mutex_);
+  Treatment treatment = TreatmentOf(state);
+  if (treatment.kept == kept) return;
+  treatment.kept = kept;
+  SetTreatment(state, treatment);
+  const auto found = states_.find(state);
+  if (found == states_.end()) return;
+  StateEntries& entries = found->second;
+  entries.kept = kept;
+  stats_.kept_bytes += kept ? entries.bytes : -entries.bytes;
+  for (const auto& [index, entry] : entries.blocks) UpdateHeld({state, index}, *entry);
+  EvictToBudget();
 }
 
 void BufferPool::SetBudget(int64_t budget_bytes) {
   const std::scoped_lock lock(mutex_);
   stats_.budget_bytes = budget_bytes;
-  while (stats_.used_bytes > stats_.budget_bytes && EvictOne()) {
+  EvictToBudget();
+}
+
+void BufferPool::SetPolicy(EvictionPolicyFactory make_policy) {
+  const std::scoped_lock lock(mutex_);
+  make_policy_ = make_policy;
+  policies_.clear();
+  PolicyOf(0);
+  for (auto& [state, entries] : states_) {
+    MoveToPolicy(state, entries, PolicyOf(TreatmentOf(state).priority));
   }
+}
+
+std::string_view BufferPool::policy_name() const {
+  const std::scoped_lock lock(mutex_);
+  return policies_.at(0)->name();
 }
 
 int64_t BufferPool::StateBytes(const Digest& state) const {
@@ -159,10 +203,10 @@ void BufferPool::Unpin(const BlockId& id) {
   Check(entry != nullptr && entry->pins > 0, "a pinned block is in the pool");
   if (--entry->pins > 0) return;
   stats_.pinned_bytes -= entry->block.size();
+  UpdateHeld(id, *entry);
   if (entry->erase_when_unpinned) EraseEntry(id);
   // The budget may have shrunk below what was pinned.
-  while (stats_.used_bytes > stats_.budget_bytes && EvictOne()) {
-  }
+  EvictToBudget();
 }
 
 BufferPool::Entry* BufferPool::Find(const BlockId& id) const {
@@ -174,50 +218,120 @@ BufferPool::Entry* BufferPool::Find(const BlockId& id) const {
 
 BlockPin BufferPool::PinEntry(const BlockId& id, Entry& entry) {
   if (entry.pins++ == 0) stats_.pinned_bytes += entry.block.size();
-  policy_->OnAccess(id);
+  UpdateHeld(id, entry);
   return BlockPin(this, id, &entry.block);
 }
 
-BufferPool::Entry& BufferPool::AddEntry(const BlockId& id, BlockBuffer&& block) {
+BlockPin BufferPool::PinAgain(const BlockId& id, Entry& entry) {
+  BlockPin pin = PinEntry(id, entry);
+  entry.state->policy->OnAccess(id);
+  return pin;
+}
+
+BufferPool::Entry& BufferPool::AddEntry(const BlockId& id, BlockBuffer&& block, double cost_ms) {
+  const int64_t bytes = block.size();
+  StateEntries& state = states_[id.state];
+  if (state.policy == nullptr) {
+    const Treatment treatment = TreatmentOf(id.state);
+    state.kept = treatment.kept;
+    state.policy = PolicyOf(treatment.priority);
+  }
   auto entry = std::make_unique<Entry>();
   entry->block = std::move(block);
-  const int64_t bytes = entry->block.size();
-  StateEntries& state = states_[id.state];
+  entry->cost_ms = cost_ms;
+  entry->state = &state;
   Entry& added = *(state.blocks[id.index] = std::move(entry));
   state.bytes += bytes;
   stats_.used_bytes += bytes;
+  held_bytes_ += bytes;
+  if (state.kept) stats_.kept_bytes += bytes;
   ++stats_.blocks;
-  policy_->OnInsert(id, bytes);
+  state.policy->OnInsert(id, bytes, cost_ms);
   return added;
 }
 
+void BufferPool::UpdateHeld(const BlockId& id, Entry& entry) {
+  const bool held = entry.pins > 0 || entry.state->kept;
+  if (held == entry.held) return;
+  entry.held = held;
+  held_bytes_ += held ? entry.block.size() : -entry.block.size();
+  entry.state->policy->SetEvictable(id, !held);
+}
+
 bool BufferPool::MakeRoom(int64_t bytes) {
-  if (bytes > stats_.budget_bytes - stats_.pinned_bytes) return false;
+  if (bytes > stats_.budget_bytes - held_bytes_) return false;
   while (stats_.used_bytes + bytes > stats_.budget_bytes) {
-    Check(EvictOne(), "an unpinned block can be evicted");
+    Check(EvictOne(), "a block that is neither pinned nor kept can be evicted");
   }
   return true;
 }
 
+void BufferPool::EvictToBudget() {
+  while (stats_.used_bytes > stats_.budget_bytes && EvictOne()) {
+  }
+}
+
 bool BufferPool::EvictOne() {
-  const std::optional<BlockId> victim =
-      policy_->Victim([this](const BlockId& id) { return Find(id)->pins == 0; });
-  if (!victim) return false;
-  EraseEntry(*victim);
-  ++stats_.evictions;
-  return true;
+  for (const auto& [priority, policy] : policies_) {
+    const std::optional<BlockId> victim = policy->TakeVictim();
+    if (!victim) continue;
+    DropEntry(*victim);
+    ++stats_.evictions;
+    return true;
+  }
+  return false;
+}
+
+int64_t BufferPool::EraseEntries(const std::vector<BlockId>& ids) {
+  const int64_t before = stats_.used_bytes;
+  for (const BlockId& id : ids) EraseEntry(id);
+  return before - stats_.used_bytes;
 }
 
 void BufferPool::EraseEntry(const BlockId& id) {
+  states_.at(id.state).policy->OnErase(id);
+  DropEntry(id);
+}
+
+void BufferPool::DropEntry(const BlockId& id) {
   const auto state = states_.find(id.state);
   const auto block = state->second.blocks.find(id.index);
   const int64_t bytes = block->second->block.size();
   stats_.used_bytes -= bytes;
+  if (block->second->held) held_bytes_ -= bytes;
+  if (state->second.kept) stats_.kept_bytes -= bytes;
   --stats_.blocks;
   state->second.bytes -= bytes;
   state->second.blocks.erase(block);
   if (state->second.blocks.empty()) states_.erase(state);
-  policy_->OnErase(id);
+}
+
+BufferPool::Treatment BufferPool::TreatmentOf(const Digest& state) const {
+  const auto found = treatments_.find(state);
+  return found == treatments_.end() ? Treatment() : found->second;
+}
+
+void BufferPool::SetTreatment(const Digest& state, const Treatment& treatment) {
+  if (treatment == Treatment()) {
+    treatments_.erase(state);
+  } else {
+    treatments_[state] = treatment;
+  }
+}
+
+EvictionPolicy* BufferPool::PolicyOf(int priority) {
+  std::unique_ptr<EvictionPolicy>& policy = policies_[priority];
+  if (policy == nullptr) policy = make_policy_();
+  return policy.get();
+}
+
+void BufferPool::MoveToPolicy(const Digest& state, StateEntries& entries, EvictionPolicy* policy) {
+  entries.policy = policy;
+  for (const auto& [index, entry] : entries.blocks) {
+    const BlockId id{state, index};
+    policy->OnInsert(id, entry->block.size(), entry->cost_ms);
+    policy->SetEvictable(id, !entry->held);
+  }
 }
 
 }  // namespace promptdb

@@ -1,7 +1,7 @@
-#include <list>
 #include <unordered_map>
 
-#include "storage/buffer_pool.h"
+#include "storage/eviction_order.h"
+#include "storage/eviction_policy.h"
 
 namespace promptdb {
 
@@ -9,31 +9,36 @@ namespace {
 
 class LruPolicy final : public EvictionPolicy {
  public:
-  void OnInsert(const BlockId& id, int64_t) override {
-    order_.push_back(id);
-    places_[id] = std::prev(order_.end());
+  void OnInsert(const BlockId& id, int64_t, double) override {
+    places_[id] = order_.Add(++uses_, id);
   }
 
-  void OnAccess(const BlockId& id) override { order_.splice(order_.end(), order_, places_.at(id)); }
+  void OnAccess(const BlockId& id) override { order_.Move(places_.at(id), ++uses_); }
+
+  void SetEvictable(const BlockId& id, bool evictable) noexcept override {
+    order_.SetEvictable(places_.at(id), evictable);
+  }
 
   void OnErase(const BlockId& id) override {
     const auto found = places_.find(id);
-    order_.erase(found->second);
+    order_.Erase(found->second);
     places_.erase(found);
   }
 
-  std::optional<BlockId> Victim(const std::function<bool(const BlockId&)>& evictable) override {
-    for (const BlockId& id : order_) {
-      if (evictable(id)) return id;
-    }
-    return std::nullopt;
+  std::optional<BlockId> TakeVictim() override {
+    const std::optional<BlockId> victim = order_.First();
+    if (victim) OnErase(*victim);
+    return victim;
   }
 
   std::string_view name() const override { return "lru"; }
 
  private:
-  std::list<BlockId> order_;  // least recently used first
-  std::unordered_map<BlockId, std::list<BlockId>::iterator, BlockIdHash> places_;
+  using Order = EvictionOrder<uint64_t>;  // by the number of the last use
+
+  Order order_;
+  std::unordered_map<BlockId, Order::Place, BlockIdHash> places_;
+  uint64_t uses_ = 0;
 };
 
 }  // namespace

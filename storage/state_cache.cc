@@ -202,6 +202,7 @@ void StateCache::SetPolicy(const Digest& key, const StatePolicy& policy) {
   std::vector<BlockPin> released;  // outlives the lock: unpinning may evict
   const std::scoped_lock lock(mutex_);
   index_.SetPolicy(key, policy);
+  pool_->SetPriority(key, policy.priority);
   if (policy.is_pinned) return;
   if (const auto found = held_.find(key); found != held_.end()) released = Release(found);
 }
@@ -305,7 +306,7 @@ std::optional<StateCache::Acquired> StateCache::Acquire(const Digest& key, bool*
   std::vector<BlockPin> pins;
   pins.reserve(found.size());
   try {
-    if (missing_bytes > 0) ReadBlocks(key, entry->shape, grid, missing_bytes, found);
+    if (missing_bytes > 0) ReadBlocks(key, *entry, grid, missing_bytes, found);
     for (std::optional<BlockPin>& pin : found) {
       if (!pin) {
         *no_room = true;
@@ -329,8 +330,9 @@ std::optional<StateCache::Acquired> StateCache::Acquire(const Digest& key, bool*
                   missing_bytes > 0 ? Tier::kDisk : Tier::kCpu, missing_bytes};
 }
 
-void StateCache::ReadBlocks(const Digest& key, const KvShape& shape, const BlockGrid& grid,
-                            int64_t missing_bytes, std::vector<std::optional<BlockPin>>& pins) {
+void StateCache::ReadBlocks(const Digest& key, const StateIndex::Outline& outline,
+                            const BlockGrid& grid, int64_t missing_bytes,
+                            std::vector<std::optional<BlockPin>>& pins) {
   std::atomic<int> next = 0;
   std::atomic<bool> ends = false;  // an error, or no room: the rest is not worth reading
   std::exception_ptr error;
@@ -340,7 +342,7 @@ void StateCache::ReadBlocks(const Digest& key, const KvShape& shape, const Block
       std::optional<BlockPin>& pin = pins[static_cast<size_t>(i)];
       if (pin) continue;
       try {
-        pin = ReadBlock(key, shape, grid, i);
+        pin = ReadBlock(key, outline, grid, i);
         if (!pin) ends = true;
       } catch (...) {
         const std::scoped_lock lock(error_mutex);
@@ -360,7 +362,7 @@ void StateCache::ReadBlocks(const Digest& key, const KvShape& shape, const Block
   if (error) std::rethrow_exception(error);
 }
 
-std::optional<BlockPin> StateCache::ReadBlock(const Digest& key, const KvShape& shape,
+std::optional<BlockPin> StateCache::ReadBlock(const Digest& key, const StateIndex::Outline& outline,
                                               const BlockGrid& grid, int index) {
   const BlockExtent extent = grid.Extent(index);
   BlockBuffer block(extent.payload_bytes);
@@ -373,10 +375,11 @@ std::optional<BlockPin> StateCache::ReadBlock(const Digest& key, const KvShape& 
         std::memcpy(block.data(), bytes.data(), bytes.size());
       });
   if (!found) throw Error(ErrorCode::kCorrupt, "a stored block is missing");
-  // RocksDB has checked the bytes themselves; going over the payload once more would cost a third of
-  // the rate. CHECK DATABASE does.
-  VerifyBlockHeader(key, shape, extent, block);
-  return pool_->Insert({key, index}, std::move(block));
+  // RocksDB has checked the bytes themselves; going over the payload once more would cost a third
+  // of the rate. CHECK DATABASE does.
+  VerifyBlockHeader(key, outline.shape, extent, block);
+  const double share = static_cast<double>(block.size()) / static_cast<double>(outline.bytes);
+  return pool_->Insert({key, index}, std::move(block), outline.cost_ms * share);
 }
 
 void StateCache::DropCorrupt(const Digest& key) {
@@ -413,7 +416,7 @@ KvSegment StateCache::Publish(const StateManifest& manifest, KvSegment segment) 
     const std::scoped_lock lock(mutex_);
     reserved_disk_bytes_ -= bytes;
   }
-  if (auto pins = pool_->InsertState(manifest.key, blocks)) {
+  if (auto pins = pool_->InsertState(manifest.key, blocks, CostOf(manifest))) {
     Use(manifest.key, grid);
     return KvSegment(manifest.shape, manifest.start_position, manifest.tokens, std::move(*pins));
   }

@@ -157,11 +157,11 @@ class StateCache {
   void EraseExpired();
   // Reads the blocks whose pins are missing, large states in several threads. Those for which the
   // pool has no room stay missing. Throws as ReadBlock() does.
-  void ReadBlocks(const Digest& key, const KvShape& shape, const BlockGrid& grid,
+  void ReadBlocks(const Digest& key, const StateIndex::Outline& outline, const BlockGrid& grid,
                   int64_t missing_bytes, std::vector<std::optional<BlockPin>>& pins);
   // Reads, checks and inserts one block; nullopt if the pool has no room. Throws Error(kCorrupt).
-  std::optional<BlockPin> ReadBlock(const Digest& key, const KvShape& shape, const BlockGrid& grid,
-                                    int index);
+  std::optional<BlockPin> ReadBlock(const Digest& key, const StateIndex::Outline& outline,
+                                    const BlockGrid& grid, int index);
   void WriteState(const StateManifest& manifest, const BlockGrid& grid,
                   const std::vector<BlockBuffer>& blocks);
   void DropCorrupt(const Digest& key);

@@ -1,17 +1,22 @@
 #include "storage/state_index.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace promptdb {
 
+double CostOf(const StateManifest& manifest) {
+  return std::isfinite(manifest.encode_ms) ? std::max(manifest.encode_ms, 0.0) : 0;
+}
+
 void StateIndex::Add(const StateManifest& manifest, int64_t now) {
   const int64_t bytes = BlockGrid(manifest.shape, manifest.tokens).TotalBytes();
-  Entry entry{.outline = {manifest.shape, manifest.tokens, manifest.start_position, bytes},
+  Entry entry{.outline = {manifest.shape, manifest.tokens, manifest.start_position, bytes,
+                          CostOf(manifest)},
               .of_chat = manifest.of_chat,
               .model = manifest.model,
               .context = manifest.context,
               .token_ids = manifest.token_ids,
-              .encode_ms = manifest.encode_ms,
               .last_used = now};
   entry.worth = WorthOf(entry);
   if (!entry.token_ids.empty()) {
@@ -123,7 +128,7 @@ bool StateIndex::IsExpired(const Digest& key, const Entry& entry, int64_t now) c
 
 double StateIndex::WorthOf(const Entry& entry) const {
   // What took no time to compute is worth something too.
-  const double cost = std::max(entry.encode_ms, 1e-3);
+  const double cost = std::max(entry.outline.cost_ms, 1e-3);
   return clock_ + static_cast<double>(entry.uses + 1) * cost /
                       static_cast<double>(std::max<int64_t>(entry.outline.bytes, 1));
 }

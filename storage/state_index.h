@@ -20,6 +20,10 @@
 
 namespace promptdb {
 
+// What computing the state took, in milliseconds. A manifest's time may be missing, and comes from
+// a file.
+double CostOf(const StateManifest& manifest);
+
 class StateIndex {
  public:
   // What reading a state takes.
@@ -27,7 +31,8 @@ class StateIndex {
     KvShape shape;
     int tokens = 0;
     int start_position = 0;
-    int64_t bytes = 0;  // of all blocks
+    int64_t bytes = 0;   // of all blocks
+    double cost_ms = 0;  // of computing it again
   };
 
   // REQUIRES: the state is not there. `now`: seconds since 1970, as everywhere here; it counts as
@@ -71,7 +76,6 @@ class StateIndex {
     Digest model;
     Digest context;
     std::vector<int32_t> token_ids;
-    double encode_ms = 0;
     int64_t uses = 0;
     int64_t last_used = 0;
     double worth = 0;

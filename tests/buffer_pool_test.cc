@@ -32,7 +32,7 @@ bool IsBlock(const BlockBuffer& block, const BlockId& id) {
 bool Put(BufferPool& pool, const BlockId& id) { return pool.Insert(id, Block(id)).has_value(); }
 
 TEST(BufferPoolTest, PinsWhatWasInserted) {
-  BufferPool pool(10'000, MakeLruPolicy());
+  BufferPool pool(10'000, MakeLruPolicy);
   EXPECT_FALSE(pool.Pin(Id(1)));
   ASSERT_TRUE(Put(pool, Id(1)));
   const auto pin = pool.Pin(Id(1));
@@ -47,7 +47,7 @@ TEST(BufferPoolTest, PinsWhatWasInserted) {
 }
 
 TEST(BufferPoolTest, EvictsTheLeastRecentlyUsed) {
-  BufferPool pool(3000, MakeLruPolicy());
+  BufferPool pool(3000, MakeLruPolicy);
   for (const uint64_t state : {1, 2, 3}) ASSERT_TRUE(Put(pool, Id(state)));
   ASSERT_TRUE(pool.Pin(Id(1)));  // 2 is now the oldest
   ASSERT_TRUE(Put(pool, Id(4)));
@@ -59,7 +59,7 @@ TEST(BufferPoolTest, EvictsTheLeastRecentlyUsed) {
 }
 
 TEST(BufferPoolTest, LooksDoNotCountAsUse) {
-  BufferPool pool(2000, MakeLruPolicy());
+  BufferPool pool(2000, MakeLruPolicy);
   ASSERT_TRUE(Put(pool, Id(1)));
   ASSERT_TRUE(Put(pool, Id(2)));
   EXPECT_TRUE(pool.Contains(Id(1)));
@@ -69,7 +69,7 @@ TEST(BufferPoolTest, LooksDoNotCountAsUse) {
 }
 
 TEST(BufferPoolTest, PinnedBlocksStayAndRefusedBlocksGoBack) {
-  BufferPool pool(2000, MakeLruPolicy());
+  BufferPool pool(2000, MakeLruPolicy);
   auto first = pool.Insert(Id(1), Block(Id(1)));
   auto second = pool.Insert(Id(2), Block(Id(2)));
   ASSERT_TRUE(first && second);
@@ -86,14 +86,14 @@ TEST(BufferPoolTest, PinnedBlocksStayAndRefusedBlocksGoBack) {
 }
 
 TEST(BufferPoolTest, RefusesWithoutEvictingWhatIsLargerThanTheBudget) {
-  BufferPool pool(2000, MakeLruPolicy());
+  BufferPool pool(2000, MakeLruPolicy);
   ASSERT_TRUE(Put(pool, Id(1)));
   EXPECT_FALSE(pool.Insert(Id(2), Block(Id(2), 2000)));
   EXPECT_TRUE(pool.Contains(Id(1)));
 }
 
 TEST(BufferPoolTest, SecondInsertPinsTheFirstBlock) {
-  BufferPool pool(2000, MakeLruPolicy());
+  BufferPool pool(2000, MakeLruPolicy);
   const auto first = pool.Insert(Id(1), Block(Id(1)));
   const auto second = pool.Insert(Id(1), Block(Id(1)));
   ASSERT_TRUE(first && second);
@@ -103,7 +103,7 @@ TEST(BufferPoolTest, SecondInsertPinsTheFirstBlock) {
 }
 
 TEST(BufferPoolTest, MovedPinsUnpinOnce) {
-  BufferPool pool(2000, MakeLruPolicy());
+  BufferPool pool(2000, MakeLruPolicy);
   auto pin = pool.Insert(Id(1), Block(Id(1)));
   auto other = pool.Insert(Id(2), Block(Id(2)));
   {
@@ -118,7 +118,7 @@ TEST(BufferPoolTest, MovedPinsUnpinOnce) {
 }
 
 TEST(BufferPoolTest, WholeStatesAreInsertedOrNot) {
-  BufferPool pool(4000, MakeLruPolicy());
+  BufferPool pool(4000, MakeLruPolicy);
   const Digest state = Id(1).state;
   const auto blocks_of = [&] {
     std::vector<BlockBuffer> blocks;
@@ -162,7 +162,7 @@ TEST(BufferPoolTest, WholeStatesAreInsertedOrNot) {
 }
 
 TEST(BufferPoolTest, ErasedStatesGoAtOnceOrWhenUnpinned) {
-  BufferPool pool(10'000, MakeLruPolicy());
+  BufferPool pool(10'000, MakeLruPolicy);
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(Put(pool, Id(1, i)));
   ASSERT_TRUE(Put(pool, Id(2)));
   auto pin = pool.Pin(Id(1, 1));
@@ -180,7 +180,7 @@ TEST(BufferPoolTest, ErasedStatesGoAtOnceOrWhenUnpinned) {
 }
 
 TEST(BufferPoolTest, SmallerBudgetEvictsNowAndAsPinsGo) {
-  BufferPool pool(4000, MakeLruPolicy());
+  BufferPool pool(4000, MakeLruPolicy);
   auto first = pool.Insert(Id(1), Block(Id(1)));
   auto second = pool.Insert(Id(2), Block(Id(2)));
   ASSERT_TRUE(Put(pool, Id(3)));
@@ -197,7 +197,7 @@ TEST(BufferPoolTest, AgreesWithAListOverRandomUse) {
   const uint32_t seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
-  BufferPool pool(10'000, MakeLruPolicy());
+  BufferPool pool(10'000, MakeLruPolicy);
   std::list<uint64_t> model;  // least recently used first
   for (int step = 0; step < 20'000; ++step) {
     const uint64_t state = random() % 20;
@@ -217,11 +217,165 @@ TEST(BufferPoolTest, AgreesWithAListOverRandomUse) {
   }
 }
 
-TEST(BufferPoolTest, BudgetHoldsAndPinsReadTrueUnderManyThreads) {
+// ---- Kept states, priorities, and whatever the policy
+// --------------------------------------------
+
+class BufferPoolPolicyTest : public testing::TestWithParam<std::string> {
+ protected:
+  EvictionPolicyFactory factory() const { return EvictionPolicyNamed(GetParam()); }
+};
+
+TEST_P(BufferPoolPolicyTest, KeptBlocksStayAndCount) {
+  BufferPool pool(4000, factory());
+  pool.SetKept(Id(1).state, true);  // before it is there
+  ASSERT_TRUE(Put(pool, Id(1, 0)));
+  ASSERT_TRUE(Put(pool, Id(1, 1)));
+  ASSERT_TRUE(Put(pool, Id(2)));
+  EXPECT_EQ(pool.stats().kept_bytes, 2000);
+  EXPECT_EQ(pool.stats().pinned_bytes, 0);
+  EXPECT_EQ(pool.UnpinnedBudget(), 2000);
+  for (uint64_t state = 3; state < 50; ++state) ASSERT_TRUE(Put(pool, Id(state)));
+  EXPECT_EQ(pool.StateBytes(Id(1).state), 2000);
+  EXPECT_EQ(pool.stats().used_bytes, 4000);
+  {
+    // Pinning what is kept takes nothing more of the budget.
+    const auto pin = pool.Pin(Id(1, 0));
+    EXPECT_EQ(pool.UnpinnedBudget(), 2000);
+    EXPECT_EQ(pool.stats().pinned_bytes, 1000);
+    EXPECT_EQ(pool.stats().kept_bytes, 2000);
+  }
+  pool.SetKept(Id(1).state, false);
+  EXPECT_EQ(pool.stats().kept_bytes, 0);
+  EXPECT_EQ(pool.UnpinnedBudget(), 4000);
+  pool.SetBudget(0);
+  EXPECT_EQ(pool.stats().used_bytes, 0);
+}
+
+TEST_P(BufferPoolPolicyTest, InsertsFailCleanlyWhereAllIsKept) {
+  BufferPool pool(3000, factory());
+  for (const uint64_t state : {1, 2, 3}) ASSERT_TRUE(Put(pool, Id(state)));
+  for (const uint64_t state : {1, 2, 3}) pool.SetKept(Id(state).state, true);
+  BlockBuffer block = Block(Id(4));
+  EXPECT_FALSE(pool.Insert(Id(4), std::move(block)));
+  EXPECT_TRUE(IsBlock(block, Id(4)));  // NOLINT: a refused block is left as it was
+  std::vector<BlockBuffer> blocks;
+  blocks.push_back(std::move(block));
+  EXPECT_FALSE(pool.InsertState(Id(4).state, blocks));
+  EXPECT_EQ(pool.stats().rejected, 2);
+  EXPECT_EQ(pool.stats().evictions, 0);
+  // A whole kept state, put again, has its room already.
+  std::vector<BlockBuffer> again;
+  again.push_back(Block(Id(3)));
+  EXPECT_TRUE(pool.InsertState(Id(3).state, again));
+}
+
+TEST_P(BufferPoolPolicyTest, KeptStatesOutlastASmallerBudgetButNoErase) {
+  BufferPool pool(4000, factory());
+  for (const uint64_t state : {1, 2, 3}) ASSERT_TRUE(Put(pool, Id(state)));
+  pool.SetKept(Id(1).state, true);
+  pool.SetKept(Id(2).state, true);
+  pool.SetBudget(1000);
+  EXPECT_EQ(pool.stats().used_bytes, 2000);
+  EXPECT_EQ(pool.UnpinnedBudget(), -1000);
+  EXPECT_FALSE(Put(pool, Id(4)));
+  {
+    const auto pin = pool.Pin(Id(2));
+    EXPECT_EQ(pool.EraseState(Id(2).state), 0);
+  }
+  EXPECT_FALSE(pool.Contains(Id(2)));
+  EXPECT_EQ(pool.stats().kept_bytes, 1000);
+  // It is remembered for the state's return.
+  pool.SetBudget(3000);
+  ASSERT_TRUE(Put(pool, Id(2)));
+  EXPECT_EQ(pool.stats().kept_bytes, 2000);
+  pool.SetBudget(1000);
+  pool.SetKept(Id(2).state, false);
+  EXPECT_FALSE(pool.Contains(Id(2)));
+  EXPECT_TRUE(pool.Contains(Id(1)));
+  EXPECT_EQ(pool.Clear(), 1000);
+  EXPECT_EQ(pool.stats().kept_bytes, 0);
+  EXPECT_EQ(pool.UnpinnedBudget(), 1000);
+}
+
+TEST_P(BufferPoolPolicyTest, LowerPrioritiesGoFirst) {
+  BufferPool pool(6000, factory());
+  pool.SetPriority(Id(1).state, 2);  // before it is there
+  for (uint64_t state = 1; state <= 6; ++state) ASSERT_TRUE(Put(pool, Id(state)));
+  for (int use = 0; use < 20; ++use) pool.Pin(Id(5));
+  pool.SetPriority(Id(2).state, 1);
+  pool.SetPriority(Id(5).state, -1);
+  ASSERT_TRUE(Put(pool, Id(7)));
+  EXPECT_FALSE(pool.Contains(Id(5)));
+  for (uint64_t state = 8; state < 30; ++state) ASSERT_TRUE(Put(pool, Id(state)));
+  EXPECT_TRUE(pool.Contains(Id(1)));
+  EXPECT_TRUE(pool.Contains(Id(2)));
+  // One that is pinned stays, whatever its priority.
+  {
+    const auto pin = pool.Insert(Id(3), Block(Id(3)));
+    pool.SetPriority(Id(3).state, -5);
+    pool.SetBudget(2000);
+    EXPECT_TRUE(pool.Contains(Id(3)));
+    EXPECT_TRUE(pool.Contains(Id(1)));
+    EXPECT_FALSE(pool.Contains(Id(2)));
+  }
+  pool.SetBudget(1000);
+  EXPECT_TRUE(pool.Contains(Id(1)));
+  // The priority outlives the blocks; 0 is as if nothing had been set.
+  pool.SetBudget(2000);
+  pool.Clear();
+  ASSERT_TRUE(Put(pool, Id(1)));
+  for (uint64_t state = 8; state < 30; ++state) ASSERT_TRUE(Put(pool, Id(state)));
+  EXPECT_TRUE(pool.Contains(Id(1)));
+  pool.SetPriority(Id(1).state, 0);
+  for (uint64_t state = 30; state < 99; ++state) ASSERT_TRUE(Put(pool, Id(state)));
+  EXPECT_FALSE(pool.Contains(Id(1)));
+}
+
+TEST_P(BufferPoolPolicyTest, AnotherPolicyTakesOverAllBlocks) {
+  for (const std::string& other : EvictionPolicyNames()) {
+    BufferPool pool(5000, factory());
+    EXPECT_EQ(pool.policy_name(), GetParam());
+    pool.SetPriority(Id(1).state, 1);
+    pool.SetKept(Id(2).state, true);
+    for (uint64_t state = 1; state <= 5; ++state) ASSERT_TRUE(Put(pool, Id(state)));
+    const auto pin = pool.Pin(Id(3));
+    pool.SetPolicy(EvictionPolicyNamed(other));
+    EXPECT_EQ(pool.policy_name(), other);
+    EXPECT_EQ(pool.stats().blocks, 5);
+    for (uint64_t state = 6; state < 20; ++state) ASSERT_TRUE(Put(pool, Id(state)));
+    for (uint64_t state = 1; state <= 3; ++state) EXPECT_TRUE(pool.Contains(Id(state)));
+    EXPECT_EQ(pool.stats().used_bytes, 5000);
+  }
+}
+
+TEST(BufferPoolTest, BlocksOfStatesThatTookLongerStayLonger) {
+  BufferPool pool(4000, MakeGdsfPolicy);
+  const auto put = [&](uint64_t state, double cost_ms) {
+    std::vector<BlockBuffer> blocks;
+    for (int i = 0; i < 2; ++i) blocks.push_back(Block(Id(state, i)));
+    ASSERT_TRUE(pool.InsertState(Id(state).state, blocks, cost_ms));
+  };
+  put(1, 100);
+  put(2, 10);
+  put(3, 20);
+  EXPECT_EQ(pool.StateBytes(Id(1).state), 2000);
+  EXPECT_EQ(pool.StateBytes(Id(2).state), 0);
+  // A block alone is told its own cost.
+  ASSERT_TRUE(pool.Insert(Id(4, 0), Block(Id(4, 0)), 60));
+  ASSERT_TRUE(pool.Insert(Id(4, 1), Block(Id(4, 1)), 60));
+  EXPECT_EQ(pool.StateBytes(Id(3).state), 0);
+  ASSERT_TRUE(pool.Insert(Id(5), Block(Id(5)), 70));
+  EXPECT_EQ(pool.StateBytes(Id(1).state), 1000);
+}
+
+TEST_P(BufferPoolPolicyTest, BudgetHoldsAndPinsReadTrueUnderManyThreads) {
   const uint32_t seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));
   constexpr int64_t kBudget = 15'000;
-  BufferPool pool(kBudget, MakeLruPolicy());
+  BufferPool pool(kBudget, factory());
+  const BlockId kept = Id(13);  // not one of those that are erased
+  pool.SetKept(kept.state, true);
+  ASSERT_TRUE(Put(pool, kept));
   std::atomic<bool> failed = false, done = false;
   std::atomic<int64_t> inserted = 0, refused = 0;
   const auto work = [&](uint32_t thread) {
@@ -229,9 +383,15 @@ TEST(BufferPoolTest, BudgetHoldsAndPinsReadTrueUnderManyThreads) {
     std::vector<std::pair<BlockId, BlockPin>> held;
     for (int step = 0; step < 20'000; ++step) {
       const BlockId id = Id(random() % 12, static_cast<int>(random() % 4));
-      switch (random() % 8) {
+      switch (random() % 10) {
         case 0:
           pool.EraseState(id.state);
+          break;
+        case 8:
+          pool.SetPriority(id.state, static_cast<int>(random() % 3) - 1);
+          break;
+        case 9:  // three states at most, so that the others have room
+          if (id.state.high < 3) pool.SetKept(id.state, random() % 4 == 0);
           break;
         case 1:
           held.clear();
@@ -259,16 +419,21 @@ TEST(BufferPoolTest, BudgetHoldsAndPinsReadTrueUnderManyThreads) {
           if (auto pin = pool.Pin(id)) held.emplace_back(id, std::move(*pin));
       }
       if (held.size() > 12) held.erase(held.begin(), held.begin() + 6);
+      if (!pool.Contains(kept)) failed = true;
       for (const auto& [held_id, pin] : held) {
         if (!IsBlock(pin.block(), held_id)) failed = true;
       }
     }
   };
-  std::atomic<int64_t> looks = 0;
+  std::atomic<int64_t> looks = 0, most_used = 0;
   std::thread watcher([&] {
     while (!done) {
       const BufferPoolStats stats = pool.stats();
-      if (stats.used_bytes > kBudget || stats.pinned_bytes > stats.used_bytes) failed = true;
+      if (stats.used_bytes > kBudget || stats.pinned_bytes > stats.used_bytes ||
+          stats.kept_bytes > stats.used_bytes || stats.kept_bytes < 1000) {
+        failed = true;
+      }
+      if (stats.used_bytes > most_used) most_used = stats.used_bytes;
       ++looks;
       std::this_thread::yield();
     }
@@ -280,6 +445,7 @@ TEST(BufferPoolTest, BudgetHoldsAndPinsReadTrueUnderManyThreads) {
   watcher.join();
   EXPECT_FALSE(failed);
   EXPECT_GT(looks, 0);
+  EXPECT_GT(most_used, kBudget / 2);
   EXPECT_GT(inserted, 0);
   EXPECT_GT(refused, 0);
   EXPECT_GT(pool.stats().evictions, 0);
@@ -287,7 +453,12 @@ TEST(BufferPoolTest, BudgetHoldsAndPinsReadTrueUnderManyThreads) {
   pool.Clear();
   EXPECT_EQ(pool.stats().used_bytes, 0);
   EXPECT_EQ(pool.stats().blocks, 0);
+  EXPECT_EQ(pool.stats().kept_bytes, 0);
+  EXPECT_EQ(pool.UnpinnedBudget(), kBudget);
 }
+
+INSTANTIATE_TEST_SUITE_P(Policies, BufferPoolPolicyTest, testing::ValuesIn(EvictionPolicyNames()),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace promptdb

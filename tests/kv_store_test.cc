@@ -47,7 +47,7 @@ StateManifest ManifestOf(uint64_t n, const KvShape& shape, int tokens) {
 // One process's storage on a folder.
 struct Store {
   explicit Store(const std::filesystem::path& folder, int64_t budget = kAmple)
-      : rocks(folder), pool(budget, MakeLruPolicy()), cache(&rocks, &pool) {}
+      : rocks(folder), pool(budget, MakeLruPolicy), cache(&rocks, &pool) {}
 
   KvSegment Publish(uint64_t n, const KvShape& shape, int tokens) {
     const StateManifest manifest = ManifestOf(n, shape, tokens);
@@ -138,6 +138,40 @@ TEST(StateManifestTest, DamagedRowsAreCorruptNeverACrash) {
       EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
     }
   }
+}
+
+TEST(StateCacheTest, ThePoolIsToldWhatStatesCost) {
+  const TemporaryFolder folder("costs");
+  constexpr int kTokens = 600;
+  Rocks rocks(folder.path());
+  const auto publish = [&](StateCache& cache, uint64_t n, double encode_ms) {
+    StateManifest manifest = ManifestOf(n, kSmall, kTokens);
+    manifest.encode_ms = encode_ms;
+    cache.Publish(manifest, PatternSegment(kSmall, manifest.start_position, kTokens,
+                                           static_cast<uint32_t>(n)));
+  };
+  const int64_t two_states = 2 * BlockGrid(kSmall, kTokens).TotalBytes();
+  {
+    BufferPool pool(two_states, MakeGdsfPolicy);
+    StateCache cache(&rocks, &pool);
+    publish(cache, 1, 1000);
+    publish(cache, 2, -1.0 / 0.0);  // as if nothing was known
+    publish(cache, 3, 10);
+    publish(cache, 4, 20);
+    EXPECT_EQ(cache.Probe(Key(1)).tier, Tier::kCpu);
+    EXPECT_EQ(cache.Probe(Key(4)).tier, Tier::kCpu);
+  }
+  // The same from disk.
+  BufferPool pool(two_states, MakeGdsfPolicy);
+  StateCache cache(&rocks, &pool);
+  bool no_room = false;
+  for (const uint64_t n : {1, 2, 3, 4}) {
+    const auto acquired = cache.Acquire(Key(n), &no_room);
+    ASSERT_TRUE(acquired);
+    EXPECT_EQ(acquired->tier, Tier::kDisk);
+  }
+  EXPECT_EQ(cache.Probe(Key(1)).tier, Tier::kCpu);
+  EXPECT_EQ(cache.Probe(Key(4)).tier, Tier::kCpu);
 }
 
 TEST(StateCacheTest, StatesSurviveReopeningAndAreCpuHitsAfterTheFirst) {
