@@ -13,6 +13,6 @@ EvictionPolicyFactory EvictionPolicyNamed(std::string_view name) {
   return MakeS3FifoPolicy;
 }
 
-std::string_view DefaultEvictionPolicyName() { return "gdsf"; }
+std::string_view DefaultEvictionPolicyName() { return "s3fifo"; }
 
 }  // namespace promptdb
