@@ -287,10 +287,12 @@ class Measurement {
   QueryOutcome Ask(const ast::Select& query, const AfterDecode& after_decode) {
     const std::shared_ptr<const OpenSchema> schema = scratch_.rep().Open(query.schema, sink_);
     const OpenModel& model = *schema->model;
+    PlanContext context = scratch_.rep().ContextOf(model);
+    context.may_recompute = false;  // what is measured is what the cache gives
     const QueryPlan plan =
         PlanQuery(BindPrompt(query, schema->definition, schema->layout, model.tokenizer(),
                              model.chat_template(), model.config().context_length, QueryDefaults()),
-                  scratch_.rep().ContextOf(model));
+                  context);
     return RunQuery(plan, 0, model, scratch_.rep().cache, false, sink_, after_decode);
   }
 

@@ -2,6 +2,7 @@
 
 #include "executor/accuracy_rows.h"
 #include "executor/accuracy_tasks.h"
+#include "executor/machine_analysis.h"
 #include "executor/query_run.h"
 #include "executor/statements.h"
 #include "planner/options.h"
@@ -75,6 +76,14 @@ std::string RunAnalyzeModel(const ast::AnalyzeModel& statement, Database::Rep& d
   }
   sink.OnColumns(AccuracyColumns());
   for (const AccuracyRow& row : accuracy.rows) sink.OnRow(AccuracyValues(row));
+  return "ANALYZE";
+}
+
+std::string RunAnalyze(Database::Rep& database, ResultSink& sink) {
+  const MachineRates rates = MeasureMachine(database.cache, sink);
+  database.catalog.PutRates(rates);
+  sink.OnColumns(RatesColumns());
+  for (const std::vector<Value>& row : RatesRows(rates)) sink.OnRow(row);
   return "ANALYZE";
 }
 

@@ -7,6 +7,8 @@
 #include "base/nearest_name.h"
 #include "executor/chat_states.h"
 #include "executor/module_selection.h"
+#include "executor/machine_analysis.h"
+#include "executor/threads.h"
 
 namespace promptdb {
 
@@ -110,8 +112,28 @@ ModelDefinition Database::Rep::FindModel(const ast::Name& name) const {
 }
 
 PlanContext Database::Rep::ContextOf(const OpenModel& model) const {
-  return {cache,      model.config(), model.fingerprint(), model.kv_shape(), model.weight_bytes(),
-          CostModel()};
+  const std::optional<MachineRates> rates = catalog.Rates();
+  return {cache,
+          model.config(),
+          model.fingerprint(),
+          model.kv_shape(),
+          model.weight_bytes(),
+          rates && AreOfThisMachine(*rates) ? CostModel(*rates) : CostModel()};
+}
+
+void Database::Rep::TellOfForeignRates(ResultSink& sink) {
+  const std::optional<MachineRates> rates = catalog.Rates();
+  if (!rates || AreOfThisMachine(*rates)) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(told_of_foreign_rates_, true)) return;
+  }
+  const auto machine = [](const std::string& processor, int threads) {
+    return processor + " with " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+  };
+  sink.OnNotice("estimates are by default rates, since those of ANALYZE are of " +
+                machine(rates->processor, rates->threads) + ", and this is " +
+                machine(ProcessorName(), Threads()) + "; ANALYZE; measures anew");
 }
 
 std::vector<std::string> Database::Rep::ModelNames() const {

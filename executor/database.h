@@ -59,8 +59,12 @@ struct Database::Rep {
   SchemaDefinition FindSchema(const ast::Name& name) const;
   ModelDefinition FindModel(const ast::Name& name) const;
 
-  // What plans for a model depend on.
+  // What plans for a model depend on. Rates that were measured on another machine, or with another
+  // number of threads, are not used.
   PlanContext ContextOf(const OpenModel& model) const;
+
+  // Tells `sink`, once as long as the database is open, of measured rates that are not used.
+  void TellOfForeignRates(ResultSink& sink);
 
   // Names for "did you mean".
   std::vector<std::string> ModelNames() const;
@@ -85,6 +89,7 @@ struct Database::Rep {
  private:
   friend class ChatHold;
   std::mutex mutex_;
+  bool told_of_foreign_rates_ = false;             // guarded by mutex_
   std::set<std::string, std::less<>> held_chats_;  // guarded by mutex_
   // By schema name. Shared with the queries that run on them. Guarded by mutex_.
   std::map<std::string, std::shared_ptr<const OpenSchema>> schemas_;

@@ -2,14 +2,39 @@
 
 namespace promptdb {
 
-bool ScanModule(const ModuleScanNode& scan, QueryState& query) {
+namespace {
+
+void TellOf(const ScansWithoutRoom::States& states, const std::string& what, ResultSink& sink) {
+  if (states.count == 0) return;
+  const std::string which =
+      states.count == 1 ? "\"" + states.module + "\"" : std::to_string(states.count) + " modules";
+  sink.OnNotice("cpu_cache has no room for the states of " + which + " (" +
+                std::to_string(states.bytes) + " bytes); " + what);
+}
+
+}  // namespace
+
+void ScansWithoutRoom::States::Add(const std::string& added, int64_t added_bytes) {
+  if (count++ == 0) module = added;
+  bytes += added_bytes;
+}
+
+void ScansWithoutRoom::Tell(ResultSink& sink) const {
+  TellOf(read, "they are read from disk for this query alone", sink);
+  TellOf(computed, "they are computed again, which is cheaper than reading them", sink);
+}
+
+bool ScanModule(const ModuleScanNode& scan, QueryState& query, ScansWithoutRoom& without_room) {
   const Stopwatch watch;
   NodeActuals& actual = query.actuals[static_cast<size_t>(scan.id)];
-  bool no_room = false;
-  auto acquired = query.cache.Acquire(scan.key, &no_room);
-  if (no_room) {
-    query.sink.OnNotice("cpu_cache has no room for the states of \"" + scan.module + "\" (" +
-                        std::to_string(scan.bytes) + " bytes); they are computed again");
+  bool no_room = scan.reads_apart;
+  std::optional<StateCache::Acquired> acquired;
+  if (!no_room) acquired = query.cache.Acquire(scan.key, &no_room);
+  if (no_room && scan.is_cheaper_to_read) {
+    acquired = query.cache.Read(scan.key);
+    if (acquired) without_room.read.Add(scan.module, scan.bytes);
+  } else if (no_room) {
+    without_room.computed.Add(scan.module, scan.bytes);
   }
   actual.tier = acquired ? acquired->tier : Tier::kMiss;
   if (acquired) {

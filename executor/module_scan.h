@@ -6,10 +6,26 @@
 
 namespace promptdb {
 
-// Pins the states of `scan`'s segment. False when they are not to be had, whatever the plan
-// thought: never encoded, evicted or dropped as corrupt since, or larger than the pool has room
-// for.
-bool ScanModule(const ModuleScanNode& scan, QueryState& query);
+// What a query's scans did without the buffer pool, since that had no room: one notice tells it.
+struct ScansWithoutRoom {
+  struct States {
+    std::string module;  // the first one's
+    int count = 0;
+    int64_t bytes = 0;
+
+    void Add(const std::string& added, int64_t added_bytes);
+  };
+  States read;      // from disk into memory of the query's own
+  States computed;  // again, and not stored again
+
+  void Tell(ResultSink& sink) const;
+};
+
+// Makes the states of `scan`'s segment ready: pinned in the buffer pool, or in memory of the
+// query's own where the pool has no room. False when they have to be computed, whatever the plan
+// thought: never encoded, evicted or dropped as corrupt since, or cheaper to compute than to read
+// where there is no room.
+bool ScanModule(const ModuleScanNode& scan, QueryState& query, ScansWithoutRoom& without_room);
 
 }  // namespace promptdb
 

@@ -28,8 +28,11 @@ void AcquireContext(int index, Database::Rep& database, QueryState& query, std::
   for (const AttendedSpan& span : query.Segment(index).attends) {
     const auto seen = static_cast<size_t>(span.segment);
     if (query.segments[seen] != nullptr || missing.contains(span.segment)) continue;
+    const Digest& key = query.plan.scans[seen]->key;
     bool no_room = false;
-    if (auto acquired = database.cache.Acquire(query.plan.scans[seen]->key, &no_room)) {
+    auto acquired = database.cache.Acquire(key, &no_room);
+    if (no_room) acquired = database.cache.Read(key);
+    if (acquired) {
       query.segments[seen] = std::make_unique<KvSegment>(std::move(acquired->segment));
     } else {
       AcquireContext(span.segment, database, query, missing);
@@ -105,7 +108,8 @@ WarmCounts WarmSegments(const std::set<int>& wanted, const OpenSchema& schema,
   WarmCounts counts;
   if (wanted.empty()) return counts;
   const OpenModel& model = *schema.model;
-  const PlanContext context = database.ContextOf(model);
+  PlanContext context = database.ContextOf(model);
+  context.may_recompute = false;
   const QueryPlan plan = PlanQuery(ListStates(schema.definition, schema.layout).prompt, context);
   const Transformer& weights = model.Weights(&sink);
 

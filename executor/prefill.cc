@@ -63,13 +63,28 @@ std::vector<float> RunPrefill(const PrefillNode& prefill, PrefillResult wanted, 
 
 void RunBelowPrefill(QueryState& query) {
   const QueryPlan& plan = query.plan;
+  ScansWithoutRoom without_room;
+  const auto scan = [&](bool in_memory) {
+    for (size_t i = 0; i < plan.prompt.segments.size(); ++i) {
+      const ModuleScanNode* node = plan.scans[i];
+      if (node == nullptr || query.segments[i] != nullptr) continue;
+      if ((node->tier == Tier::kCpu) == in_memory) ScanModule(*node, query, without_room);
+    }
+  };
+  // What is in memory is pinned first, so that reading the others does not evict it.
+  scan(true);
+  scan(false);
   std::vector<int> missing;
   for (size_t i = 0; i < plan.prompt.segments.size(); ++i) {
     if (query.segments[i] != nullptr) continue;
-    const bool is_missing =
-        plan.scans[i] != nullptr ? !ScanModule(*plan.scans[i], query) : plan.encodes[i] != nullptr;
-    if (is_missing) missing.push_back(static_cast<int>(i));
+    const EncodeNode* encode = plan.encodes[i];
+    if (plan.scans[i] == nullptr && encode == nullptr) continue;  // new text
+    missing.push_back(static_cast<int>(i));
+    if (encode != nullptr && encode->lacks_room) {
+      without_room.computed.Add(encode->module, encode->state_bytes);
+    }
   }
+  without_room.Tell(query.sink);
   EncodeMissing(std::move(missing), query);
 }
 

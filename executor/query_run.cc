@@ -14,8 +14,6 @@ namespace promptdb {
 
 namespace {
 
-// Rows of PROMPT IN that are computed together: enough for products to run at full speed.
-constexpr size_t kMostRowsAtOnce = 32;
 // A state of fewer costs more to keep and to find than to compute.
 constexpr int kLeastStoredTokens = 4;
 
@@ -173,9 +171,9 @@ void RunRows(const std::vector<QueryPlan>& plans, double planning_ms, const Open
   const Transformer& weights = model.Weights(&sink);
   const Stopwatch watch;
   std::vector<std::shared_ptr<KvSegment>> shared;
-  for (size_t begin = 0; begin < plans.size(); begin += kMostRowsAtOnce) {
-    const auto some =
-        std::span(plans).subspan(begin, std::min(kMostRowsAtOnce, plans.size() - begin));
+  constexpr size_t kMost = kMostRowsAtOnce;
+  for (size_t begin = 0; begin < plans.size(); begin += kMost) {
+    const auto some = std::span(plans).subspan(begin, std::min(kMost, plans.size() - begin));
     RowBatch(some, planning_ms, watch, weights, model, cache, sink).Run(shared, on_row);
   }
 }

@@ -81,6 +81,7 @@ std::string RunExplain(const ast::Explain& statement, Database::Rep& database,
     return RunExplainSystemSelect(*system, statement, database, settings, sink);
   }
   const auto& query = std::get<ast::Select>(statement.query);
+  if (!statement.analyze) database.TellOfForeignRates(sink);
   const PlannedQuery planned = Plan(query, database, settings, sink);
   const QueryPlan& plan = planned.plans.front();  // the one that is shown
   std::vector<NodeActuals> actuals;

@@ -122,6 +122,7 @@ std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink)
     std::string operator()(const ast::AnalyzeModel& node) {
       return RunAnalyzeModel(node, session.database, sink);
     }
+    std::string operator()(const ast::Analyze&) { return RunAnalyze(session.database, sink); }
     std::string operator()(const ast::Set& node) {
       session.settings.Set(node.name, node.value);
       return "SET";

@@ -71,6 +71,8 @@ std::string RunWarm(const ast::Warm& statement, Database::Rep& database, ResultS
 std::string RunAnalyzeModel(const ast::AnalyzeModel& statement, Database::Rep& database,
                             ResultSink& sink);
 
+std::string RunAnalyze(Database::Rep& database, ResultSink& sink);
+
 // show_statements.cc
 std::string RunShow(const ast::Show& statement, Database::Rep& database, const Settings& settings,
                     ResultSink& sink);

@@ -323,6 +323,9 @@ struct AnalyzeModel {
   std::vector<Option> options;
 };
 
+// ANALYZE: of this machine.
+struct Analyze {};
+
 struct Set {
   Name name;
   Literal value;
@@ -341,7 +344,7 @@ struct Unsupported {
 using StatementNode = std::variant<CreateModel, DropModel, CreateSchema, AlterSchema, DropSchema,
                                    ImportSchema, ExportSchema, Select, SystemSelect, Explain,
                                    Prepare, Execute, Deallocate, BeginChat, ContinueChat, ForkChat,
-                                   EndChat, Warm, Pin, Evict, AlterModule, Show, Describe, AnalyzeModel, Set, Reset, Unsupported>;
+                                   EndChat, Warm, Pin, Evict, AlterModule, Show, Describe, AnalyzeModel, Analyze, Set, Reset, Unsupported>;
 
 struct Statement {
   StatementNode node;

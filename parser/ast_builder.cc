@@ -146,6 +146,7 @@ class AstBuilder : public grammar::PromptQLBaseVisitor {
     return Yield(std::move(describe));
   }
 
+  Any visitAnalyze(Grammar::AnalyzeContext*) override { return Yield(ast::Analyze{}); }
   Any visitAnalyzeModel(Grammar::AnalyzeModelContext* context) override {
     ast::AnalyzeModel analyze{
         reader_.NameOf(context->modelName()), {}, reader_.OptionsOf(context->withOptions())};
@@ -240,7 +241,6 @@ class AstBuilder : public grammar::PromptQLBaseVisitor {
     return Refuse("CHECK DATABASE");
   }
   Any visitVacuum(Grammar::VacuumContext*) override { return Refuse("VACUUM"); }
-  Any visitAnalyze(Grammar::AnalyzeContext*) override { return Refuse("ANALYZE"); }
   Any visitBackup(Grammar::BackupContext*) override { return Refuse("BACKUP"); }
   Any visitRestore(Grammar::RestoreContext*) override { return Refuse("RESTORE"); }
   Any visitCreateUser(Grammar::CreateUserContext*) override { return Refuse("CREATE USER"); }

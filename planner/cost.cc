@@ -1,27 +1,194 @@
 #include "planner/cost.h"
 
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
 namespace promptdb {
 
 namespace {
 
-int64_t LayerParameters(const ModelConfig& config) {
-  const int64_t dim = config.dim;
-  const int64_t q = int64_t{config.heads} * config.head_dim;
-  const int64_t kv = int64_t{config.kv_heads} * config.head_dim;
-  const int64_t matrices = config.mlp == MlpKind::kSwiGlu ? 3 : 2;
-  return dim * (q + 2 * kv) + q * dim + matrices * dim * config.hidden;
+// Rows that the forward pass takes through the layers together (executor/transformer.cc).
+constexpr int64_t kPieceRows = 512;
+// Multiplications below which a product stays on one thread (executor/linear.cc).
+constexpr double kLeastParallelWork = 1 << 17;
+// What an operator takes that stays on one thread, besides its arithmetic; and a forward pass,
+// besides its operators. Small beside all that is worth a plan.
+constexpr double kSerialCallSeconds = 5e-7;
+constexpr double kPassSeconds = 2e-5;
+// Of a pin of the buffer pool.
+constexpr double kPinMs = 2e-4;
+
+struct LayerWeights {
+  double qkv = 0;
+  double output = 0;
+  double up = 0;
+  double down = 0;
+
+  double all() const { return qkv + output + up + down; }
+};
+
+LayerWeights WeightsOf(const ModelConfig& config) {
+  const double dim = config.dim, hidden = config.hidden;
+  const double q = static_cast<double>(config.heads) * config.head_dim;
+  const double kv = static_cast<double>(config.kv_heads) * config.head_dim;
+  return {dim * (q + 2 * kv), q * dim, dim * hidden * (config.mlp == MlpKind::kSwiGlu ? 2 : 1),
+          hidden * dim};
+}
+
+// Values of a row that go through norms, activations and sums.
+double KvElements(const ModelConfig& config) {
+  return 2.0 * config.dim + (config.heads + 2.0 * config.kv_heads) * config.head_dim;
+}
+double OtherElements(const ModelConfig& config) {
+  return 4.0 * config.dim + config.hidden * (config.mlp == MlpKind::kSwiGlu ? 2.0 : 1.0);
+}
+
+MachineRates DefaultRates() {
+  MachineRates rates;
+  rates.linear = {{1, 4e10}, {16, 1.3e11}, {32, 1.4e11}, {128, 1.5e11}, {512, 1.6e11}};
+  rates.attention = {{1, 3e10}, {16, 1e11}, {32, 1.2e11}, {128, 1.3e11}, {512, 1.4e11}};
+  rates.weight_bytes_per_second = 2.5e10;
+  rates.state_bytes_per_second = 2e10;
+  rates.elements_per_second = 2e9;
+  rates.call_seconds = 4e-6;
+  rates.disk = {{int64_t{4} << 20, 3e9}, {int64_t{64} << 20, 4e9}};
+  rates.disk_block_seconds = 5e-6;
+  rates.store_bytes_per_second = 4e8;
+  rates.store_seconds = 2e-3;
+  return rates;
+}
+
+// Rows of one group, in one piece.
+struct Part {
+  int64_t rows = 0;
+  double context = 0;  // keys before them, those of their own segment included
+  int64_t wanted = 0;  // that go on past the last layer's K and V
+};
+
+// As the forward pass cuts a batch: groups one after the other, in pieces of at most kPieceRows.
+std::vector<std::vector<Part>> CutIntoPieces(std::span<const CostedRows> groups) {
+  std::vector<std::vector<Part>> pieces;
+  int64_t left = 0;  // in the last piece
+  for (const CostedRows& group : groups) {
+    for (int64_t done = 0; done < group.rows;) {
+      if (left == 0) {
+        pieces.emplace_back();
+        left = kPieceRows;
+      }
+      const int64_t rows = std::min(group.rows - done, left);
+      const int64_t first_wanted = std::max(group.rows - group.wanted, done);
+      pieces.back().push_back({rows, group.context + static_cast<double>(done),
+                               std::max<int64_t>(0, done + rows - first_wanted)});
+      done += rows;
+      left -= rows;
+    }
+  }
+  return pieces;
 }
 
 }  // namespace
 
+CostModel::CostModel() : CostModel(DefaultRates()) {}
+
+CostModel::CostModel(MachineRates rates) : rates_(std::move(rates)) {
+  for (const RateCurve* curve : {&rates_.linear, &rates_.attention}) {
+    for (const RatePoint& point : *curve) {
+      most_flops_per_second_ = std::max(most_flops_per_second_, point.per_second);
+    }
+  }
+}
+
+double CostModel::ProductSeconds(int64_t rows, double weights, double weight_bytes) const {
+  const double multiplications = static_cast<double>(rows) * weights;
+  const double arithmetic = 2 * multiplications / RateAt(rates_.linear, static_cast<double>(rows));
+  const double call =
+      multiplications >= kLeastParallelWork ? rates_.call_seconds : kSerialCallSeconds;
+  return std::max(arithmetic, weight_bytes / rates_.weight_bytes_per_second) + call;
+}
+
+double CostModel::AttentionSeconds(const CostedModel& model, int64_t rows, double context) const {
+  const ModelConfig& config = model.config;
+  const double n = static_cast<double>(rows);
+  const double keys = context + (n + 1) / 2;
+  const double flops = 4.0 * config.heads * config.head_dim * n * keys;
+  const double group = static_cast<double>(config.heads) / config.kv_heads;
+  const double bytes = (context + n) * static_cast<double>(model.kv_shape.BytesPerTokenLayer());
+  return std::max(flops / RateAt(rates_.attention, n * group),
+                  bytes / rates_.state_bytes_per_second);
+}
+
+double CostModel::ForwardMs(const CostedModel& model, std::span<const CostedRows> groups) const {
+  const ModelConfig& config = model.config;
+  const LayerWeights weights = WeightsOf(config);
+  const double head = static_cast<double>(config.vocab) * config.dim;
+  const double bytes_per_weight =
+      static_cast<double>(model.weight_bytes) /
+      (config.layers * weights.all() + head * (config.tied_embeddings ? 1 : 2));
+  const auto product = [&](int64_t rows, double count) {
+    return ProductSeconds(rows, count, count * bytes_per_weight);
+  };
+
+  double seconds = kPassSeconds;
+  int64_t logits = 0;
+  for (const std::vector<Part>& piece : CutIntoPieces(groups)) {
+    int64_t rows = 0, wanted = 0;
+    double attention = rates_.call_seconds, last_attention = rates_.call_seconds;
+    for (const Part& part : piece) {
+      rows += part.rows;
+      wanted += part.wanted;
+      attention += AttentionSeconds(model, part.rows, part.context);
+      if (part.wanted == 0) continue;
+      last_attention += AttentionSeconds(
+          model, part.wanted, part.context + static_cast<double>(part.rows - part.wanted));
+    }
+    logits += wanted;
+    const double n = static_cast<double>(rows), w = static_cast<double>(wanted);
+    const double states =
+        product(rows, weights.qkv) + n * KvElements(config) / rates_.elements_per_second;
+    const auto rest = [&](int64_t of) {
+      return product(of, weights.output) + product(of, weights.up) + product(of, weights.down);
+    };
+    const double others = OtherElements(config) / rates_.elements_per_second;
+    seconds += config.layers * states + (config.layers - 1) * (attention + rest(rows) + n * others);
+    // The last layer gives K and V of all rows, and more only of those whose logits are wanted.
+    if (wanted > 0) seconds += last_attention + rest(wanted) + w * others;
+  }
+  if (logits > 0) seconds += product(logits, head);
+  return seconds * 1e3;
+}
+
+double CostModel::DecodeMs(const CostedModel& model, int64_t rows, double context,
+                           int64_t tokens) const {
+  if (tokens <= 1) return 0;
+  const auto steps = static_cast<double>(tokens - 1);
+  const CostedRows step{rows, context + steps / 2, rows};
+  return steps * ForwardMs(model, {&step, 1});
+}
+
+double CostModel::LeastMs(double flops) const { return flops / most_flops_per_second_ * 1e3; }
+
+double CostModel::ReadMs(int64_t bytes, int blocks) const {
+  if (bytes <= 0) return 0;
+  const auto amount = static_cast<double>(bytes);
+  return (amount / RateAt(rates_.disk, amount) + blocks * rates_.disk_block_seconds) * 1e3;
+}
+
+double CostModel::PinMs(int blocks) const { return blocks * kPinMs; }
+
+double CostModel::StoreMs(int64_t bytes) const {
+  return (static_cast<double>(bytes) / rates_.store_bytes_per_second + rates_.store_seconds) * 1e3;
+}
+
 double PrefillFlops(const ModelConfig& config, int64_t rows, double keys) {
-  const double linear = 2.0 * static_cast<double>(LayerParameters(config));
+  const double linear = 2.0 * WeightsOf(config).all();
   const double attention = 4.0 * config.heads * config.head_dim * keys;
   return static_cast<double>(rows) * config.layers * (linear + attention);
 }
 
 int64_t ActiveParameters(const ModelConfig& config) {
-  return config.layers * LayerParameters(config) + int64_t{config.vocab} * config.dim;
+  return static_cast<int64_t>(config.layers * WeightsOf(config).all()) +
+         int64_t{config.vocab} * config.dim;
 }
 
 }  // namespace promptdb

@@ -1,20 +1,64 @@
 // What operations are expected to take on this machine.
+//
+// Thread-safe: immutable.
 #ifndef PROMPTDB_PLANNER_COST_H_
 #define PROMPTDB_PLANNER_COST_H_
 
 #include <cstdint>
+#include <span>
 
 #include "model/model_config.h"
+#include "storage/kv_format.h"
+#include "storage/machine_rates.h"
 
 namespace promptdb {
 
-// Rates of a machine. The defaults are those of two cores without AVX-512, rounded; they serve
-// until they are measured.
-struct CostModel {
-  double flops_per_second = 1e11;         // of a prefill of many rows
-  double weight_bytes_per_second = 2e10;  // of a decode step, which reads every weight once
-  double cpu_bytes_per_second = 1.5e10;   // states in memory, read by attention
-  double disk_bytes_per_second = 3e9;     // states on disk, read and checked
+// What of a model the time of its forward pass depends on. Borrowed.
+struct CostedModel {
+  const ModelConfig& config;
+  const KvShape& kv_shape;
+  int64_t weight_bytes = 0;  // in memory
+};
+
+// Rows of a forward pass that see `context` keys, and each other causally. Answers that go on
+// together over the same keys count as one group, since these are read once for all.
+struct CostedRows {
+  int64_t rows = 0;
+  double context = 0;
+  int64_t wanted = 0;  // the last ones, whose logits are wanted
+};
+
+// Estimates by a machine's rates: the sum of what the operators of a layer take, each the longer of
+// its arithmetic and of its memory traffic, and what starting the threads for it takes.
+class CostModel {
+ public:
+  // Rates of two cores without AVX-512, rounded; they serve until the machine is measured.
+  CostModel();
+  explicit CostModel(MachineRates rates);
+
+  const MachineRates& rates() const { return rates_; }
+
+  // A forward pass over all `groups`.
+  double ForwardMs(const CostedModel& model, std::span<const CostedRows> groups) const;
+  // Tokens generated one after another after a prefill, for `rows` answers together: the first one
+  // takes no pass of its own. `context`: keys that the first sees.
+  double DecodeMs(const CostedModel& model, int64_t rows, double context, int64_t tokens) const;
+  // Less than any pass with these operations can take.
+  double LeastMs(double flops) const;
+
+  // States read from disk and checked.
+  double ReadMs(int64_t bytes, int blocks) const;
+  // States found in memory.
+  double PinMs(int blocks) const;
+  // States written to disk, durably.
+  double StoreMs(int64_t bytes) const;
+
+ private:
+  double ProductSeconds(int64_t rows, double weights, double weight_bytes) const;
+  double AttentionSeconds(const CostedModel& model, int64_t rows, double context) const;
+
+  MachineRates rates_;
+  double most_flops_per_second_ = 0;
 };
 
 // Floating-point operations of the forward pass over `rows` new tokens that see `keys` keys on

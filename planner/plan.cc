@@ -15,6 +15,7 @@ void EncodeNode::Describe(PlanDetails& details) const {
   details.emplace_back("tokens", int64_t{tokens});
   if (!is_scanned) details.emplace_back("positions", Positions(start, start + tokens - 1));
   details.emplace_back("flops", flops);
+  if (!reason.empty()) details.emplace_back("reason", reason);
 }
 
 void ModuleScanNode::Describe(PlanDetails& details) const {
@@ -23,7 +24,7 @@ void ModuleScanNode::Describe(PlanDetails& details) const {
   details.emplace_back("positions", Positions(start, start + tokens - 1));
   details.emplace_back("tier", std::string(TierName(tier)));
   details.emplace_back("bytes", bytes);
-  if (!miss_reason.empty()) details.emplace_back("reason", miss_reason);
+  if (!reason.empty()) details.emplace_back("reason", reason);
 }
 
 void PrefillNode::Describe(PlanDetails& details) const {

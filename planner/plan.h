@@ -8,6 +8,7 @@
 //         ModuleScan (miss)
 //           Encode              what the scan computes and stores
 //
+// A state on disk that takes longer to read than to compute has an Encode in the place of its scan.
 // With `cache = off` there are Encode nodes without scans; with `reuse = 'none'` the whole prompt
 // is in the Prefill. SELECT LOGPROBS and EMBEDDING have the Prefill right under their root, and
 // SELECT TOKENS has a root alone.
@@ -30,6 +31,9 @@ namespace promptdb {
 // A node's details, in the order in which EXPLAIN prints them.
 using PlanDetail = std::variant<int64_t, double, std::string, std::vector<std::string>>;
 using PlanDetails = std::vector<std::pair<std::string, PlanDetail>>;
+
+// Rows of PROMPT IN that are computed together: enough for products to run at full speed.
+inline constexpr int kMostRowsAtOnce = 32;
 
 class PlanNode {
  public:
@@ -57,6 +61,9 @@ class EncodeNode : public PlanNode {
   int start = 0;
   double flops = 0;
   bool is_scanned = false;  // stands under a ModuleScan, which prints the place
+  std::string reason;       // why a state that is on disk is not read; else ""
+  bool lacks_room = false;  // the buffer pool's being too small is a part of that
+  int64_t state_bytes = 0;
 };
 
 // Reads the states of a segment from the cache.
@@ -73,7 +80,11 @@ class ModuleScanNode : public PlanNode {
   Digest context;
   Tier tier = Tier::kMiss;  // where the states were when the plan was made
   int64_t bytes = 0;
-  std::string miss_reason;
+  std::string reason;  // of a miss, or for reads_apart
+  // The buffer pool has no room beside the query's other states: read into memory of its own.
+  bool reads_apart = false;
+  // What to do where there turns out to be no room, against the plan: read, or else compute.
+  bool is_cheaper_to_read = true;
 };
 
 // Computes the new text, all of its segments in one pass.

@@ -8,11 +8,16 @@ namespace promptdb {
 
 namespace {
 
-double Milliseconds(double amount, double per_second) { return amount / per_second * 1e3; }
+// A saving of less than this, in milliseconds and as a part, is within what estimates are off by.
+constexpr double kLeastSavingMs = 0.1;
+constexpr double kLeastSaving = 1.1;
+
+constexpr std::string_view kNoRoom = "no room in cpu_cache";
 
 class Planner {
  public:
-  Planner(BoundPrompt prompt, const PlanContext& context) : context_(context) {
+  Planner(BoundPrompt prompt, const PlanContext& context)
+      : context_(context), model_{context.config, context.kv_shape, context.weight_bytes} {
     plan_.prompt = std::move(prompt);
   }
 
@@ -44,9 +49,38 @@ class Planner {
   }
 
  private:
+  // What becomes of a segment.
+  struct Choice {
+    enum class Source { kPrefill, kEncode, kScan };
+    Source source = Source::kPrefill;
+    SegmentKeys keys;
+    StateInfo info;
+    double read_ms = 0;
+    bool reads_apart = false;
+    std::string reason;
+  };
+
   std::unique_ptr<PlanNode> MakePrefill() {
     auto prefill = std::make_unique<PrefillNode>();
-    AddSegments(*prefill);
+    std::vector<Choice> choices = ListChoices();
+    if (plan_.prompt.cache) {
+      FindRoom(choices);
+      if (context_.may_recompute) ChooseRecomputed(choices);
+    }
+    for (size_t i = 0; i < choices.size(); ++i) {
+      switch (choices[i].source) {
+        case Choice::Source::kPrefill:
+          prefill->segments.push_back(static_cast<int>(i));
+          break;
+        case Choice::Source::kEncode:
+          prefill->children.push_back(MakeEncode(i, choices[i]));
+          break;
+        case Choice::Source::kScan:
+          prefill->children.push_back(MakeScan(i, choices[i]));
+          break;
+      }
+    }
+    EstimateEncodes();
     EstimatePrefill(*prefill);
     plan_.prefill = prefill.get();
     return prefill;
@@ -61,11 +95,7 @@ class Planner {
       decode->constraint = prompt.generate.constraint->name();
     }
     decode->estimate_ms =
-        prompt.generate.max_tokens *
-        (Milliseconds(static_cast<double>(context_.weight_bytes),
-                      context_.cost.weight_bytes_per_second) +
-         Milliseconds(static_cast<double>(context_.kv_shape.BytesPerToken()) * prompt.prompt_tokens,
-                      context_.cost.cpu_bytes_per_second));
+        context_.cost.DecodeMs(model_, RowsTogether(), prompt.prompt_tokens, decode->max_tokens);
     decode->children.push_back(std::move(below));
     plan_.decode = decode.get();
     return decode;
@@ -74,71 +104,194 @@ class Planner {
   // Schema segments are scanned or encoded. In exact reuse that holds up to the first new text:
   // what comes after depends on the query's own words, and would fill the cache with states of one
   // use.
-  void AddSegments(PrefillNode& prefill) {
+  std::vector<Choice> ListChoices() const {
     const std::vector<PromptSegment>& segments = plan_.prompt.segments;
     const std::vector<SegmentKeys> keys = ComputeSegmentKeys(segments, context_.model_fingerprint);
+    std::vector<Choice> choices(segments.size());
     bool after_new_text = false;
     for (size_t i = 0; i < segments.size(); ++i) {
-      const PromptSegment& segment = segments[i];
-      after_new_text = after_new_text || segment.is_new;
-      const bool is_computed = segment.is_new || plan_.prompt.reuse == ReuseMode::kNone ||
-                               (plan_.prompt.reuse == ReuseMode::kExact && after_new_text);
-      if (is_computed) {
-        prefill.segments.push_back(static_cast<int>(i));
-      } else if (!plan_.prompt.cache) {
-        prefill.children.push_back(MakeEncode(i, false));
+      Choice& choice = choices[i];
+      choice.keys = keys[i];
+      after_new_text = after_new_text || segments[i].is_new;
+      if (segments[i].is_new || plan_.prompt.reuse == ReuseMode::kNone ||
+          (plan_.prompt.reuse == ReuseMode::kExact && after_new_text)) {
+        continue;
+      }
+      if (!plan_.prompt.cache) {
+        choice.source = Choice::Source::kEncode;
+        continue;
+      }
+      choice.source = Choice::Source::kScan;
+      choice.info = context_.cache.Probe(keys[i].key);
+      if (choice.info.tier == Tier::kMiss) {
+        choice.reason = MissReason(context_.cache, Label(segments[i]), keys[i],
+                                   context_.model_fingerprint, segments[i]);
+      } else if (choice.info.tier == Tier::kDisk) {
+        choice.read_ms = ReadMs(i, choice.info.bytes - choice.info.cpu_bytes);
+      }
+    }
+    return choices;
+  }
+
+  // States in memory stay there while the query runs; what is on disk gets the room that is left,
+  // in the prompt's order.
+  void FindRoom(std::vector<Choice>& choices) const {
+    int64_t room = context_.cache.Room();
+    for (const Choice& choice : choices) {
+      if (choice.info.tier == Tier::kCpu) room -= choice.info.bytes;
+    }
+    for (size_t i = 0; i < choices.size(); ++i) {
+      Choice& choice = choices[i];
+      if (choice.info.tier != Tier::kDisk) continue;
+      if (choice.info.bytes <= room) {
+        room -= choice.info.bytes;
       } else {
-        prefill.children.push_back(MakeScan(i, keys[i]));
+        choice.reads_apart = true;
+        choice.reason = std::string(kNoRoom) + ", read for this query alone";
+        choice.read_ms = ReadMs(i, choice.info.bytes);
       }
     }
   }
 
-  std::unique_ptr<EncodeNode> MakeEncode(size_t index, bool is_scanned) {
+  // Computes in the place of reading where that saves time. What is computed is one forward pass
+  // together with what the cache lacks, so a state costs what it adds to that; where nothing else
+  // is computed, all that could be are tried at once.
+  void ChooseRecomputed(std::vector<Choice>& choices) const {
+    std::vector<CostedRows> pass;
+    std::vector<size_t> candidates;
+    for (size_t i = 0; i < choices.size(); ++i) {
+      if (choices[i].source != Choice::Source::kScan) continue;
+      if (choices[i].info.tier == Tier::kMiss) pass.push_back(RowsOf(i));
+      // Nearly always reading is so much cheaper that nothing more has to be worked out.
+      if (choices[i].info.tier == Tier::kDisk &&
+          IsWorth(context_.cost.LeastMs(Flops(plan_.prompt.segments[i])), choices[i].read_ms)) {
+        candidates.push_back(i);
+      }
+    }
+    if (candidates.empty()) return;
+    for (const size_t i : WhatIsWorth(candidates, choices, std::move(pass))) {
+      Choice& choice = choices[i];
+      choice.source = Choice::Source::kEncode;
+      const std::string why = "cheaper to compute than to read " +
+                              std::to_string(choice.info.bytes) + " bytes from disk";
+      choice.reason = choice.reads_apart ? std::string(kNoRoom) + ", " + why : why;
+    }
+  }
+
+  // Those of `candidates` that are, computed with `pass`.
+  std::vector<size_t> WhatIsWorth(const std::vector<size_t>& candidates,
+                                  const std::vector<Choice>& choices,
+                                  std::vector<CostedRows> pass) const {
+    std::vector<size_t> chosen;
+    double pass_ms = 0, read_ms = 0;
+    if (pass.empty()) {
+      std::vector<CostedRows> all;
+      for (const size_t i : candidates) {
+        all.push_back(RowsOf(i));
+        read_ms += choices[i].read_ms;
+      }
+      if (IsWorth(context_.cost.ForwardMs(model_, all), read_ms)) return candidates;
+    } else {
+      pass_ms = context_.cost.ForwardMs(model_, pass);
+    }
+    for (const size_t i : candidates) {
+      pass.push_back(RowsOf(i));
+      const double with_ms = context_.cost.ForwardMs(model_, pass);
+      if (IsWorth(with_ms - pass_ms, choices[i].read_ms)) {
+        chosen.push_back(i);
+        pass_ms = with_ms;
+      } else {
+        pass.pop_back();
+      }
+    }
+    return chosen;
+  }
+
+  static bool IsWorth(double compute_ms, double read_ms) {
+    return compute_ms * kLeastSaving + kLeastSavingMs < read_ms;
+  }
+
+  std::unique_ptr<EncodeNode> MakeEncode(size_t index, const Choice& choice) {
     const PromptSegment& segment = plan_.prompt.segments[index];
     auto encode = std::make_unique<EncodeNode>();
     encode->segment = static_cast<int>(index);
     encode->module = Label(segment);
     encode->tokens = static_cast<int>(segment.tokens.size());
     encode->start = segment.start;
-    encode->is_scanned = is_scanned;
+    encode->is_scanned = choice.source == Choice::Source::kScan;
     encode->flops = Flops(segment);
-    encode->estimate_ms = Milliseconds(encode->flops, context_.cost.flops_per_second);
+    encode->state_bytes = BlockGrid(context_.kv_shape, encode->tokens).TotalBytes();
+    if (!encode->is_scanned) {
+      encode->reason = choice.reason;
+      encode->lacks_room = choice.reads_apart;
+    }
     plan_.encodes[index] = encode.get();
+    encodes_.push_back(encode.get());
     return encode;
   }
 
-  std::unique_ptr<ModuleScanNode> MakeScan(size_t index, const SegmentKeys& keys) {
+  std::unique_ptr<ModuleScanNode> MakeScan(size_t index, const Choice& choice) {
     const PromptSegment& segment = plan_.prompt.segments[index];
     auto scan = std::make_unique<ModuleScanNode>();
     scan->segment = static_cast<int>(index);
     scan->module = Label(segment);
     scan->tokens = static_cast<int>(segment.tokens.size());
     scan->start = segment.start;
-    scan->key = keys.key;
-    scan->context = keys.context;
-    const StateInfo info = context_.cache.Probe(keys.key);
-    scan->tier = info.tier;
-    scan->bytes = info.tier == Tier::kMiss ? BlockGrid(context_.kv_shape, scan->tokens).TotalBytes()
-                                           : info.bytes;
-    if (info.tier == Tier::kMiss) {
-      scan->miss_reason =
-          MissReason(context_.cache, scan->module, keys, context_.model_fingerprint, segment);
-      scan->children.push_back(MakeEncode(index, true));
+    scan->key = choice.keys.key;
+    scan->context = choice.keys.context;
+    scan->tier = choice.info.tier;
+    scan->reason = choice.reason;
+    scan->reads_apart = choice.reads_apart;
+    const BlockGrid grid(context_.kv_shape, scan->tokens);
+    if (scan->tier == Tier::kMiss) {
+      scan->bytes = grid.TotalBytes();
+      scan->children.push_back(MakeEncode(index, choice));
     } else {
-      const double on_disk = static_cast<double>(info.bytes - info.cpu_bytes);
-      scan->estimate_ms = Milliseconds(on_disk, context_.cost.disk_bytes_per_second);
+      scan->bytes = choice.info.bytes;
+      scan->estimate_ms = choice.read_ms + context_.cost.PinMs(grid.blocks());
+      scan->is_cheaper_to_read = IsCheaperToRead(index, choice.info.bytes);
     }
     plan_.scans[index] = scan.get();
     return scan;
   }
 
-  void EstimatePrefill(PrefillNode& prefill) {
+  bool IsCheaperToRead(size_t index, int64_t bytes) const {
+    const double read_ms = ReadMs(index, bytes);
+    if (!IsWorth(context_.cost.LeastMs(Flops(plan_.prompt.segments[index])), read_ms)) return true;
+    const CostedRows rows = RowsOf(index);
+    return !IsWorth(context_.cost.ForwardMs(model_, {&rows, 1}), read_ms);
+  }
+
+  // All that is encoded is one forward pass; each node has its share by operations, and the time to
+  // store what it computes.
+  void EstimateEncodes() {
+    std::vector<CostedRows> pass;
+    double flops = 0;
+    for (const EncodeNode* encode : encodes_) {
+      pass.push_back(RowsOf(static_cast<size_t>(encode->segment)));
+      flops += encode->flops;
+    }
+    if (pass.empty()) return;
+    const double pass_ms = context_.cost.ForwardMs(model_, pass);
+    for (EncodeNode* encode : encodes_) {
+      encode->estimate_ms = pass_ms * encode->flops / flops;
+      if (!encode->is_scanned) continue;
+      encode->estimate_ms += context_.cost.StoreMs(encode->state_bytes);
+    }
+  }
+
+  void EstimatePrefill(PrefillNode& prefill) const {
     const std::vector<PromptSegment>& segments = plan_.prompt.segments;
+    // Rows of PROMPT IN go through the layers together.
+    const int64_t together = RowsTogether();
+    std::vector<CostedRows> pass;
     if (prefill.segments.empty()) {
       const PromptSegment& last = segments.back();
+      const double seen = SeenBefore(last) + static_cast<double>(last.tokens.size());
       prefill.tokens = 1;
       prefill.first_position = prefill.last_position = last.end() - 1;
-      prefill.flops = PrefillFlops(context_.config, 1, SeenBefore(last) + last.tokens.size());
+      prefill.flops = PrefillFlops(context_.config, 1, seen);
+      pass.push_back({together, seen - 1, together});
     } else {
       prefill.first_position = plan_.prompt.end_position;
       for (const int index : prefill.segments) {
@@ -147,18 +300,31 @@ class Planner {
         prefill.flops += Flops(segment);
         prefill.first_position = std::min(prefill.first_position, segment.start);
         prefill.last_position = std::max(prefill.last_position, segment.end() - 1);
+        pass.push_back(RowsOf(static_cast<size_t>(index)));
       }
+      pass.back().rows *= together;
+      pass.back().wanted = together;
     }
-    // States are read once, whoever brought them into memory; weights once at least.
-    const double state_bytes =
-        static_cast<double>(context_.kv_shape.BytesPerToken()) * plan_.prompt.prompt_tokens;
-    prefill.estimate_ms = std::max(Milliseconds(prefill.flops, context_.cost.flops_per_second),
-                                   Milliseconds(static_cast<double>(context_.weight_bytes),
-                                                context_.cost.weight_bytes_per_second)) +
-                          Milliseconds(state_bytes, context_.cost.cpu_bytes_per_second);
+    prefill.estimate_ms = context_.cost.ForwardMs(model_, pass);
   }
 
-  double SeenBefore(const PromptSegment& segment) const {
+  // Of PROMPT IN, computed in one batch.
+  int64_t RowsTogether() const {
+    const bool shares = plan_.prompt.cache && plan_.prompt.reuse != ReuseMode::kNone;
+    return shares ? std::clamp(plan_.prompt.rows, 1, kMostRowsAtOnce) : 1;
+  }
+
+  CostedRows RowsOf(size_t index) const {
+    const PromptSegment& segment = plan_.prompt.segments[index];
+    return {static_cast<int64_t>(segment.tokens.size()), SeenBefore(segment), 0};
+  }
+
+  double ReadMs(size_t index, int64_t bytes) const {
+    const auto tokens = static_cast<int>(plan_.prompt.segments[index].tokens.size());
+    return context_.cost.ReadMs(bytes, BlockGrid(context_.kv_shape, tokens).blocks());
+  }
+
+  static double SeenBefore(const PromptSegment& segment) {
     double seen = 0;
     for (const AttendedSpan& span : segment.attends) seen += span.end - span.begin;
     return seen;
@@ -187,7 +353,9 @@ class Planner {
   }
 
   const PlanContext& context_;
+  const CostedModel model_;
   QueryPlan plan_;
+  std::vector<EncodeNode*> encodes_;  // of the plan, in the prompt's order
 };
 
 }  // namespace

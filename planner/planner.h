@@ -1,4 +1,8 @@
 // A bound prompt to a plan: which segments are scanned, which are computed.
+//
+// A state in memory is taken from there. One on disk is read, unless computing it is cheaper by the
+// cost model; into the buffer pool while there is room beside the query's other states, and into
+// memory of the query's own after that.
 #ifndef PROMPTDB_PLANNER_PLANNER_H_
 #define PROMPTDB_PLANNER_PLANNER_H_
 
@@ -18,6 +22,8 @@ struct PlanContext {
   KvShape kv_shape;
   int64_t weight_bytes = 0;
   CostModel cost;
+  // Whether a state on disk may be computed where that is cheaper; else every one is scanned.
+  bool may_recompute = true;
 };
 
 QueryPlan PlanQuery(BoundPrompt prompt, const PlanContext& context);

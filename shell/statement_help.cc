@@ -114,6 +114,11 @@ ALTER SCHEMA name RENAME TO other;)",
     {"EXPLAIN", "shows a query's plan; ANALYZE runs it and shows what happened",
      "EXPLAIN [(FORMAT TEXT | JSON)] [ANALYZE] query;",
      "EXPLAIN ANALYZE SELECT GENERATE FROM trips USE beach PROMPT 'One day, ';"},
+    {"ANALYZE", "measures how fast this machine is, for the planner's choices",
+     R"(ANALYZE;
+  Takes a few seconds; best on a machine that does nothing else. The figures are
+  kept in the database, for this processor and number of threads.)",
+     "ANALYZE;"},
     {"ANALYZE MODEL", "measures how well a model answers in each way of reuse",
      R"(ANALYZE MODEL name [FROM 'path'] [WITH (option = value, ...)];
   path: questions, a JSON object a line: {"input": "Who?", "context": "...",

@@ -11,6 +11,7 @@ constexpr std::string_view kModelPrefix = "model/";
 constexpr std::string_view kSchemaPrefix = "schema/";
 constexpr std::string_view kChatPrefix = "chat/";
 constexpr std::string_view kAccuracyPrefix = "accuracy/";
+constexpr std::string_view kRatesKey = "machine";
 
 std::string RowKey(std::string_view prefix, std::string_view name) {
   return std::string(prefix) + std::string(name);
@@ -69,6 +70,13 @@ Catalog::Catalog(Rocks* rocks) : rocks_(rocks) {
   LoadRows(*rocks, kSchemaPrefix, DecodeSchema, schemas_);
   LoadRows(*rocks, kChatPrefix, DecodeChat, chats_);
   LoadRows(*rocks, kAccuracyPrefix, DecodeAccuracy, accuracies_);
+  if (const auto row = rocks->Get(Family::kCatalog, kRatesKey)) {
+    try {
+      rates_ = DecodeRates(*row);
+    } catch (const Error&) {
+      // As if they had never been measured.
+    }
+  }
 }
 
 std::optional<ModelDefinition> Catalog::FindModel(std::string_view name) const {
@@ -111,8 +119,21 @@ std::vector<ModelAccuracy> Catalog::Accuracies() const {
   return Values(accuracies_);
 }
 
+std::optional<MachineRates> Catalog::Rates() const {
+  const std::scoped_lock lock(mutex_);
+  return rates_;
+}
+
 // Changes hold the mutex while they write, so that memory and disk see them in one order. The write
 // comes first: when it fails, memory has not changed.
+
+void Catalog::PutRates(const MachineRates& rates) {
+  Rocks::Batch batch;
+  batch.Put(Family::kCatalog, kRatesKey, EncodeRates(rates));
+  const std::scoped_lock lock(mutex_);
+  rocks_->Write(std::move(batch));
+  rates_ = rates;
+}
 
 void Catalog::PutModel(const ModelDefinition& model) {
   Rocks::Batch batch;

@@ -1,5 +1,5 @@
-// Models, schemas, chats and measured accuracies, kept as JSON rows in RocksDB. Every change is one
-// durable, atomic write.
+// Models, schemas, chats, measured accuracies and the machine's rates, kept as JSON rows in
+// RocksDB. Every change is one durable, atomic write.
 //
 // Thread-safe; readers get copies.
 #ifndef PROMPTDB_STORAGE_CATALOG_H_
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "storage/chat_definition.h"
+#include "storage/machine_rates.h"
 #include "storage/model_accuracy.h"
 #include "storage/rocks.h"
 #include "storage/schema_definition.h"
@@ -20,7 +21,8 @@ namespace promptdb {
 
 class Catalog {
  public:
-  // `rocks` is borrowed. Reads all rows; throws Error(kCorrupt) that names a row it can't read.
+  // `rocks` is borrowed. Reads all rows; throws Error(kCorrupt) that names a row it can't read. The
+  // machine's rates alone are then left out, since they can be measured again.
   explicit Catalog(Rocks* rocks);
 
   std::optional<ModelDefinition> FindModel(std::string_view name) const;
@@ -32,7 +34,11 @@ class Catalog {
   std::vector<ChatDefinition> Chats() const;      // by name
   std::vector<ModelAccuracy> Accuracies() const;  // by the model's name
 
+  // What ANALYZE measured, on whatever machine that was.
+  std::optional<MachineRates> Rates() const;
+
   // Adds or replaces.
+  void PutRates(const MachineRates& rates);
   void PutModel(const ModelDefinition& model);
   void PutSchema(const SchemaDefinition& schema);
   // Replaces the schema `name` by one of another name, in one write, and in the chats that began
@@ -62,6 +68,7 @@ class Catalog {
   std::map<std::string, SchemaDefinition, std::less<>> schemas_;  // guarded by mutex_
   std::map<std::string, ChatDefinition, std::less<>> chats_;      // guarded by mutex_
   std::map<std::string, ModelAccuracy, std::less<>> accuracies_;  // by model, guarded by mutex_
+  std::optional<MachineRates> rates_;                             // guarded by mutex_
 };
 
 }  // namespace promptdb

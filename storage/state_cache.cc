@@ -306,7 +306,16 @@ std::optional<StateCache::Acquired> StateCache::Acquire(const Digest& key, bool*
   std::vector<BlockPin> pins;
   pins.reserve(found.size());
   try {
-    if (missing_bytes > 0) ReadBlocks(key, *entry, grid, missing_bytes, found);
+    if (missing_bytes > 0) {
+      ReadBlocks(grid, missing_bytes, [&](int i) {
+        std::optional<BlockPin>& pin = found[static_cast<size_t>(i)];
+        if (pin) return true;
+        BlockBuffer block = ReadBlock(key, entry->shape, grid, i);
+        const double share = static_cast<double>(block.size()) / static_cast<double>(entry->bytes);
+        pin = pool_->Insert({key, i}, std::move(block), entry->cost_ms * share);
+        return pin.has_value();
+      });
+    }
     for (std::optional<BlockPin>& pin : found) {
       if (!pin) {
         *no_room = true;
@@ -330,20 +339,43 @@ std::optional<StateCache::Acquired> StateCache::Acquire(const Digest& key, bool*
                   missing_bytes > 0 ? Tier::kDisk : Tier::kCpu, missing_bytes};
 }
 
-void StateCache::ReadBlocks(const Digest& key, const StateIndex::Outline& outline,
-                            const BlockGrid& grid, int64_t missing_bytes,
-                            std::vector<std::optional<BlockPin>>& pins) {
+std::optional<StateCache::Acquired> StateCache::Read(const Digest& key) {
+  const std::optional<StateIndex::Outline> entry = Find(key);
+  if (!entry) {
+    const std::scoped_lock lock(mutex_);
+    ++stats_.misses;
+    return std::nullopt;
+  }
+  const BlockGrid grid(entry->shape, entry->tokens);
+  std::vector<BlockBuffer> blocks(static_cast<size_t>(grid.blocks()));
+  try {
+    ReadBlocks(grid, entry->bytes, [&](int i) {
+      blocks[static_cast<size_t>(i)] = ReadBlock(key, entry->shape, grid, i);
+      return true;
+    });
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kIo) throw;
+    DropCorrupt(key);
+    return std::nullopt;
+  }
+  const std::scoped_lock lock(mutex_);
+  index_.Use(key, Now());
+  ++stats_.disk_hits;
+  stats_.read_bytes += entry->bytes;
+  return Acquired{KvSegment(entry->shape, entry->start_position, entry->tokens, std::move(blocks)),
+                  Tier::kDisk, entry->bytes};
+}
+
+void StateCache::ReadBlocks(const BlockGrid& grid, int64_t bytes,
+                            const std::function<bool(int)>& read) {
   std::atomic<int> next = 0;
   std::atomic<bool> ends = false;  // an error, or no room: the rest is not worth reading
   std::exception_ptr error;
   std::mutex error_mutex;
-  const auto read = [&] {
+  const auto work = [&] {
     for (int i = next++; i < grid.blocks() && !ends; i = next++) {
-      std::optional<BlockPin>& pin = pins[static_cast<size_t>(i)];
-      if (pin) continue;
       try {
-        pin = ReadBlock(key, outline, grid, i);
-        if (!pin) ends = true;
+        if (!read(i)) ends = true;
       } catch (...) {
         const std::scoped_lock lock(error_mutex);
         error = std::current_exception();
@@ -352,18 +384,18 @@ void StateCache::ReadBlocks(const Digest& key, const StateIndex::Outline& outlin
     }
   };
   const int64_t readers =
-      std::min({missing_bytes / kBytesPerReader, kMostReaders,
+      std::min({bytes / kBytesPerReader, kMostReaders,
                 static_cast<int64_t>(std::max(1u, std::thread::hardware_concurrency()))});
   {
     std::vector<std::jthread> others;
-    for (int64_t i = 1; i < readers; ++i) others.emplace_back(read);
-    read();
+    for (int64_t i = 1; i < readers; ++i) others.emplace_back(work);
+    work();
   }
   if (error) std::rethrow_exception(error);
 }
 
-std::optional<BlockPin> StateCache::ReadBlock(const Digest& key, const StateIndex::Outline& outline,
-                                              const BlockGrid& grid, int index) {
+BlockBuffer StateCache::ReadBlock(const Digest& key, const KvShape& shape, const BlockGrid& grid,
+                                  int index) {
   const BlockExtent extent = grid.Extent(index);
   BlockBuffer block(extent.payload_bytes);
   const bool found =
@@ -377,9 +409,8 @@ std::optional<BlockPin> StateCache::ReadBlock(const Digest& key, const StateInde
   if (!found) throw Error(ErrorCode::kCorrupt, "a stored block is missing");
   // RocksDB has checked the bytes themselves; going over the payload once more would cost a third
   // of the rate. CHECK DATABASE does.
-  VerifyBlockHeader(key, outline.shape, extent, block);
-  const double share = static_cast<double>(block.size()) / static_cast<double>(outline.bytes);
-  return pool_->Insert({key, index}, std::move(block), outline.cost_ms * share);
+  VerifyBlockHeader(key, shape, extent, block);
+  return block;
 }
 
 void StateCache::DropCorrupt(const Digest& key) {

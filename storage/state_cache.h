@@ -79,6 +79,11 @@ class StateCache {
   // then dropped, counted, and so recomputed by the caller); or when it can't be pinned within the
   // pool's budget (`*no_room` says so).
   std::optional<Acquired> Acquire(const Digest& key, bool* no_room);
+  // The state, read from disk into memory of its own that the pool knows nothing of: for who needs
+  // more at once than the pool has room for. nullopt when it is absent or corrupt, as above.
+  std::optional<Acquired> Read(const Digest& key);
+  // Bytes that Acquire() could pin on top of what is pinned now.
+  int64_t Room() const { return pool_->UnpinnedBudget(); }
 
   // Stores a full segment on disk, then hands its blocks to the pool. Returns the segment, pinned;
   // or in memory of its own where the pool has no room. `segment` is consumed. Visible to others,
@@ -155,13 +160,11 @@ class StateCache {
   // far as needed. False, if there is no room to be made.
   bool ReserveDisk(int64_t bytes);
   void EraseExpired();
-  // Reads the blocks whose pins are missing, large states in several threads. Those for which the
-  // pool has no room stay missing. Throws as ReadBlock() does.
-  void ReadBlocks(const Digest& key, const StateIndex::Outline& outline, const BlockGrid& grid,
-                  int64_t missing_bytes, std::vector<std::optional<BlockPin>>& pins);
-  // Reads, checks and inserts one block; nullopt if the pool has no room. Throws Error(kCorrupt).
-  std::optional<BlockPin> ReadBlock(const Digest& key, const StateIndex::Outline& outline,
-                                    const BlockGrid& grid, int index);
+  // Calls read(block index) for every block of `grid`, in several threads where `bytes` to be read
+  // are many, until one is false. Throws what that throws.
+  void ReadBlocks(const BlockGrid& grid, int64_t bytes, const std::function<bool(int)>& read);
+  // Reads and checks one block. Throws Error(kCorrupt).
+  BlockBuffer ReadBlock(const Digest& key, const KvShape& shape, const BlockGrid& grid, int index);
   void WriteState(const StateManifest& manifest, const BlockGrid& grid,
                   const std::vector<BlockBuffer>& blocks);
   void DropCorrupt(const Digest& key);

@@ -1,0 +1,106 @@
+#include "storage/machine_rates.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+
+namespace promptdb {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int kRowVersion = 1;
+
+[[noreturn]] void Corrupt(const std::string& cause) { throw Error(ErrorCode::kCorrupt, cause); }
+
+double PositiveNumber(const Json& json, const char* what) {
+  const double value = json.get<double>();
+  if (!std::isfinite(value) || value <= 0) Corrupt(std::string(what) + " is no positive number");
+  return value;
+}
+
+Json EncodeCurve(const RateCurve& curve) {
+  Json points = Json::array();
+  for (const RatePoint& point : curve) points.push_back({point.amount, point.per_second});
+  return points;
+}
+
+RateCurve DecodeCurve(const Json& json, const char* field) {
+  RateCurve curve;
+  for (const Json& point : json.at(field)) {
+    const auto amount = point.at(0).get<int64_t>();
+    if (amount <= (curve.empty() ? 0 : curve.back().amount)) {
+      Corrupt(std::string(field) + " does not ascend");
+    }
+    curve.push_back({amount, PositiveNumber(point.at(1), field)});
+  }
+  if (curve.empty()) Corrupt(std::string(field) + " has no points");
+  return curve;
+}
+
+}  // namespace
+
+double RateAt(const RateCurve& curve, double amount) {
+  Check(!curve.empty() && amount > 0, "a rate of something");
+  if (amount <= static_cast<double>(curve.front().amount)) return curve.front().per_second;
+  for (size_t i = 1; i < curve.size(); ++i) {
+    const double right = static_cast<double>(curve[i].amount);
+    if (amount > right) continue;
+    const double left = static_cast<double>(curve[i - 1].amount);
+    const double part = std::log(amount / left) / std::log(right / left);
+    return curve[i - 1].per_second * std::pow(curve[i].per_second / curve[i - 1].per_second, part);
+  }
+  return curve.back().per_second;
+}
+
+std::string EncodeRates(const MachineRates& rates) {
+  const Json json = {{"version", kRowVersion},
+                     {"processor", rates.processor},
+                     {"threads", rates.threads},
+                     {"measured_at", rates.measured_at},
+                     {"linear", EncodeCurve(rates.linear)},
+                     {"attention", EncodeCurve(rates.attention)},
+                     {"weight_bytes_per_second", rates.weight_bytes_per_second},
+                     {"state_bytes_per_second", rates.state_bytes_per_second},
+                     {"elements_per_second", rates.elements_per_second},
+                     {"call_seconds", rates.call_seconds},
+                     {"disk", EncodeCurve(rates.disk)},
+                     {"disk_block_seconds", rates.disk_block_seconds},
+                     {"store_bytes_per_second", rates.store_bytes_per_second},
+                     {"store_seconds", rates.store_seconds}};
+  // The processor's name comes from the system and may be anything.
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+MachineRates DecodeRates(std::string_view row) {
+  try {
+    const Json json = Json::parse(row);
+    const int version = json.at("version").get<int>();
+    if (version > kRowVersion) {
+      throw Error(ErrorCode::kUnsupported,
+                  "written by a newer release: row version " + std::to_string(version));
+    }
+    const auto number = [&](const char* field) { return PositiveNumber(json.at(field), field); };
+    MachineRates rates;
+    rates.processor = json.at("processor").get<std::string>();
+    rates.threads = json.at("threads").get<int>();
+    rates.measured_at = json.value("measured_at", int64_t{0});
+    rates.linear = DecodeCurve(json, "linear");
+    rates.attention = DecodeCurve(json, "attention");
+    rates.weight_bytes_per_second = number("weight_bytes_per_second");
+    rates.state_bytes_per_second = number("state_bytes_per_second");
+    rates.elements_per_second = number("elements_per_second");
+    rates.call_seconds = number("call_seconds");
+    rates.disk = DecodeCurve(json, "disk");
+    rates.disk_block_seconds = number("disk_block_seconds");
+    rates.store_bytes_per_second = number("store_bytes_per_second");
+    rates.store_seconds = number("store_seconds");
+    return rates;
+  } catch (const Json::exception& error) {
+    Corrupt(error.what());
+  }
+}
+
+}  // namespace promptdb

@@ -1,0 +1,56 @@
+// How fast a machine is, as ANALYZE measured it and the catalog keeps it.
+//
+// Thread-safe: plain values, and functions without shared state.
+#ifndef PROMPTDB_STORAGE_MACHINE_RATES_H_
+#define PROMPTDB_STORAGE_MACHINE_RATES_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace promptdb {
+
+// A rate that depends on how much is done at once. Between points it is interpolated, both axes
+// logarithmic; outside, that of the nearest point holds.
+struct RatePoint {
+  int64_t amount = 0;
+  double per_second = 0;
+
+  bool operator==(const RatePoint&) const = default;
+};
+using RateCurve = std::vector<RatePoint>;  // by amount, ascending; never empty
+
+// REQUIRES: amount > 0, and the curve has a point.
+double RateAt(const RateCurve& curve, double amount);
+
+struct MachineRates {
+  // Of another processor or number of threads the figures say nothing.
+  std::string processor;
+  int threads = 0;
+  int64_t measured_at = 0;  // seconds since 1970; 0: not measured
+
+  // Floating-point operations a second, by rows. A multiplication and an addition count two.
+  RateCurve linear;                    // of products with bf16 weights
+  RateCurve attention;                 // over bf16 states, by the query rows that share a KV head
+  double weight_bytes_per_second = 0;  // read from memory by the product of one row
+  double state_bytes_per_second = 0;   // read from memory by the attention of one row
+  double elements_per_second = 0;      // through norms, activations and sums between products
+  double call_seconds = 0;             // to spread a product over the threads, and gather it
+  RateCurve disk;                      // bytes a second of states read and checked, by bytes
+  double disk_block_seconds = 0;       // for each block that is read, on top
+  double store_bytes_per_second = 0;   // of states written, durably
+  double store_seconds = 0;            // for each state that is written, on top
+
+  bool operator==(const MachineRates&) const = default;
+};
+
+// As JSON, as it lies in Family::kCatalog. docs/storage-format.md lists the fields.
+std::string EncodeRates(const MachineRates& rates);
+// Throws Error(kCorrupt) that says what is wrong: a rate that is no positive number, among others.
+// kUnsupported for a row of a newer version.
+MachineRates DecodeRates(std::string_view row);
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_STORAGE_MACHINE_RATES_H_
