@@ -42,6 +42,8 @@ void CollectChatStates(const Catalog& catalog, StateCache& cache) {
   }
 }
 
+std::set<std::string> ChatLabels(const Catalog& catalog) { return NamedByChats(catalog).labels; }
+
 void CollectStatesOf(const ChatDefinition& chat, const Catalog& catalog, StateCache& cache) {
   const Named named = NamedByChats(catalog);
   const std::vector<Digest> states = cache.ChatStates();

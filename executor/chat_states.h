@@ -8,6 +8,9 @@
 #ifndef PROMPTDB_EXECUTOR_CHAT_STATES_H_
 #define PROMPTDB_EXECUTOR_CHAT_STATES_H_
 
+#include <set>
+#include <string>
+
 #include "storage/catalog.h"
 #include "storage/state_cache.h"
 
@@ -19,6 +22,9 @@ void CollectChatStates(const Catalog& catalog, StateCache& cache);
 // The same for what `chat`, which the catalog has no more or not in this form, has named; and for
 // the labels of these states.
 void CollectStatesOf(const ChatDefinition& chat, const Catalog& catalog, StateCache& cache);
+
+// The labels of all states of chats that a chat names.
+std::set<std::string> ChatLabels(const Catalog& catalog);
 
 }  // namespace promptdb
 

@@ -6,8 +6,8 @@
 
 #include "base/nearest_name.h"
 #include "executor/chat_states.h"
-#include "executor/module_selection.h"
 #include "executor/machine_analysis.h"
+#include "executor/module_selection.h"
 #include "executor/threads.h"
 
 namespace promptdb {

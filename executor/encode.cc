@@ -71,11 +71,13 @@ void EncodeMissing(std::vector<int> segments, QueryState& query) {
   const StateCache::Computing computing =
       query.cache.BeginComputing(keys, [&] { return query.sink.IsCanceled(); });
   // Another query may have computed some while this one waited.
+  ScansWithoutRoom without_room;
   std::erase_if(segments, [&](int index) {
     const auto scan = absent.find(index);
     return scan != absent.end() && query.cache.Probe(scan->second->key).tier != Tier::kMiss &&
-           ScanModule(*scan->second, query);
+           ScanModule(*scan->second, query, without_room);
   });
+  without_room.Tell(query.sink);
   EncodeSegments(segments, query);
 }
 

@@ -50,7 +50,8 @@ SourceRange FirstWord(std::string_view text, SourceRange statement) {
 struct Session::Rep {
   explicit Rep(Database* database)
       : database(database->rep()),
-        settings(&this->database.pool, &this->database.cache, this->database.default_budgets) {}
+        settings(&this->database.pool, &this->database.cache, &this->database.rocks,
+                 this->database.default_budgets) {}
 
   std::string Run(const ast::Statement& statement, ResultSink& sink);
   // Throws Error(kUnknownName) at the name.
@@ -160,6 +161,16 @@ std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink)
       return RunForkChat(node, session.database);
     }
     std::string operator()(const ast::EndChat& node) { return RunEndChat(node, session.database); }
+    std::string operator()(const ast::CheckDatabase&) {
+      return RunCheckDatabase(session.database, sink);
+    }
+    std::string operator()(const ast::Vacuum&) { return RunVacuum(session.database, sink); }
+    std::string operator()(const ast::Backup& node) {
+      return RunBackup(node, session.database, sink);
+    }
+    std::string operator()(const ast::Restore& node) {
+      return RunRestore(node, session.database, sink);
+    }
     std::string operator()(const ast::Unsupported& node) {
       throw Error(ErrorCode::kUnsupported,
                   node.statement + " is PromptQL, but has no meaning in this release yet");

@@ -34,12 +34,13 @@ constexpr double kMostNats = 1000;
 
 }  // namespace
 
-Settings::Settings(BufferPool* pool, StateCache* cache, const CacheBudgets& defaults)
-    : pool_(pool), cache_(cache), defaults_(defaults) {}
+Settings::Settings(BufferPool* pool, StateCache* cache, Rocks* rocks, const CacheBudgets& defaults)
+    : pool_(pool), cache_(cache), rocks_(rocks), defaults_(defaults) {}
 
 std::vector<std::string> Settings::Names() {
-  return {"accuracy_tolerance", "cache",      "cpu_cache", "disk_cache", "eviction_policy",
-          "kl_tolerance",       "max_tokens", "pin_cache", "reuse",      "threads"};
+  return {"accuracy_tolerance", "cache",           "cpu_cache",    "disk_cache",
+          "durability",         "eviction_policy", "kl_tolerance", "max_tokens",
+          "pin_cache",          "reuse",           "threads"};
 }
 
 void Settings::Set(const ast::Name& name, const ast::Literal& value) {
@@ -57,6 +58,8 @@ void Settings::Set(const ast::Name& name, const ast::Literal& value) {
     cache_->SetPinBudget(LiteralBytes(value, name.text));
   } else if (name.text == "eviction_policy") {
     pool_->SetPolicy(EvictionPolicyNamed(LiteralChoice(value, name.text, EvictionPolicyNames())));
+  } else if (name.text == "durability") {
+    rocks_->SetSyncsWrites(LiteralChoice(value, name.text, {"sync", "async"}) == "sync");
   } else if (name.text == "max_tokens") {
     query_.max_tokens = static_cast<int>(LiteralInteger(value, name.text, 1, kMostTokens));
   } else if (name.text == "reuse") {
@@ -87,6 +90,8 @@ void Settings::Reset(const ast::Name& name) {
     cache_->SetPinBudget(defaults_.pins);
   } else if (name.text == "eviction_policy") {
     pool_->SetPolicy(EvictionPolicyNamed(DefaultEvictionPolicyName()));
+  } else if (name.text == "durability") {
+    rocks_->SetSyncsWrites(true);
   } else if (name.text == "max_tokens") {
     query_.max_tokens = defaults.max_tokens;
   } else if (name.text == "reuse") {
@@ -109,6 +114,8 @@ std::vector<Settings::Row> Settings::Rows() const {
        "most memory for attention states (whole database)"},
       {"disk_cache", FormatBytes(cache.disk_budget),
        "most bytes of attention states on disk (whole database; 0: no limit)"},
+      {"durability", rocks_->syncs_writes() ? "sync" : "async",
+       "whether a change is on the disk when its statement ends (whole database)"},
       {"eviction_policy", std::string(pool_->policy_name()),
        "which states leave that memory first: gdsf, lru or s3fifo (whole database)"},
       {"kl_tolerance", FormatNumber(tolerance_.nats),

@@ -11,6 +11,7 @@
 #include "parser/ast.h"
 #include "planner/prompt_binder.h"
 #include "storage/buffer_pool.h"
+#include "storage/rocks.h"
 #include "storage/state_cache.h"
 
 namespace promptdb {
@@ -24,8 +25,8 @@ struct CacheBudgets {
 
 class Settings {
  public:
-  // Both borrowed. `defaults`: what the budgets were when the database was opened.
-  Settings(BufferPool* pool, StateCache* cache, const CacheBudgets& defaults);
+  // All borrowed. `defaults`: what the budgets were when the database was opened.
+  Settings(BufferPool* pool, StateCache* cache, Rocks* rocks, const CacheBudgets& defaults);
 
   // Throws Error at the name or value to blame.
   void Set(const ast::Name& name, const ast::Literal& value);
@@ -45,6 +46,7 @@ class Settings {
  private:
   BufferPool* pool_;
   StateCache* cache_;
+  Rocks* rocks_;
   CacheBudgets defaults_;
   QueryDefaults query_;
   AccuracyTolerance tolerance_;

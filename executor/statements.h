@@ -72,6 +72,13 @@ std::string RunAnalyzeModel(const ast::AnalyzeModel& statement, Database::Rep& d
                             ResultSink& sink);
 
 std::string RunAnalyze(Database::Rep& database, ResultSink& sink);
+// check_statements.cc
+std::string RunCheckDatabase(Database::Rep& database, ResultSink& sink);
+std::string RunVacuum(Database::Rep& database, ResultSink& sink);
+
+// backup_statements.cc
+std::string RunBackup(const ast::Backup& statement, Database::Rep& database, ResultSink& sink);
+std::string RunRestore(const ast::Restore& statement, Database::Rep& database, ResultSink& sink);
 
 // show_statements.cc
 std::string RunShow(const ast::Show& statement, Database::Rep& database, const Settings& settings,

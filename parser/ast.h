@@ -335,16 +335,32 @@ struct Reset {
   Name name;
 };
 
+struct CheckDatabase {};
+
+struct Vacuum {};
+
+// BACKUP [DATABASE] TO 'folder'.
+struct Backup {
+  Text path;
+};
+
+// RESTORE [DATABASE] FROM 'folder'.
+struct Restore {
+  Text path;
+};
+
 // Parsed whole, but with no meaning in this release.
 struct Unsupported {
-  std::string statement;  // as a user would name it: "PIN", "CHECK DATABASE"
+  std::string statement;  // as a user would name it: "PIN", "ALTER MODULE"
   SourceRange range;
 };
 
-using StatementNode = std::variant<CreateModel, DropModel, CreateSchema, AlterSchema, DropSchema,
-                                   ImportSchema, ExportSchema, Select, SystemSelect, Explain,
-                                   Prepare, Execute, Deallocate, BeginChat, ContinueChat, ForkChat,
-                                   EndChat, Warm, Pin, Evict, AlterModule, Show, Describe, AnalyzeModel, Analyze, Set, Reset, Unsupported>;
+using StatementNode =
+    std::variant<CreateModel, DropModel, CreateSchema, AlterSchema, DropSchema, ImportSchema,
+                 ExportSchema, Select, SystemSelect, Explain, Prepare, Execute, Deallocate,
+                 BeginChat, ContinueChat, ForkChat, EndChat, Warm, Pin, Evict, AlterModule, Show,
+                 Describe, AnalyzeModel, Analyze, Set, Reset, CheckDatabase, Vacuum, Backup,
+                 Restore, Unsupported>;
 
 struct Statement {
   StatementNode node;

@@ -235,14 +235,22 @@ class AstBuilder : public grammar::PromptQLBaseVisitor {
     return Yield(ast::EndChat{reader_.NameOf(context->chatName())});
   }
 
+  Any visitCheckDatabase(Grammar::CheckDatabaseContext*) override {
+    return Yield(ast::CheckDatabase{});
+  }
+
+  Any visitVacuum(Grammar::VacuumContext*) override { return Yield(ast::Vacuum{}); }
+
+  Any visitBackup(Grammar::BackupContext* context) override {
+    return Yield(ast::Backup{reader_.TextOf(context->text())});
+  }
+
+  Any visitRestore(Grammar::RestoreContext* context) override {
+    return Yield(ast::Restore{reader_.TextOf(context->text())});
+  }
+
   // ---- Statements whose meaning comes in a later release ----
 
-  Any visitCheckDatabase(Grammar::CheckDatabaseContext*) override {
-    return Refuse("CHECK DATABASE");
-  }
-  Any visitVacuum(Grammar::VacuumContext*) override { return Refuse("VACUUM"); }
-  Any visitBackup(Grammar::BackupContext*) override { return Refuse("BACKUP"); }
-  Any visitRestore(Grammar::RestoreContext*) override { return Refuse("RESTORE"); }
   Any visitCreateUser(Grammar::CreateUserContext*) override { return Refuse("CREATE USER"); }
   Any visitAlterUser(Grammar::AlterUserContext*) override { return Refuse("ALTER USER"); }
   Any visitDropUser(Grammar::DropUserContext*) override { return Refuse("DROP USER"); }

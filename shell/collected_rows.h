@@ -17,6 +17,7 @@ class CollectedRows : public ResultSink {
   // `forwards_notices`. Tags and streamed text are dropped.
   CollectedRows(ResultSink* listener, bool forwards_notices);
 
+  const std::vector<Column>& columns() const { return columns_; }
   const std::vector<Row>& rows() const { return rows_; }
   // NULL where there is no such row or column.
   Value At(size_t row, std::string_view column) const;

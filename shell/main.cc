@@ -5,6 +5,7 @@
 
 #include <clocale>
 #include <cstring>
+#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -38,9 +39,14 @@ void EndBySignal(int signal_number) {
 }
 
 int Run(const promptdb::Options& options, Output& data, Output& messages) {
-  const bool interactive = options.inputs.empty() && isatty(STDIN_FILENO) == 1;
+  const bool interactive = !options.check && options.inputs.empty() && isatty(STDIN_FILENO) == 1;
   try {
+    if (options.check && !std::filesystem::exists(options.database + "/CURRENT")) {
+      throw promptdb::Error(promptdb::ErrorCode::kInvalidArgument,
+                            "there is no database in \"" + options.database + "\"");
+    }
     promptdb::Shell shell(options, &data, &messages, interactive);
+    if (options.check) return shell.RunCheck();
     return interactive ? shell.RunInteractive() : shell.RunBatch();
   } catch (const promptdb::Error& error) {
     PrintMessage(messages, promptdb::FormatError(error, ""));

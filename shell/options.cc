@@ -15,12 +15,13 @@ struct OptionSpec {
   bool takes_value;
 };
 
-constexpr std::array<OptionSpec, 9> kOptions = {{
+constexpr std::array<OptionSpec, 10> kOptions = {{
     {"--db", '\0', true},
     {"--command", 'c', true},
     {"--file", 'f', true},
     {"--format", '\0', true},
     {"--connect", '\0', true},
+    {"--check", '\0', false},
     {"--echo", '\0', false},
     {"--timing", '\0', false},
     {"--help", 'h', false},
@@ -71,6 +72,8 @@ void Apply(const OptionSpec& spec, const std::string& value, Options& options) {
     throw UsageError(
         "--connect is not in this release: " + value,
         "Leave it out, and name a database folder with --db: the engine runs inside pcsh.");
+  } else if (spec.long_name == "--check") {
+    options.check = true;
   } else if (spec.long_name == "--echo") {
     options.echo = true;
   } else if (spec.long_name == "--timing") {
@@ -139,6 +142,9 @@ Options ParseOptions(const std::vector<std::string>& arguments) {
     }
     if (options.help || options.version) break;
   }
+  if (options.check && !options.inputs.empty() && !options.help && !options.version) {
+    throw UsageError("--check takes no statements", "Leave -c and -f out.");
+  }
   return options;
 }
 
@@ -155,6 +161,7 @@ at the first error.
   -c, --command TEXT   run the statements in TEXT
   -f, --file FILE      run the statements in FILE; - is standard input
   --format FORMAT      how rows are printed: table, csv, json, jsonl or text
+  --check              check the whole database; status 1 if anything is damaged
   --echo               print each statement before it runs
   --timing             print how long each statement took
   -h, --help           print this

@@ -34,6 +34,7 @@ struct Options {
   OutputFormat format = OutputFormat::kTable;
   bool echo = false;
   bool timing = false;
+  bool check = false;    // CHECK DATABASE, and nothing else
   bool help = false;     // stop reading the command line here
   bool version = false;  // likewise
 };

@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "parser/parser.h"
+#include "shell/collected_rows.h"
 #include "shell/completion.h"
 #include "shell/demo_setup.h"
 #include "shell/display_text.h"
@@ -124,6 +125,23 @@ int Shell::RunBatch() {
                                 : RunScript(Script{input.value, ""});
     if (outcome == Outcome::kQuit) break;
     if (outcome != Outcome::kOk) return 1;
+  }
+  return 0;
+}
+
+int Shell::RunCheck() {
+  InstallInterruptHandlers(false);
+  CollectedRows found(&printer_, /*forwards_notices=*/true);
+  const std::optional<Error> error = Attempt([&] {
+    session_.Execute("CHECK DATABASE", found);
+    printer_.OnColumns(found.columns());
+    for (const Row& row : found.rows()) printer_.OnRow(row);
+    printer_.OnDone("CHECK");
+  });
+  if (error) Fail(*error, Script{});
+  if (AfterOutput(error ? Outcome::kFailed : Outcome::kOk) != Outcome::kOk) return 1;
+  for (size_t i = 0; i < found.rows().size(); ++i) {
+    if (found.At(i, "damaged") != Value(int64_t{0})) return 1;
   }
   return 0;
 }

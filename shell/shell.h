@@ -27,8 +27,9 @@ class Shell {
   ~Shell();
 
   // Runs -c and -f in their order, or standard input where there is none.
-  // Both return pcsh's exit status.
+  // All return pcsh's exit status.
   int RunBatch();
+  int RunCheck();
   int RunInteractive();
 
   // How a piece of work ended.

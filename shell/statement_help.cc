@@ -152,6 +152,20 @@ ALTER SCHEMA name RENAME TO other;)",
      "SHOW MODULES FROM trips;"},
     {"DESCRIBE", "shows one model, schema or module in detail",
      "DESCRIBE MODEL m | SCHEMA s | MODULE s.m;", "DESCRIBE SCHEMA trips;"},
+    {"CHECK DATABASE", "reads and checks everything on disk, and drops damaged states",
+     R"(CHECK DATABASE;
+  States that are dropped are computed again when they are used.
+  pcsh --check does the same, and exits with 1 if anything was damaged.)",
+     "CHECK DATABASE;"},
+    {"BACKUP", "copies the whole database into a new folder, while it is in use",
+     R"(BACKUP [DATABASE] TO 'folder';
+  Models' weights are not in it: they stay the files that CREATE MODEL named.)",
+     "BACKUP DATABASE TO 'backup-monday';"},
+    {"RESTORE", "brings a backup into an empty database, checking all of it",
+     R"(RESTORE [DATABASE] FROM 'folder';
+  Only into a database without models and schemas.)",
+     "RESTORE DATABASE FROM 'backup-monday';"},
+    {"VACUUM", "compacts the database's files", "VACUUM;", "VACUUM;"},
     {"SET", "changes a setting of this session", "SET name = value;", "SET threads = 2;"},
     {"RESET", "gives a setting its default again", "RESET name;", "RESET threads;"},
 });

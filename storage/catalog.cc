@@ -47,6 +47,19 @@ void LoadRows(const Rocks& rocks, std::string_view prefix,
   });
 }
 
+// Throws Error where the row can't be read. Rows of kinds that are not known are left alone.
+void CheckRow(std::string_view key, std::string_view row) {
+  const auto check = [&](std::string_view prefix, const auto& definition) {
+    if (RowKey(prefix, NameOf(definition)) != key) {
+      throw Error(ErrorCode::kCorrupt, "it names itself \"" + NameOf(definition) + "\"");
+    }
+  };
+  if (key.starts_with(kModelPrefix)) check(kModelPrefix, DecodeModel(row));
+  if (key.starts_with(kSchemaPrefix)) check(kSchemaPrefix, DecodeSchema(row));
+  if (key.starts_with(kChatPrefix)) check(kChatPrefix, DecodeChat(row));
+  if (key.starts_with(kAccuracyPrefix)) check(kAccuracyPrefix, DecodeAccuracy(row));
+}
+
 template <typename Definition>
 std::optional<Definition> Find(const std::map<std::string, Definition, std::less<>>& rows,
                                std::string_view name) {
@@ -235,6 +248,46 @@ void Catalog::DropChat(std::string_view name) {
   const std::scoped_lock lock(mutex_);
   rocks_->Write(std::move(batch));
   if (const auto found = chats_.find(name); found != chats_.end()) chats_.erase(found);
+}
+
+std::vector<Catalog::RowCheck> Catalog::CheckRows() const {
+  std::vector<RowCheck> checks;
+  rocks_->Scan(Family::kCatalog, "", [&](std::string_view key, std::string_view row) {
+    checks.push_back({std::string(key), static_cast<int64_t>(row.size()), ""});
+    try {
+      CheckRow(key, row);
+    } catch (const Error& error) {
+      checks.back().damage = error.message();
+    }
+    return true;
+  });
+  return checks;
+}
+
+bool Catalog::HasNoRows() const {
+  return models_.empty() && schemas_.empty() && chats_.empty() && accuracies_.empty();
+}
+
+bool Catalog::IsEmpty() const {
+  const std::scoped_lock lock(mutex_);
+  return HasNoRows();
+}
+
+void Catalog::Adopt(Rocks* source, Rocks::Batch batch) {
+  Catalog adopted(source);
+  source->Scan(Family::kCatalog, "", [&](std::string_view key, std::string_view row) {
+    batch.Put(Family::kCatalog, key, row);
+    return true;
+  });
+  const std::scoped_lock lock(mutex_);
+  if (!HasNoRows()) {
+    throw Error(ErrorCode::kInvalidArgument, "the database has models or schemas already");
+  }
+  rocks_->Write(std::move(batch));
+  models_ = std::move(adopted.models_);
+  schemas_ = std::move(adopted.schemas_);
+  chats_ = std::move(adopted.chats_);
+  accuracies_ = std::move(adopted.accuracies_);
 }
 
 }  // namespace promptdb

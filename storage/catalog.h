@@ -59,8 +59,24 @@ class Catalog {
   bool ReplaceChat(ChatDefinition chat);
   void DropChat(std::string_view name);
 
+  // A row as it lies on disk.
+  struct RowCheck {
+    std::string key;
+    int64_t bytes = 0;
+    std::string damage;  // what is wrong with it, or ""
+  };
+  // Reads every row anew. Throws Error(kCorrupt) where RocksDB can't go on.
+  std::vector<RowCheck> CheckRows() const;
+
+  // Takes over every row of another database's catalog, in one write with `batch`. Throws
+  // Error(kInvalidArgument), with nothing changed, where this catalog is not empty; as the
+  // constructor does for a row of the other that can't be read.
+  void Adopt(Rocks* source, Rocks::Batch batch);
+  bool IsEmpty() const;
+
  private:
   void WriteChat(const ChatDefinition& chat);  // REQUIRES: mutex_ held
+  bool HasNoRows() const;                      // REQUIRES: mutex_ held
 
   Rocks* rocks_;
   mutable std::mutex mutex_;

@@ -1,120 +1,25 @@
 #include "storage/rocks.h"
 
 #include <rocksdb/convenience.h>
-#include <rocksdb/db.h>
-#include <rocksdb/options.h>
 #include <rocksdb/sst_file_writer.h>
-#include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
-#include <array>
-#include <atomic>
 #include <charconv>
 #include <system_error>
 
 #include "base/error.h"
+#include "storage/rocks_rep.h"
 
 namespace promptdb {
 
 namespace {
 
-constexpr int kFamilies = 5;
-// By Family; never to change.
-constexpr std::array<const char*, kFamilies> kFamilyNames = {"default", "catalog", "states",
-                                                             "blocks", "labels"};
 constexpr char kFormatVersionKey[] = "format_version";
 // Files on their way into the database; whatever is there at opening was left by a crash.
 constexpr char kIngestFolder[] = "ingest";
 
-rocksdb::Slice ToSlice(std::string_view text) { return {text.data(), text.size()}; }
-
-std::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
-
 std::string Quoted(const std::filesystem::path& path) { return '"' + path.string() + '"'; }
-
-std::string StatusText(const rocksdb::Status& status) {
-  std::string text = status.ToString();
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  return text;
-}
-
-void ThrowUnlessOk(const rocksdb::Status& status, const char* doing) {
-  if (status.ok()) return;
-  const std::string message =
-      "the database failed while " + std::string(doing) + ": " + StatusText(status);
-  if (status.IsCorruption()) {
-    throw Error(
-        ErrorCode::kCorrupt, message,
-        "Restore the database folder from a copy, or delete it to start with an empty one.");
-  }
-  if (status.IsNotSupported()) throw Error(ErrorCode::kUnsupported, message);
-  throw Error(ErrorCode::kIo, message,
-              status.IsNoSpace() ? "Free some disk space."
-                                 : "Check the disk, and that the database folder is still there.");
-}
-
-rocksdb::DBOptions DatabaseOptions() {
-  rocksdb::DBOptions options;
-  options.create_if_missing = true;
-  options.create_missing_column_families = true;
-  // Blocks are read where the page cache holds them: without the mapping, the same read costs 2.5
-  // times as much.
-  options.allow_mmap_reads = true;
-  // Blocks are read whole and in order, so the kernel should read ahead.
-  options.advise_random_on_open = false;
-  options.max_background_jobs = 2;
-  options.max_file_opening_threads = 2;
-  options.bytes_per_sync = 8 << 20;
-  options.max_total_wal_size = 64 << 20;
-  // A record that was synced must not vanish silently; only a torn tail is expected after a crash.
-  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
-  options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
-  options.keep_log_file_num = 2;
-  options.max_log_file_size = 1 << 20;
-  options.stats_dump_period_sec = 0;
-  options.stats_persist_period_sec = 0;
-  return options;
-}
-
-rocksdb::ColumnFamilyOptions RowOptions() {
-  rocksdb::BlockBasedTableOptions table;
-  table.cache_index_and_filter_blocks = false;
-  rocksdb::ColumnFamilyOptions options;
-  options.write_buffer_size = 8 << 20;
-  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-  return options;
-}
-
-rocksdb::ColumnFamilyOptions BlockOptions() {
-  rocksdb::BlockBasedTableOptions table;
-  // The buffer pool is the cache, and the mapping makes a copy in RocksDB's pointless. Values are
-  // larger than a table block, so each gets one of its own and can be read in place.
-  table.no_block_cache = true;
-  // Our own digest covers a block's bytes, but RocksDB reads the lengths in front of them before we
-  // see any, and trusts what it reads: damage there must be found first. XXH3 runs at memory speed.
-  table.checksum = rocksdb::kXXH3;
-  rocksdb::ColumnFamilyOptions options;
-  options.compression = rocksdb::kNoCompression;
-  options.write_buffer_size = 32 << 20;
-  // Ingested files land at the bottom. Only small states come from above; they should not have the
-  // large ones rewritten before there are very many of them.
-  options.max_bytes_for_level_base = uint64_t{1} << 30;
-  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-  return options;
-}
-
-rocksdb::ColumnFamilyOptions FamilyOptions(int family) {
-  return family == static_cast<int>(Family::kBlocks) ? BlockOptions() : RowOptions();
-}
-
-rocksdb::ReadOptions ReadOptionsOf(Family family) {
-  rocksdb::ReadOptions options;
-  if (family == Family::kBlocks) {
-    options.fill_cache = false;
-  }
-  return options;
-}
 
 std::string DamagedHint(const std::filesystem::path& folder) {
   return "Restore " + Quoted(folder) +
@@ -232,28 +137,15 @@ void CheckForeignDatabase(const std::filesystem::path& folder) {
   }
 }
 
+std::vector<rocksdb::ColumnFamilyDescriptor> FamilyDescriptors() {
+  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  for (int i = 0; i < kFamilies; ++i) {
+    descriptors.emplace_back(kFamilyNames[static_cast<size_t>(i)], FamilyOptions(i));
+  }
+  return descriptors;
+}
+
 }  // namespace
-
-struct Rocks::Rep {
-  std::unique_ptr<rocksdb::DB> db;
-  std::vector<rocksdb::ColumnFamilyHandle*> families;  // by Family
-  std::atomic<uint64_t> next_ingest{0};
-
-  ~Rep() {
-    if (db == nullptr) return;
-    for (rocksdb::ColumnFamilyHandle* family : families) db->DestroyColumnFamilyHandle(family);
-    db->Close().PermitUncheckedError();
-  }
-
-  rocksdb::ColumnFamilyHandle* Handle(Family family) const {
-    return families[static_cast<size_t>(family)];
-  }
-
-  std::unique_ptr<rocksdb::Iterator> NewIterator(Family family) const {
-    return std::unique_ptr<rocksdb::Iterator>(
-        db->NewIterator(ReadOptionsOf(family), Handle(family)));
-  }
-};
 
 // Changes wait for Write(), which knows the handles that RocksDB's own batch wants.
 struct Rocks::Batch::Rep {
@@ -270,6 +162,7 @@ struct Rocks::Batch::Rep {
 Rocks::Batch::Batch() : rep_(std::make_unique<Rep>()) {}
 Rocks::Batch::~Batch() = default;
 Rocks::Batch::Batch(Batch&&) noexcept = default;
+Rocks::Batch& Rocks::Batch::operator=(Batch&&) noexcept = default;
 
 void Rocks::Batch::Put(Family family, std::string_view key, std::string_view value) {
   rep_->changes.push_back({Rep::Kind::kPut, family, std::string(key), std::string(value)});
@@ -287,14 +180,10 @@ Rocks::Rocks(const std::filesystem::path& folder) : folder_(folder) {
   PrepareFolder(folder);
   if (std::filesystem::exists(folder / "CURRENT")) CheckForeignDatabase(folder);
 
-  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
-  for (int i = 0; i < kFamilies; ++i) {
-    descriptors.emplace_back(kFamilyNames[static_cast<size_t>(i)], FamilyOptions(i));
-  }
   rep_ = std::make_unique<Rep>();
   rocksdb::DB* opened = nullptr;
-  const rocksdb::Status status =
-      rocksdb::DB::Open(DatabaseOptions(), folder.string(), descriptors, &rep_->families, &opened);
+  const rocksdb::Status status = rocksdb::DB::Open(DatabaseOptions(), folder.string(),
+                                                   FamilyDescriptors(), &rep_->families, &opened);
   if (!status.ok()) ThrowCantOpen(folder, status);
   rep_->db.reset(opened);
 
@@ -315,7 +204,28 @@ Rocks::Rocks(const std::filesystem::path& folder) : folder_(folder) {
   }
 }
 
+Rocks::Rocks(const std::filesystem::path& folder, std::unique_ptr<Rep> rep)
+    : folder_(folder), rep_(std::move(rep)) {}
+
 Rocks::~Rocks() = default;
+
+std::unique_ptr<Rocks> Rocks::OpenReadOnly(const std::filesystem::path& folder) {
+  std::error_code failure;
+  if (!std::filesystem::exists(folder / "CURRENT", failure)) {
+    throw Error(ErrorCode::kInvalidArgument, "there is no database in " + Quoted(folder));
+  }
+  CheckForeignDatabase(folder);
+  auto rep = std::make_unique<Rep>();
+  rocksdb::DB* opened = nullptr;
+  const rocksdb::Status status = rocksdb::DB::OpenForReadOnly(
+      DatabaseOptions(), folder.string(), FamilyDescriptors(), &rep->families, &opened);
+  if (!status.ok()) ThrowCantOpen(folder, status);
+  rep->db.reset(opened);
+  std::unique_ptr<Rocks> rocks(new Rocks(folder, std::move(rep)));
+  const auto version = rocks->Get(Family::kMeta, kFormatVersionKey);
+  CheckFormatVersion(folder, version.value_or("0"));
+  return rocks;
+}
 
 std::optional<std::string> Rocks::Get(Family family, std::string_view key) const {
   std::string value;
@@ -332,6 +242,17 @@ bool Rocks::View(Family family, std::string_view key,
   // the cost of a page fault for every page.
   const auto rows = rep_->NewIterator(family);
   rows->Seek(ToSlice(key));
+  if (rows->status().IsCorruption()) {
+    // An iterator looks into every file that may have the key. A Get stops at the newest that has:
+    // what was written anew is found whatever became of what it replaces.
+    rocksdb::PinnableSlice value;
+    const rocksdb::Status status =
+        rep_->db->Get(ReadOptionsOf(family), rep_->Handle(family), ToSlice(key), &value);
+    if (status.IsNotFound()) return false;
+    ThrowUnlessOk(status, "reading");
+    use(ToView(value));
+    return true;
+  }
   ThrowUnlessOk(rows->status(), "reading");
   if (!rows->Valid() || ToView(rows->key()) != key) return false;
   use(ToView(rows->value()));
@@ -357,9 +278,18 @@ void Rocks::Write(Batch batch, bool sync) {
     ThrowUnlessOk(added, "preparing a write");
   }
   rocksdb::WriteOptions options;
-  options.sync = sync;
+  options.sync = sync && rep_->syncs_writes;
   ThrowUnlessOk(rep_->db->Write(options, &changes), "writing");
 }
+
+void Rocks::SetSyncsWrites(bool syncs) {
+  const bool synced_before = rep_->syncs_writes.exchange(syncs);
+  if (syncs && !synced_before) {
+    ThrowUnlessOk(rep_->db->FlushWAL(/*sync=*/true), "writing the log to the disk");
+  }
+}
+
+bool Rocks::syncs_writes() const { return rep_->syncs_writes; }
 
 void Rocks::BulkLoad(Family family, const std::vector<KeyValue>& sorted) {
   if (sorted.empty()) return;
@@ -397,7 +327,13 @@ void Rocks::EraseRange(Family family, std::string_view begin, std::string_view e
   for (rows->Seek(first); rows->Valid() && ToView(rows->key()) < end; rows->Next()) {
     batch.Delete(family, ToView(rows->key()));
   }
-  ThrowUnlessOk(rows->status(), "reading");
+  if (rows->status().IsCorruption() || rows->status().IsIOError()) {
+    // What can't be read can't be listed either.
+    batch = Batch();
+    batch.DeleteRange(family, begin, end);
+  } else {
+    ThrowUnlessOk(rows->status(), "reading");
+  }
   if (!batch.rep_->changes.empty()) Write(std::move(batch), /*sync=*/false);
 }
 

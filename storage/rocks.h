@@ -7,6 +7,7 @@
 #ifndef PROMPTDB_STORAGE_ROCKS_H_
 #define PROMPTDB_STORAGE_ROCKS_H_
 
+#include <array>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -30,6 +31,9 @@ enum class Family {
   kLabels,   // "labels": "schema.module" -> what was last encoded under that name
 };
 
+inline constexpr std::array<Family, 5> kAllFamilies = {
+    Family::kMeta, Family::kCatalog, Family::kStates, Family::kBlocks, Family::kLabels};
+
 class Rocks {
  public:
   // Opens or creates. Throws Error(kBusy) when another process has it open, kInvalidArgument for a
@@ -37,6 +41,11 @@ class Rocks {
   // format.
   explicit Rocks(const std::filesystem::path& folder);
   ~Rocks();
+
+  // Opens a database that is there for reading alone, and changes nothing in its folder: what
+  // changes the database throws Error(kUnsupported). Does not ask whether another process has it
+  // open. Throws as the constructor does, and kInvalidArgument where there is no database.
+  static std::unique_ptr<Rocks> OpenReadOnly(const std::filesystem::path& folder);
 
   std::optional<std::string> Get(Family family, std::string_view key) const;
 
@@ -51,6 +60,7 @@ class Rocks {
     Batch();
     ~Batch();
     Batch(Batch&&) noexcept;
+    Batch& operator=(Batch&&) noexcept;
     void Put(Family family, std::string_view key, std::string_view value);
     void Delete(Family family, std::string_view key);
     // Deletes [begin, end).
@@ -61,7 +71,15 @@ class Rocks {
     struct Rep;
     std::unique_ptr<Rep> rep_;
   };
+  // With `sync` the change is on the disk when this returns, unless the database was told
+  // otherwise.
   void Write(Batch batch, bool sync = true);
+
+  // False: writes leave it to the operating system when their log reaches the disk. A crash of the
+  // process then loses nothing; one of the machine may lose the last changes, but no part of one,
+  // and none out of order. True, which it is at first, also makes durable what came before.
+  void SetSyncsWrites(bool syncs);
+  bool syncs_writes() const;
 
   // Adds many new keys (sorted, of one family) past the write-ahead log, durably, atomically: by an
   // SST file that is ingested.
@@ -69,7 +87,8 @@ class Rocks {
   void BulkLoad(Family family, const std::vector<KeyValue>& sorted);
 
   // Deletes [begin, end) and gives back at once what disk space lies in files of its own, as what
-  // BulkLoad added does. Not atomic: for what nothing refers to any more.
+  // BulkLoad added does. Not atomic: for what nothing refers to any more. Damaged keys and values
+  // go like others.
   void EraseRange(Family family, std::string_view begin, std::string_view end);
 
   // The first key at or after `from`, without reading its value.
@@ -84,8 +103,32 @@ class Rocks {
 
   const std::filesystem::path& folder() const { return folder_; }
 
+  // ---- Maintenance: rocks_maintenance.cc ----
+
+  // One of the files that tables lie in.
+  struct TableFile {
+    std::string name;  // "000012.sst"
+    Family family = Family::kMeta;
+    int64_t bytes = 0;
+  };
+  std::vector<TableFile> Tables() const;
+
+  // Reads a whole table file anew, against RocksDB's checksums: what is wrong with it, or "".
+  // nullopt where the file has been replaced by others since Tables() named it.
+  std::optional<std::string> TableDamage(const TableFile& table) const;
+
+  // Rewrites the files of a family as few, without what was deleted. Throws Error(kCorrupt) at a
+  // damaged table, and then RocksDB takes no more changes until the database is opened again.
+  void Compact(Family family);
+
+  // Copies the database as it is now into `folder`, which must not exist: whole, or not at all.
+  // Table files are hard links where the file system allows.
+  void WriteCheckpoint(const std::filesystem::path& folder);
+
  private:
   struct Rep;
+  Rocks(const std::filesystem::path& folder, std::unique_ptr<Rep> rep);
+
   std::filesystem::path folder_;
   std::unique_ptr<Rep> rep_;
 };

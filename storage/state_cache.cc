@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstring>
 #include <ctime>
 #include <exception>
 #include <thread>
 #include <utility>
 
 #include "base/error.h"
+#include "storage/stored_blocks.h"
 
 namespace promptdb {
 
@@ -25,18 +25,7 @@ constexpr int64_t kMostReaders = 8;
 
 constexpr size_t kDigestBytes = 16;
 
-std::string BlockKey(const Digest& state, int index) {
-  std::string key = state.ToBytes();
-  for (int shift = 24; shift >= 0; shift -= 8) {
-    key += static_cast<char>(static_cast<uint32_t>(index) >> shift);
-  }
-  return key;
-}
-
 int64_t Now() { return std::time(nullptr); }
-
-// The least key after all blocks of a state. A block index never reaches 2^32 - 1.
-std::string EndOfBlocks(const Digest& state) { return state.ToBytes() + "\xff\xff\xff\xff"; }
 
 }  // namespace
 
@@ -82,6 +71,12 @@ StateCache::StateCache(Rocks* rocks, BufferPool* pool) : rocks_(rocks), pool_(po
 
 void StateCache::LoadIndex() {
   std::vector<std::string> unreadable;
+  const auto note = [&](std::string_view key, const std::string& cause) {
+    unreadable.emplace_back(key);
+    const std::string name =
+        key.size() == kDigestBytes ? Digest::FromBytes(key).ToHex() : std::string("of an odd key");
+    damage_at_opening_.push_back({name, cause});
+  };
   rocks_->Scan(Family::kStates, "", [&](std::string_view key, std::string_view row) {
     try {
       const StateManifest manifest = DecodeManifest(row);
@@ -89,8 +84,8 @@ void StateCache::LoadIndex() {
         throw Error(ErrorCode::kCorrupt, "manifest of another state");
       }
       index_.Add(manifest, Now());
-    } catch (const Error&) {
-      unreadable.emplace_back(key);
+    } catch (const Error& error) {
+      note(key, error.message());
     }
     return true;
   });
@@ -103,7 +98,20 @@ void StateCache::LoadIndex() {
 
 void StateCache::RemoveOrphanBlocks() {
   std::string from;
-  while (const auto key = rocks_->FirstKeyFrom(Family::kBlocks, from)) {
+  while (true) {
+    std::optional<std::string> key;
+    try {
+      key = rocks_->FirstKeyFrom(Family::kBlocks, from);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kCorrupt) throw;
+      // States can be computed again, so damage among them must not keep the database shut: the
+      // search goes on behind the next state that is known.
+      const std::optional<Digest> next = NextState(from);
+      if (!next) break;
+      from = EndOfBlocks(*next);
+      continue;
+    }
+    if (!key) break;
     if (key->size() != kDigestBytes + sizeof(uint32_t)) {
       // No key that this release writes; EndOfBlocks can't be trusted to lie behind it.
       const std::string end = *key + '\0';
@@ -116,6 +124,13 @@ void StateCache::RemoveOrphanBlocks() {
     if (!index_.Contains(state)) rocks_->EraseRange(Family::kBlocks, state.ToBytes(), end);
     from = end;
   }
+}
+
+std::optional<Digest> StateCache::NextState(const std::string& from) const {
+  std::string start = from.substr(0, kDigestBytes);
+  start.resize(kDigestBytes, '\0');
+  // Longer than a state's key, it lies behind all blocks of that state.
+  return index_.FirstFrom(Digest::FromBytes(start), /*or_equal=*/from.size() <= kDigestBytes);
 }
 
 std::optional<StateIndex::Outline> StateCache::Find(const Digest& key) const {
@@ -310,7 +325,7 @@ std::optional<StateCache::Acquired> StateCache::Acquire(const Digest& key, bool*
       ReadBlocks(grid, missing_bytes, [&](int i) {
         std::optional<BlockPin>& pin = found[static_cast<size_t>(i)];
         if (pin) return true;
-        BlockBuffer block = ReadBlock(key, entry->shape, grid, i);
+        BlockBuffer block = ReadStoredBlock(*rocks_, key, entry->shape, grid, i);
         const double share = static_cast<double>(block.size()) / static_cast<double>(entry->bytes);
         pin = pool_->Insert({key, i}, std::move(block), entry->cost_ms * share);
         return pin.has_value();
@@ -350,7 +365,7 @@ std::optional<StateCache::Acquired> StateCache::Read(const Digest& key) {
   std::vector<BlockBuffer> blocks(static_cast<size_t>(grid.blocks()));
   try {
     ReadBlocks(grid, entry->bytes, [&](int i) {
-      blocks[static_cast<size_t>(i)] = ReadBlock(key, entry->shape, grid, i);
+      blocks[static_cast<size_t>(i)] = ReadStoredBlock(*rocks_, key, entry->shape, grid, i);
       return true;
     });
   } catch (const Error& error) {
@@ -392,25 +407,6 @@ void StateCache::ReadBlocks(const BlockGrid& grid, int64_t bytes,
     work();
   }
   if (error) std::rethrow_exception(error);
-}
-
-BlockBuffer StateCache::ReadBlock(const Digest& key, const KvShape& shape, const BlockGrid& grid,
-                                  int index) {
-  const BlockExtent extent = grid.Extent(index);
-  BlockBuffer block(extent.payload_bytes);
-  const bool found =
-      rocks_->View(Family::kBlocks, BlockKey(key, index), [&](std::string_view bytes) {
-        if (static_cast<int64_t>(bytes.size()) != block.size()) {
-          throw Error(ErrorCode::kCorrupt,
-                      "stored block of another size: " + std::to_string(bytes.size()) + " bytes");
-        }
-        std::memcpy(block.data(), bytes.data(), bytes.size());
-      });
-  if (!found) throw Error(ErrorCode::kCorrupt, "a stored block is missing");
-  // RocksDB has checked the bytes themselves; going over the payload once more would cost a third
-  // of the rate. CHECK DATABASE does.
-  VerifyBlockHeader(key, shape, extent, block);
-  return block;
 }
 
 void StateCache::DropCorrupt(const Digest& key) {

@@ -146,11 +146,48 @@ class StateCache {
 
   StateCacheStats stats() const;
 
+  // ---- Maintenance: state_check.cc ----
+
+  // Every state, in key order.
+  std::vector<Digest> Keys() const;
+
+  // What reading all of a state from disk, past what memory holds of it, has shown.
+  struct StateCheck {
+    std::string label;  // "" where the manifest can't be read
+    int64_t manifest_bytes = 0;
+    int64_t blocks = 0;
+    int64_t block_bytes = 0;
+    int64_t damaged_blocks = 0;
+    std::string damage;  // the first that was found, or ""
+  };
+  // Checks a state and drops it, counted, where it is damaged. `on_block` is called after each
+  // block with its bytes; what it throws ends the check. nullopt for a state that is not there.
+  std::optional<StateCheck> CheckState(const Digest& key,
+                                       const std::function<void(int64_t bytes)>& on_block);
+
+  // What was wrong with the manifests that were dropped when the database was opened. Told once.
+  struct DroppedState {
+    std::string key;  // for people: hexadecimal digits
+    std::string cause;
+  };
+  std::vector<DroppedState> TakeDamageAtOpening();
+
+  struct LabelRow {
+    std::string label;
+    int64_t bytes = 0;
+    std::string damage;  // what is wrong with the row, or ""
+  };
+  std::vector<LabelRow> Labels() const;
+  // As ForgetLabel(), all in one write.
+  void ForgetLabels(const std::vector<std::string>& labels);
+
  private:
   class ChangeGuard;
 
   void LoadIndex();
   void RemoveOrphanBlocks();
+  // The first state of the index whose blocks can lie at or after `from`.
+  std::optional<Digest> NextState(const std::string& from) const;
   // nullopt for states that are not there, and for those whose time is over.
   std::optional<StateIndex::Outline> Find(const Digest& key) const;
   bool IsThere(const Digest& key) const;  // whether or not its time is over
@@ -163,8 +200,6 @@ class StateCache {
   // Calls read(block index) for every block of `grid`, in several threads where `bytes` to be read
   // are many, until one is false. Throws what that throws.
   void ReadBlocks(const BlockGrid& grid, int64_t bytes, const std::function<bool(int)>& read);
-  // Reads and checks one block. Throws Error(kCorrupt).
-  BlockBuffer ReadBlock(const Digest& key, const KvShape& shape, const BlockGrid& grid, int index);
   void WriteState(const StateManifest& manifest, const BlockGrid& grid,
                   const std::vector<BlockBuffer>& blocks);
   void DropCorrupt(const Digest& key);
@@ -185,6 +220,7 @@ class StateCache {
   std::map<Digest, std::vector<BlockPin>> held_;  // of pinned states
   int64_t reserved_disk_bytes_ = 0;
   StateCacheStats stats_;
+  std::vector<DroppedState> damage_at_opening_;
 };
 
 }  // namespace promptdb

@@ -47,6 +47,18 @@ const StateIndex::Outline* StateIndex::Find(const Digest& key, int64_t now) cons
   return &found->second.outline;
 }
 
+std::vector<Digest> StateIndex::Keys() const {
+  std::vector<Digest> keys;
+  keys.reserve(entries_.size());
+  for (const auto& [key, entry] : entries_) keys.push_back(key);
+  return keys;
+}
+
+std::optional<Digest> StateIndex::FirstFrom(const Digest& key, bool or_equal) const {
+  const auto found = or_equal ? entries_.lower_bound(key) : entries_.upper_bound(key);
+  return found == entries_.end() ? std::nullopt : std::optional(found->first);
+}
+
 std::vector<Digest> StateIndex::ChatStates() const {
   std::vector<Digest> keys;
   for (const auto& [key, entry] : entries_) {

@@ -44,6 +44,9 @@ class StateIndex {
   bool Contains(const Digest& key) const { return entries_.contains(key); }
   // nullptr for states that are not there, and for those whose time is over.
   const Outline* Find(const Digest& key, int64_t now) const;
+  std::vector<Digest> Keys() const;  // in order
+  // The first state behind `key`, or that one itself if `or_equal`.
+  std::optional<Digest> FirstFrom(const Digest& key, bool or_equal) const;
   std::vector<Digest> ChatStates() const;
   int64_t states() const { return static_cast<int64_t>(entries_.size()); }
   int64_t bytes() const { return bytes_; }

@@ -6,7 +6,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <random>
@@ -15,6 +14,7 @@
 #include "base/error.h"
 #include "storage/state_cache.h"
 #include "tests/kv_pattern.h"
+#include "tests/support/damage.h"
 #include "tests/support/killed_child.h"
 #include "tests/support/test_folder.h"
 
@@ -340,30 +340,13 @@ TEST(StateCacheTest, AMissingBlockDropsTheState) {
   EXPECT_EQ(store.Look(1, 600), "whole");
 }
 
-std::vector<std::filesystem::path> Tables(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> tables;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().extension() == ".sst") tables.push_back(entry.path());
-  }
-  std::sort(tables.begin(), tables.end());
-  return tables;
-}
-
-void FlipBit(const std::filesystem::path& path, uint64_t bit) {
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekg(static_cast<std::streamoff>(bit / 8));
-  const char byte = static_cast<char>(file.get() ^ (1 << (bit % 8)));
-  file.seekp(static_cast<std::streamoff>(bit / 8));
-  file.put(byte);
-}
-
 TEST(StateCacheTest, AFlippedBitInABlockOnDiskDropsTheState) {
   const TemporaryFolder folder("states");
   {
     Store store(folder.path());
     store.Publish(1, kLarge, 600);
   }
-  const auto tables = Tables(folder.path());
+  const auto tables = FilesOf(folder.path(), ".sst");
   ASSERT_EQ(tables.size(), 1u);
   FlipBit(tables[0], std::filesystem::file_size(tables[0]) / 2 * 8 + 3);
   Store store(folder.path());
@@ -393,7 +376,7 @@ TEST(StateCacheTest, FlippedBitsAnywhereNeverGiveWrongData) {
   for (int round = 0; round < 60; ++round) {
     const TemporaryFolder folder("flipped");
     std::filesystem::copy(original.path(), folder.path(), std::filesystem::copy_options::recursive);
-    const auto tables = Tables(folder.path());
+    const auto tables = FilesOf(folder.path(), ".sst");
     const auto& table = tables[static_cast<size_t>(round) % tables.size()];
     const uint64_t size = std::filesystem::file_size(table);
     // Half of the bits where the index and the footer lie.

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "tests/support/child_process.h"
+#include "tests/support/damage.h"
 #include "tests/support/masked_lines.h"
 #include "tests/support/test_folder.h"
 
@@ -206,6 +207,34 @@ TEST_F(ShellTest, StatesOutliveTheProgram) {
   EXPECT_EQ(bare.status, 0);
   EXPECT_NE(bare.out, "\n");
   EXPECT_EQ(bare.out.find('\t'), std::string::npos);
+}
+
+TEST_F(ShellTest, CheckTellsByItsStatus) {
+  EXPECT_EQ(Run({"--check"}).err, "error: invalid argument: there is no database in \"D\"\n");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "D"));
+  MakeSchema();
+  ASSERT_EQ(Run({"-c", "WARM s"}).status, 0);
+  ASSERT_EQ(Run({"-c", "SHOW MODELS"}).status, 0);  // what was in the log is in tables now
+  const ChildResult whole = Run({"--check", "--format", "csv"});
+  EXPECT_EQ(whole.status, 0) << whole.err;
+  EXPECT_TRUE(
+      MatchesMask("kind,checked,bytes,damaged\ntable files,<n>,<n>,0\n"
+                  "catalog rows,2,<n>,0\nstates,<n>,<n>,0\nblocks,<n>,<n>,0\n"
+                  "labels,<n>,<n>,0\n",
+                  whole.out))
+      << whole.out;
+  EXPECT_EQ(whole.err, "");
+  // A bit in the largest table file, which is that of the blocks.
+  std::filesystem::path largest;
+  for (const std::filesystem::path& file : FilesOf(folder_ / "D", ".sst")) {
+    if (largest.empty() || file_size(file) > file_size(largest)) largest = file;
+  }
+  FlipBit(largest, file_size(largest) * 4);
+  const ChildResult damaged = Run({"--check"});
+  EXPECT_EQ(damaged.status, 1);
+  EXPECT_NE(damaged.err.find("is damaged and is dropped; it is computed again"), std::string::npos)
+      << damaged.err;
+  EXPECT_EQ(Run({"--check", "-c", "SHOW MODELS"}).status, 2);
 }
 
 TEST_F(ShellTest, OutputToAFile) {

@@ -1,0 +1,61 @@
+// What Rocks is made of: the RocksDB database with its handles, the options that it is opened with,
+// and how a status becomes an Error. For rocks*.cc alone.
+#ifndef PROMPTDB_STORAGE_ROCKS_REP_H_
+#define PROMPTDB_STORAGE_ROCKS_REP_H_
+
+#include <rocksdb/db.h>
+#include <rocksdb/options.h>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "storage/rocks.h"
+
+namespace promptdb {
+
+inline constexpr int kFamilies = 5;
+// By Family; never to change.
+inline constexpr std::array<const char*, kFamilies> kFamilyNames = {"default", "catalog", "states",
+                                                                    "blocks", "labels"};
+
+inline rocksdb::Slice ToSlice(std::string_view text) { return {text.data(), text.size()}; }
+inline std::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+std::string StatusText(const rocksdb::Status& status);  // on one line
+// `doing`: "reading", for the message.
+void ThrowUnlessOk(const rocksdb::Status& status, const char* doing);
+
+rocksdb::DBOptions DatabaseOptions();
+rocksdb::ColumnFamilyOptions RowOptions();
+rocksdb::ColumnFamilyOptions FamilyOptions(int family);
+rocksdb::ReadOptions ReadOptionsOf(Family family);
+
+struct Rocks::Rep {
+  std::unique_ptr<rocksdb::DB> db;
+  std::vector<rocksdb::ColumnFamilyHandle*> families;  // by Family
+  std::atomic<uint64_t> next_ingest{0};
+  std::atomic<bool> syncs_writes{true};
+
+  ~Rep() {
+    if (db == nullptr) return;
+    for (rocksdb::ColumnFamilyHandle* family : families) db->DestroyColumnFamilyHandle(family);
+    db->Close().PermitUncheckedError();
+  }
+
+  rocksdb::ColumnFamilyHandle* Handle(Family family) const {
+    return families[static_cast<size_t>(family)];
+  }
+
+  std::unique_ptr<rocksdb::Iterator> NewIterator(Family family) const {
+    return std::unique_ptr<rocksdb::Iterator>(
+        db->NewIterator(ReadOptionsOf(family), Handle(family)));
+  }
+};
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_STORAGE_ROCKS_REP_H_
