@@ -104,6 +104,22 @@ void CheckFormatVersion(const std::filesystem::path& folder, const std::string& 
   }
 }
 
+bool HasTables(const std::filesystem::path& folder) {
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, failure)) {
+    if (entry.path().extension() == ".sst") return true;
+  }
+  return false;
+}
+
+// RocksDB takes a MANIFEST that was cut for one that was never written further, and the tables that
+// it then knows nothing of for leftovers, which it deletes.
+[[noreturn]] void ThrowCutManifest(const std::filesystem::path& folder) {
+  throw Error(ErrorCode::kCorrupt,
+              "database " + Quoted(folder) + " is damaged: its file MANIFEST ends too early",
+              DamagedHint(folder));
+}
+
 // Reads what another program, or a newer release of ours, may have written, before anything is
 // changed: opening for writing would create our column families in it.
 void CheckForeignDatabase(const std::filesystem::path& folder) {
@@ -124,7 +140,14 @@ void CheckForeignDatabase(const std::filesystem::path& folder) {
   const std::unique_ptr<rocksdb::DB> database(opened);
   std::string version;
   status = database->Get(rocksdb::ReadOptions(), kFormatVersionKey, &version);
-  if (status.ok()) return CheckFormatVersion(folder, version);
+  if (status.ok()) {
+    CheckFormatVersion(folder, version);
+    // All families are there before the version is written.
+    if (!std::includes(names.begin(), names.end(), expected.begin(), expected.end())) {
+      ThrowCutManifest(folder);
+    }
+    return;
+  }
   const std::unique_ptr<rocksdb::Iterator> rows(database->NewIterator(rocksdb::ReadOptions()));
   rows->SeekToFirst();
   // Our own creation may have stopped after any family, with nothing in them.
@@ -135,6 +158,7 @@ void CheckForeignDatabase(const std::filesystem::path& folder) {
                 "the folder " + Quoted(folder) + " holds a RocksDB database of another program",
                 "Choose a new or an empty folder.");
   }
+  if (HasTables(folder)) ThrowCutManifest(folder);
 }
 
 std::vector<rocksdb::ColumnFamilyDescriptor> FamilyDescriptors() {
@@ -180,6 +204,7 @@ Rocks::Rocks(const std::filesystem::path& folder) : folder_(folder) {
   PrepareFolder(folder);
   if (std::filesystem::exists(folder / "CURRENT")) CheckForeignDatabase(folder);
 
+  const bool has_tables = HasTables(folder);
   rep_ = std::make_unique<Rep>();
   rocksdb::DB* opened = nullptr;
   const rocksdb::Status status = rocksdb::DB::Open(DatabaseOptions(), folder.string(),
@@ -189,6 +214,8 @@ Rocks::Rocks(const std::filesystem::path& folder) : folder_(folder) {
 
   if (const auto version = Get(Family::kMeta, kFormatVersionKey)) {
     CheckFormatVersion(folder, *version);
+  } else if (has_tables) {
+    ThrowCutManifest(folder);
   } else {
     Batch batch;
     batch.Put(Family::kMeta, kFormatVersionKey, std::to_string(kDatabaseFormatVersion));

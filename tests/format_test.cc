@@ -21,8 +21,12 @@ class FormatTest : public testing::Test {
 
   void ExpectReadable(Database& database) {
     for (const std::vector<Value>& row : Say(database, "CHECK DATABASE;").rows) {
-      EXPECT_GT(std::get<int64_t>(row[1]), 0) << std::get<std::string>(row[0]);
-      EXPECT_EQ(std::get<int64_t>(row[3]), 0) << std::get<std::string>(row[0]);
+      const auto& kind = std::get<std::string>(row[0]);
+      // What was just restored lies in the log as yet.
+      if (kind != "table files") {
+        EXPECT_GT(std::get<int64_t>(row[1]), 0) << kind;
+      }
+      EXPECT_EQ(std::get<int64_t>(row[3]), 0) << kind;
     }
     Say(database, "CREATE OR REPLACE MODEL m FROM " + model_ + ";");
     const RecordingSink asked = Say(database, std::string(kFixtureAsk) + ";");

@@ -2,6 +2,7 @@
 // acknowledged is there, every state is whole, and answers are those of no cache.
 //
 // PROMPTDB_TORTURE_ROUNDS sets how many times (15), PROMPTDB_SEED what happens.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
