@@ -94,7 +94,7 @@ class RestoredStates {
   void CopyAll();
   void Keep() { added_.clear(); }
 
-  int64_t states() const { return states_; }
+  int64_t states() const { return static_cast<int64_t>(restored_.size()); }
   int64_t bytes() const { return bytes_; }
   int64_t damaged() const { return damaged_; }
 
@@ -106,9 +106,9 @@ class RestoredStates {
   const Rocks& backup_;
   StateCache& cache_;
   ResultSink& sink_;
-  std::vector<Digest> added_;
+  std::vector<Digest> added_;  // which were not there before
+  std::vector<Digest> restored_;
   int64_t read_bytes_ = 0;
-  int64_t states_ = 0;
   int64_t bytes_ = 0;
   int64_t damaged_ = 0;
 };
@@ -155,8 +155,15 @@ void RestoredStates::CopyAll() {
     if (!cache_.Manifest(manifest.key)) added_.push_back(manifest.key);
     cache_.Publish(manifest, KvSegment(manifest.shape, manifest.start_position, manifest.tokens,
                                        std::move(blocks)));
-    ++states_;
+    restored_.push_back(manifest.key);
     bytes_ += BlockGrid(manifest.shape, manifest.tokens).TotalBytes();
+  }
+  // A later state may have taken the room of an earlier one.
+  const auto is_gone = [&](const Digest& key) { return cache_.Probe(key).tier == Tier::kMiss; };
+  const auto without_room = std::erase_if(restored_, is_gone);
+  if (without_room > 0) {
+    sink_.OnNotice("disk_cache has no room for " + std::to_string(without_room) +
+                   " states of the backup; they are computed again when they are used");
   }
 }
 
