@@ -170,7 +170,7 @@ int Main(int argc, char** argv) {
     const std::filesystem::path folder = options.folder / ("states" + std::to_string(run));
     {
       Rocks rocks(folder);
-      BufferPool pool(2 * bytes, MakeLruPolicy());
+      BufferPool pool(2 * bytes, MakeLruPolicy);
       StateCache cache(&rocks, &pool);
       std::vector<KvSegment> segments;
       for (int i = 0; i < states; ++i) segments.push_back(Filled(i));
@@ -181,7 +181,7 @@ int Main(int argc, char** argv) {
       writes.push_back(static_cast<double>(bytes) / (watch.Milliseconds() / 1e3));
     }
     Rocks rocks(folder);
-    BufferPool pool(2 * bytes, MakeLruPolicy());
+    BufferPool pool(2 * bytes, MakeLruPolicy);
     StateCache cache(&rocks, &pool);
     const auto acquire_all = [&] {
       const Stopwatch watch;
