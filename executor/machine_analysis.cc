@@ -28,6 +28,7 @@ constexpr int kRows[] = {1, 16, 32, 128, 512};
 // of a model do.
 constexpr int kIn = 1024, kOut = 2048;
 constexpr int kProducts = 32;
+constexpr int kSmall = 256;  // a small model's product: as many in as out
 
 // The states: 2 kB a token and layer, 64 MiB in all.
 constexpr KvShape kShape = {16, 8, 64, KvDtype::kBf16};
@@ -47,7 +48,7 @@ class Numbers {
   }
   std::vector<float> Floats(int64_t count) {
     std::vector<float> values(static_cast<size_t>(count));
-    for (float& value : values) value = Next();
+    for (float &value : values) value = Next();
     return values;
   }
 
@@ -58,7 +59,7 @@ class Numbers {
 // The states are erased whatever happens.
 class TemporaryState {
  public:
-  TemporaryState(StateCache& cache, int tokens) : cache_(cache), tokens_(tokens) {
+  TemporaryState(StateCache &cache, int tokens) : cache_(cache), tokens_(tokens) {
     // Another session may measure at the same time.
     static std::atomic<int64_t> count = 0;
     key_ = Hasher().Add("ANALYZE").Add(std::time(nullptr)).Add(int64_t{count++}).Finish();
@@ -66,12 +67,12 @@ class TemporaryState {
   ~TemporaryState() {
     try {
       Erase();
-    } catch (const Error&) {
+    } catch (const Error &) {
       // Opening the database erases it: no chat names it.
     }
   }
-  TemporaryState(const TemporaryState&) = delete;
-  TemporaryState& operator=(const TemporaryState&) = delete;
+  TemporaryState(const TemporaryState &) = delete;
+  TemporaryState &operator=(const TemporaryState &) = delete;
 
   int64_t bytes() const { return BlockGrid(kShape, tokens_).TotalBytes(); }
   int blocks() const { return BlockGrid(kShape, tokens_).blocks(); }
@@ -104,16 +105,16 @@ class TemporaryState {
   }
 
  private:
-  static constexpr const char* kLabel = "(ANALYZE)";
+  static constexpr const char *kLabel = "(ANALYZE)";
 
-  StateCache& cache_;
+  StateCache &cache_;
   int tokens_;
   Digest key_;
 };
 
 class Analysis {
  public:
-  Analysis(StateCache& cache, ProgressListener& progress) : cache_(cache), progress_(progress) {}
+  Analysis(StateCache &cache, ProgressListener &progress) : cache_(cache), progress_(progress) {}
 
   MachineRates Run() {
     ApplyThreads();
@@ -143,7 +144,7 @@ class Analysis {
   }
 
   // Seconds of one call of `work`: the least of many, which other programs have held up least.
-  double SecondsOf(const std::function<void()>& work) const {
+  double SecondsOf(const std::function<void()> &work) const {
     work();  // makes threads and memory ready
     double least = 1e9;
     const Stopwatch all;
@@ -156,65 +157,86 @@ class Analysis {
     return least / 1e3;
   }
 
-  static Linear MakeProduct(int in, int out, Numbers& numbers) {
+  static Linear MakeProduct(int in, int out, Numbers &numbers) {
     std::vector<uint16_t> weights(static_cast<size_t>(in) * out);
-    for (uint16_t& weight : weights) weight = Bf16FromFloat(numbers.Next());
+    for (uint16_t &weight : weights) weight = Bf16FromFloat(numbers.Next());
     TensorView view;
     view.dtype = TensorDtype::kBf16;
     view.shape = {out, in};
     view.data = std::as_bytes(std::span(weights));
-    return Linear(std::vector<const TensorView*>{&view}, std::vector<const TensorView*>{nullptr},
+    return Linear(std::vector<const TensorView *>{&view}, std::vector<const TensorView *>{nullptr},
                   WeightDtype::kBf16);
   }
 
   void MeasureProducts() {
     Step();
+    const int threads = Threads();
+    std::vector<int> gathered(static_cast<size_t>(threads));
+    rates_.call_seconds = std::max(1e-7, SecondsOf([&] {
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+                                     for (int i = 0; i < threads; ++i)
+                                       gathered[static_cast<size_t>(i)] += i;
+                                   }));
     std::vector<Linear> products;
     for (int i = 0; i < kProducts; ++i) {
       CheckCanceled();
       products.push_back(MakeProduct(kIn, kOut, numbers_));
     }
+    const Linear small = MakeProduct(kSmall, kSmall, numbers_);
     const std::vector<float> x = numbers_.Floats(int64_t{kRows[4]} * kIn);
     std::vector<float> y(static_cast<size_t>(kRows[4]) * kOut);
-    const double weights = static_cast<double>(kIn) * kOut;
     size_t next = 0;
-    const auto from_memory = [&](int rows) {
-      return SecondsOf([&] {
-        products[next].Apply(x.data(), rows, y.data());
-        next = (next + 1) % products.size();
-      });
-    };
     for (const int rows : kRows) {
       Step();
-      // One row is bound by memory, which is measured apart: here from a cache.
-      const double seconds =
-          rows > 1 ? from_memory(rows)
-                   : SecondsOf([&] { products.front().Apply(x.data(), rows, y.data()); });
-      rates_.linear.push_back({rows, 2 * rows * weights / seconds});
+      // Several rows take weights from memory as they come; how fast those come to one row, which
+      // waits for them, is measured apart.
+      const size_t count = rows > 1 ? products.size() : 1;
+      const double large = SecondsOf([&] {
+        next = (next + 1) % count;
+        products[next].Apply(x.data(), rows, y.data());
+      });
+      const double of_small = SecondsOf([&] { small.Apply(x.data(), rows, y.data()); });
+      AddProductRates(rows, large - rates_.call_seconds, of_small - rates_.call_seconds);
     }
-    rates_.weight_bytes_per_second = 2 * weights / from_memory(1);
+    const int64_t bytes = int64_t{2} * kIn * kOut;
+    for (const int count : {1, 4, kProducts}) {
+      const double seconds = SecondsOf([&] {
+        for (int i = 0; i < count; ++i) {
+          products[static_cast<size_t>(i)].Apply(x.data(), 1, y.data());
+        }
+      });
+      rates_.weights.push_back({count * bytes, static_cast<double>(count * bytes) / seconds});
+    }
+  }
 
-    // A product that is just worth all threads.
-    constexpr int kSmall = 384;
-    const Linear small = MakeProduct(kSmall, kSmall, numbers_);
-    const double seconds = SecondsOf([&] { small.Apply(x.data(), 1, y.data()); });
-    rates_.call_seconds =
-        std::max(1e-7, seconds - 2.0 * kSmall * kSmall / rates_.linear.front().per_second);
+  // seconds = operations / a + values / b, solved for two products of which the small one has more
+  // values an operation. Values cost nothing where noise says that they cost less, and at most
+  // half.
+  void AddProductRates(int64_t rows, double large_seconds, double small_seconds) {
+    const auto n = static_cast<double>(rows);
+    const double large_flops = 2.0 * n * kIn * kOut, large_values = n * (kIn + kOut);
+    const double small_flops = 2.0 * n * kSmall * kSmall, small_values = n * 2 * kSmall;
+    const double value_seconds = (small_seconds * large_flops - large_seconds * small_flops) /
+                                 (small_values * large_flops - large_values * small_flops);
+    const double most_seconds = large_seconds / large_values / 2;
+    const double per_value = std::clamp(value_seconds, most_seconds / 1000, most_seconds);
+    rates_.linear.push_back({rows, large_flops / (large_seconds - per_value * large_values)});
+    rates_.linear_values.push_back({rows, 1 / per_value});
   }
 
   // A norm, an activation and a sum over rows in several threads: what stands between products.
   void MeasureElements() {
     Step();
     constexpr int kWidth = 2048, kCount = 128;
-    const SimdKernels& kernels = KernelsFor(BestCpuPath());
+    const SimdKernels &kernels = KernelsFor(BestCpuPath());
     const std::vector<float> weight = numbers_.Floats(kWidth);
     std::vector<float> x = numbers_.Floats(int64_t{kCount} * 2 * kWidth), y(x.size() / 2);
     const int threads = Threads();
     const double seconds = SecondsOf([&] {
 #pragma omp parallel for schedule(dynamic, 8) num_threads(threads)
       for (int row = 0; row < kCount; ++row) {
-        const float* in = x.data() + int64_t{row} * 2 * kWidth;
-        float* out = y.data() + int64_t{row} * kWidth;
+        const float *in = x.data() + int64_t{row} * 2 * kWidth;
+        float *out = y.data() + int64_t{row} * kWidth;
         kernels.swiglu(in, in + kWidth, kWidth, out);
         kernels.add(out, in, kWidth);
         kernels.rms_norm(out, weight.data(), kWidth, 1e-5f, out);
@@ -232,10 +254,10 @@ class Analysis {
       CheckCanceled();
       slices.clear();
       states.AppendMutableSlices(layer, 0, tokens, slices);
-      for (const KvMutableSlice& slice : slices) {
+      for (const KvMutableSlice &slice : slices) {
         for (int head = 0; head < kShape.kv_heads; ++head) {
-          auto* k = reinterpret_cast<uint16_t*>(slice.k) + head * slice.head_stride;
-          auto* v = reinterpret_cast<uint16_t*>(slice.v) + head * slice.head_stride;
+          auto *k = reinterpret_cast<uint16_t *>(slice.k) + head * slice.head_stride;
+          auto *v = reinterpret_cast<uint16_t *>(slice.v) + head * slice.head_stride;
           for (int64_t i = 0; i < int64_t{slice.tokens} * kShape.head_dim; ++i) {
             k[i] = v[i] = Bf16FromFloat(numbers_.Next());
           }
@@ -246,7 +268,7 @@ class Analysis {
   }
 
   // Query heads as many as KV heads, so that rows are what shares a KV head.
-  void MeasureAttention(const KvSegment& states) {
+  void MeasureAttention(const KvSegment &states) {
     Step();
     const int width = kShape.kv_heads * kShape.head_dim;
     const std::vector<float> q = numbers_.Floats(int64_t{kRows[4]} * width);
@@ -274,12 +296,13 @@ class Analysis {
       const double keys = kContext + (rows + 1) / 2.0;
       rates_.attention.push_back({rows, 4.0 * width * rows * keys / seconds});
     }
-    const double seconds = SecondsOf([&] {
-      attend(layer, kTokens, 1);
-      layer = (layer + 1) % kShape.layers;
-    });
-    rates_.state_bytes_per_second =
-        static_cast<double>(kShape.BytesPerTokenLayer()) * kTokens / seconds;
+    for (const int layers : {1, kShape.layers}) {
+      const double seconds = SecondsOf([&] {
+        for (int i = 0; i < layers; ++i) attend(i, kTokens, 1);
+      });
+      const int64_t bytes = layers * kShape.BytesPerTokenLayer() * kTokens;
+      rates_.states.push_back({bytes, static_cast<double>(bytes) / seconds});
+    }
   }
 
   void MeasureDisk(KvSegment states) {
@@ -317,8 +340,8 @@ class Analysis {
     }
   }
 
-  StateCache& cache_;
-  ProgressListener& progress_;
+  StateCache &cache_;
+  ProgressListener &progress_;
   MachineRates rates_;
   Numbers numbers_;
   int step_ = 0;
@@ -332,7 +355,7 @@ double ThreeDigits(double value) {
 
 }  // namespace
 
-const std::string& ProcessorName() {
+const std::string &ProcessorName() {
   static const std::string name = [] {
     std::ifstream cpuinfo("/proc/cpuinfo");
     std::string line;
@@ -347,11 +370,11 @@ const std::string& ProcessorName() {
   return name;
 }
 
-bool AreOfThisMachine(const MachineRates& rates) {
+bool AreOfThisMachine(const MachineRates &rates) {
   return rates.processor == ProcessorName() && rates.threads == Threads();
 }
 
-MachineRates MeasureMachine(StateCache& cache, ProgressListener& progress) {
+MachineRates MeasureMachine(StateCache &cache, ProgressListener &progress) {
   return Analysis(cache, progress).Run();
 }
 
@@ -360,28 +383,36 @@ std::vector<Column> RatesColumns() {
       {"what", Column::Type::kText}, {"value", Column::Type::kReal}, {"unit", Column::Type::kText}};
 }
 
-std::vector<std::vector<Value>> RatesRows(const MachineRates& rates) {
+std::vector<std::vector<Value>> RatesRows(const MachineRates &rates) {
   std::vector<std::vector<Value>> rows;
-  const auto add = [&](std::string what, double value, const char* unit) {
+  const auto add = [&](std::string what, double value, const char *unit) {
     rows.push_back({std::move(what), ThreeDigits(value), std::string(unit)});
   };
   const auto of_rows = [](int64_t count) {
     return std::to_string(count) + (count == 1 ? " row" : " rows");
   };
-  for (const RatePoint& point : rates.linear) {
+  for (const RatePoint &point : rates.linear) {
     add("products of " + of_rows(point.amount), point.per_second / 1e9, "GFLOP/s");
   }
-  for (const RatePoint& point : rates.attention) {
+  for (const RatePoint &point : rates.attention) {
     add("attention of " + of_rows(point.amount), point.per_second / 1e9, "GFLOP/s");
   }
-  add("weights read by products", rates.weight_bytes_per_second / 1e9, "GB/s");
-  add("states read by attention", rates.state_bytes_per_second / 1e9, "GB/s");
+  const auto mebibytes = [](int64_t bytes) {
+    return std::to_string((bytes + kMebibyte / 2) / kMebibyte) + " MiB ";
+  };
+  for (const RatePoint &point : rates.linear_values) {
+    add("values of products of " + of_rows(point.amount), point.per_second / 1e9, "G values/s");
+  }
+  for (const RatePoint &point : rates.weights) {
+    add(mebibytes(point.amount) + "of weights read by one row", point.per_second / 1e9, "GB/s");
+  }
+  for (const RatePoint &point : rates.states) {
+    add(mebibytes(point.amount) + "of states read by one row", point.per_second / 1e9, "GB/s");
+  }
   add("norms and activations", rates.elements_per_second / 1e9, "G values/s");
   add("starting the threads", rates.call_seconds * 1e6, "µs");
-  for (const RatePoint& point : rates.disk) {
-    const int64_t mebibytes = (point.amount + kMebibyte / 2) / kMebibyte;
-    add("states of " + std::to_string(mebibytes) + " MiB read from disk", point.per_second / 1e9,
-        "GB/s");
+  for (const RatePoint &point : rates.disk) {
+    add(mebibytes(point.amount) + "of states read from disk", point.per_second / 1e9, "GB/s");
   }
   add("reading a block, on top", rates.disk_block_seconds * 1e6, "µs");
   add("states written to disk", rates.store_bytes_per_second / 1e9, "GB/s");

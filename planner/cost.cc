@@ -19,37 +19,33 @@ constexpr double kPassSeconds = 2e-5;
 // Of a pin of the buffer pool.
 constexpr double kPinMs = 2e-4;
 
-struct LayerWeights {
-  double qkv = 0;
-  double output = 0;
-  double up = 0;
-  double down = 0;
+double QWidth(const ModelConfig &config) {
+  return static_cast<double>(config.heads) * config.head_dim;
+}
+double QkvWidth(const ModelConfig &config) {
+  return QWidth(config) + 2.0 * config.kv_heads * config.head_dim;
+}
+// Of the first of the MLP's products: SwiGLU has two in one.
+double UpWidth(const ModelConfig &config) {
+  return config.hidden * (config.mlp == MlpKind::kSwiGlu ? 2.0 : 1.0);
+}
 
-  double all() const { return qkv + output + up + down; }
-};
-
-LayerWeights WeightsOf(const ModelConfig& config) {
-  const double dim = config.dim, hidden = config.hidden;
-  const double q = static_cast<double>(config.heads) * config.head_dim;
-  const double kv = static_cast<double>(config.kv_heads) * config.head_dim;
-  return {dim * (q + 2 * kv), q * dim, dim * hidden * (config.mlp == MlpKind::kSwiGlu ? 2 : 1),
-          hidden * dim};
+double LayerParameters(const ModelConfig &config) {
+  const double dim = config.dim;
+  return dim * (QkvWidth(config) + QWidth(config) + UpWidth(config) + config.hidden);
 }
 
 // Values of a row that go through norms, activations and sums.
-double KvElements(const ModelConfig& config) {
-  return 2.0 * config.dim + (config.heads + 2.0 * config.kv_heads) * config.head_dim;
-}
-double OtherElements(const ModelConfig& config) {
-  return 4.0 * config.dim + config.hidden * (config.mlp == MlpKind::kSwiGlu ? 2.0 : 1.0);
-}
+double KvElements(const ModelConfig &config) { return 2.0 * config.dim + QkvWidth(config); }
+double OtherElements(const ModelConfig &config) { return 4.0 * config.dim + UpWidth(config); }
 
 MachineRates DefaultRates() {
   MachineRates rates;
   rates.linear = {{1, 4e10}, {16, 1.3e11}, {32, 1.4e11}, {128, 1.5e11}, {512, 1.6e11}};
   rates.attention = {{1, 3e10}, {16, 1e11}, {32, 1.2e11}, {128, 1.3e11}, {512, 1.4e11}};
-  rates.weight_bytes_per_second = 2.5e10;
-  rates.state_bytes_per_second = 2e10;
+  rates.linear_values = {{1, 1e9}, {512, 1e9}};
+  rates.weights = {{int64_t{4} << 20, 6e10}, {int64_t{128} << 20, 2.5e10}};
+  rates.states = {{int64_t{4} << 20, 5e10}, {int64_t{64} << 20, 2.5e10}};
   rates.elements_per_second = 2e9;
   rates.call_seconds = 4e-6;
   rates.disk = {{int64_t{4} << 20, 3e9}, {int64_t{64} << 20, 4e9}};
@@ -70,7 +66,7 @@ struct Part {
 std::vector<std::vector<Part>> CutIntoPieces(std::span<const CostedRows> groups) {
   std::vector<std::vector<Part>> pieces;
   int64_t left = 0;  // in the last piece
-  for (const CostedRows& group : groups) {
+  for (const CostedRows &group : groups) {
     for (int64_t done = 0; done < group.rows;) {
       if (left == 0) {
         pieces.emplace_back();
@@ -92,73 +88,89 @@ std::vector<std::vector<Part>> CutIntoPieces(std::span<const CostedRows> groups)
 CostModel::CostModel() : CostModel(DefaultRates()) {}
 
 CostModel::CostModel(MachineRates rates) : rates_(std::move(rates)) {
-  for (const RateCurve* curve : {&rates_.linear, &rates_.attention}) {
-    for (const RatePoint& point : *curve) {
+  for (const RateCurve *curve : {&rates_.linear, &rates_.attention}) {
+    for (const RatePoint &point : *curve) {
       most_flops_per_second_ = std::max(most_flops_per_second_, point.per_second);
     }
   }
 }
 
-double CostModel::ProductSeconds(int64_t rows, double weights, double weight_bytes) const {
-  const double multiplications = static_cast<double>(rows) * weights;
-  const double arithmetic = 2 * multiplications / RateAt(rates_.linear, static_cast<double>(rows));
-  const double call =
-      multiplications >= kLeastParallelWork ? rates_.call_seconds : kSerialCallSeconds;
-  return std::max(arithmetic, weight_bytes / rates_.weight_bytes_per_second) + call;
+CostModel::Memory CostModel::MemoryOf(const CostedModel &model,
+                                      std::span<const CostedRows> groups) const {
+  const auto weight_bytes = static_cast<double>(model.weight_bytes);
+  double bytes = std::max(1.0, weight_bytes);
+  for (const CostedRows &group : groups) {
+    bytes += (group.context + static_cast<double>(group.rows)) *
+             static_cast<double>(model.kv_shape.BytesPerToken());
+  }
+  Memory memory;
+  memory.bytes_per_weight = weight_bytes / static_cast<double>(ActiveParameters(model.config));
+  memory.weight_bytes_per_second = RateAt(rates_.weights, bytes);
+  memory.state_bytes_per_second = RateAt(rates_.states, bytes);
+  return memory;
 }
 
-double CostModel::AttentionSeconds(const CostedModel& model, int64_t rows, double context) const {
-  const ModelConfig& config = model.config;
-  const double n = static_cast<double>(rows);
+double CostModel::ProductSeconds(int64_t rows, const Product &product, const Memory &memory) const {
+  const auto n = static_cast<double>(rows);
+  const double weights = product.in * product.out;
+  const double arithmetic = 2 * n * weights / RateAt(rates_.linear, n) +
+                            n * (product.in + product.out) / RateAt(rates_.linear_values, n);
+  const double reading = weights * memory.bytes_per_weight / memory.weight_bytes_per_second;
+  const double call = n * weights >= kLeastParallelWork ? rates_.call_seconds : kSerialCallSeconds;
+  return std::max(arithmetic, reading) + call;
+}
+
+double CostModel::AttentionSeconds(const CostedModel &model, int64_t rows, double context,
+                                   const Memory &memory) const {
+  const ModelConfig &config = model.config;
+  const auto n = static_cast<double>(rows);
   const double keys = context + (n + 1) / 2;
-  const double flops = 4.0 * config.heads * config.head_dim * n * keys;
+  const double flops = 4 * QWidth(config) * n * keys;
   const double group = static_cast<double>(config.heads) / config.kv_heads;
   const double bytes = (context + n) * static_cast<double>(model.kv_shape.BytesPerTokenLayer());
   return std::max(flops / RateAt(rates_.attention, n * group),
-                  bytes / rates_.state_bytes_per_second);
+                  bytes / memory.state_bytes_per_second);
 }
 
-double CostModel::ForwardMs(const CostedModel& model, std::span<const CostedRows> groups) const {
-  const ModelConfig& config = model.config;
-  const LayerWeights weights = WeightsOf(config);
-  const double head = static_cast<double>(config.vocab) * config.dim;
-  const double bytes_per_weight =
-      static_cast<double>(model.weight_bytes) /
-      (config.layers * weights.all() + head * (config.tied_embeddings ? 1 : 2));
-  const auto product = [&](int64_t rows, double count) {
-    return ProductSeconds(rows, count, count * bytes_per_weight);
+double CostModel::ForwardMs(const CostedModel &model, std::span<const CostedRows> groups) const {
+  const ModelConfig &config = model.config;
+  const double dim = config.dim, hidden = config.hidden;
+  const Memory memory = MemoryOf(model, groups);
+  const auto product = [&](int64_t rows, double in, double out) {
+    return ProductSeconds(rows, {in, out}, memory);
   };
 
   double seconds = kPassSeconds;
   int64_t logits = 0;
-  for (const std::vector<Part>& piece : CutIntoPieces(groups)) {
+  for (const std::vector<Part> &piece : CutIntoPieces(groups)) {
     int64_t rows = 0, wanted = 0;
     double attention = rates_.call_seconds, last_attention = rates_.call_seconds;
-    for (const Part& part : piece) {
+    for (const Part &part : piece) {
       rows += part.rows;
       wanted += part.wanted;
-      attention += AttentionSeconds(model, part.rows, part.context);
+      attention += AttentionSeconds(model, part.rows, part.context, memory);
       if (part.wanted == 0) continue;
-      last_attention += AttentionSeconds(
-          model, part.wanted, part.context + static_cast<double>(part.rows - part.wanted));
+      const double before = part.context + static_cast<double>(part.rows - part.wanted);
+      last_attention += AttentionSeconds(model, part.wanted, before, memory);
     }
     logits += wanted;
-    const double n = static_cast<double>(rows), w = static_cast<double>(wanted);
+    const auto n = static_cast<double>(rows), w = static_cast<double>(wanted);
     const double states =
-        product(rows, weights.qkv) + n * KvElements(config) / rates_.elements_per_second;
+        product(rows, dim, QkvWidth(config)) + n * KvElements(config) / rates_.elements_per_second;
     const auto rest = [&](int64_t of) {
-      return product(of, weights.output) + product(of, weights.up) + product(of, weights.down);
+      return product(of, QWidth(config), dim) + product(of, dim, UpWidth(config)) +
+             product(of, hidden, dim);
     };
     const double others = OtherElements(config) / rates_.elements_per_second;
     seconds += config.layers * states + (config.layers - 1) * (attention + rest(rows) + n * others);
     // The last layer gives K and V of all rows, and more only of those whose logits are wanted.
     if (wanted > 0) seconds += last_attention + rest(wanted) + w * others;
   }
-  if (logits > 0) seconds += product(logits, head);
+  if (logits > 0) seconds += product(logits, dim, config.vocab);
   return seconds * 1e3;
 }
 
-double CostModel::DecodeMs(const CostedModel& model, int64_t rows, double context,
+double CostModel::DecodeMs(const CostedModel &model, int64_t rows, double context,
                            int64_t tokens) const {
   if (tokens <= 1) return 0;
   const auto steps = static_cast<double>(tokens - 1);
@@ -180,14 +192,14 @@ double CostModel::StoreMs(int64_t bytes) const {
   return (static_cast<double>(bytes) / rates_.store_bytes_per_second + rates_.store_seconds) * 1e3;
 }
 
-double PrefillFlops(const ModelConfig& config, int64_t rows, double keys) {
-  const double linear = 2.0 * WeightsOf(config).all();
+double PrefillFlops(const ModelConfig &config, int64_t rows, double keys) {
+  const double linear = 2.0 * LayerParameters(config);
   const double attention = 4.0 * config.heads * config.head_dim * keys;
   return static_cast<double>(rows) * config.layers * (linear + attention);
 }
 
-int64_t ActiveParameters(const ModelConfig& config) {
-  return static_cast<int64_t>(config.layers * WeightsOf(config).all()) +
+int64_t ActiveParameters(const ModelConfig &config) {
+  return static_cast<int64_t>(config.layers * LayerParameters(config)) +
          int64_t{config.vocab} * config.dim;
 }
 

@@ -15,9 +15,9 @@ namespace promptdb {
 
 // What of a model the time of its forward pass depends on. Borrowed.
 struct CostedModel {
-  const ModelConfig& config;
-  const KvShape& kv_shape;
-  int64_t weight_bytes = 0;  // in memory
+  const ModelConfig &config;
+  const KvShape &kv_shape;
+  int64_t weight_bytes = 0;  // that one token reads
 };
 
 // Rows of a forward pass that see `context` keys, and each other causally. Answers that go on
@@ -36,13 +36,13 @@ class CostModel {
   CostModel();
   explicit CostModel(MachineRates rates);
 
-  const MachineRates& rates() const { return rates_; }
+  const MachineRates &rates() const { return rates_; }
 
   // A forward pass over all `groups`.
-  double ForwardMs(const CostedModel& model, std::span<const CostedRows> groups) const;
+  double ForwardMs(const CostedModel &model, std::span<const CostedRows> groups) const;
   // Tokens generated one after another after a prefill, for `rows` answers together: the first one
   // takes no pass of its own. `context`: keys that the first sees.
-  double DecodeMs(const CostedModel& model, int64_t rows, double context, int64_t tokens) const;
+  double DecodeMs(const CostedModel &model, int64_t rows, double context, int64_t tokens) const;
   // Less than any pass with these operations can take.
   double LeastMs(double flops) const;
 
@@ -54,8 +54,21 @@ class CostModel {
   double StoreMs(int64_t bytes) const;
 
  private:
-  double ProductSeconds(int64_t rows, double weights, double weight_bytes) const;
-  double AttentionSeconds(const CostedModel& model, int64_t rows, double context) const;
+  // Of one product, [rows, in] by [out, in].
+  struct Product {
+    double in = 0;
+    double out = 0;
+  };
+  // How fast one row's memory comes, in a pass over so many bytes of weights and states.
+  struct Memory {
+    double bytes_per_weight = 0;
+    double weight_bytes_per_second = 0;
+    double state_bytes_per_second = 0;
+  };
+  Memory MemoryOf(const CostedModel &model, std::span<const CostedRows> groups) const;
+  double ProductSeconds(int64_t rows, const Product &product, const Memory &memory) const;
+  double AttentionSeconds(const CostedModel &model, int64_t rows, double context,
+                          const Memory &memory) const;
 
   MachineRates rates_;
   double most_flops_per_second_ = 0;
@@ -63,10 +76,10 @@ class CostModel {
 
 // Floating-point operations of the forward pass over `rows` new tokens that see `keys` keys on
 // average: a multiplication and an addition count two. The output head is left out.
-double PrefillFlops(const ModelConfig& config, int64_t rows, double keys);
+double PrefillFlops(const ModelConfig &config, int64_t rows, double keys);
 
 // Weights that one token passes through, the output head included.
-int64_t ActiveParameters(const ModelConfig& config);
+int64_t ActiveParameters(const ModelConfig &config);
 
 }  // namespace promptdb
 

@@ -13,23 +13,23 @@ using Json = nlohmann::json;
 
 constexpr int kRowVersion = 1;
 
-[[noreturn]] void Corrupt(const std::string& cause) { throw Error(ErrorCode::kCorrupt, cause); }
+[[noreturn]] void Corrupt(const std::string &cause) { throw Error(ErrorCode::kCorrupt, cause); }
 
-double PositiveNumber(const Json& json, const char* what) {
+double PositiveNumber(const Json &json, const char *what) {
   const double value = json.get<double>();
   if (!std::isfinite(value) || value <= 0) Corrupt(std::string(what) + " is no positive number");
   return value;
 }
 
-Json EncodeCurve(const RateCurve& curve) {
+Json EncodeCurve(const RateCurve &curve) {
   Json points = Json::array();
-  for (const RatePoint& point : curve) points.push_back({point.amount, point.per_second});
+  for (const RatePoint &point : curve) points.push_back({point.amount, point.per_second});
   return points;
 }
 
-RateCurve DecodeCurve(const Json& json, const char* field) {
+RateCurve DecodeCurve(const Json &json, const char *field) {
   RateCurve curve;
-  for (const Json& point : json.at(field)) {
+  for (const Json &point : json.at(field)) {
     const auto amount = point.at(0).get<int64_t>();
     if (amount <= (curve.empty() ? 0 : curve.back().amount)) {
       Corrupt(std::string(field) + " does not ascend");
@@ -42,7 +42,7 @@ RateCurve DecodeCurve(const Json& json, const char* field) {
 
 }  // namespace
 
-double RateAt(const RateCurve& curve, double amount) {
+double RateAt(const RateCurve &curve, double amount) {
   Check(!curve.empty() && amount > 0, "a rate of something");
   if (amount <= static_cast<double>(curve.front().amount)) return curve.front().per_second;
   for (size_t i = 1; i < curve.size(); ++i) {
@@ -55,15 +55,16 @@ double RateAt(const RateCurve& curve, double amount) {
   return curve.back().per_second;
 }
 
-std::string EncodeRates(const MachineRates& rates) {
+std::string EncodeRates(const MachineRates &rates) {
   const Json json = {{"version", kRowVersion},
                      {"processor", rates.processor},
                      {"threads", rates.threads},
                      {"measured_at", rates.measured_at},
                      {"linear", EncodeCurve(rates.linear)},
                      {"attention", EncodeCurve(rates.attention)},
-                     {"weight_bytes_per_second", rates.weight_bytes_per_second},
-                     {"state_bytes_per_second", rates.state_bytes_per_second},
+                     {"linear_values", EncodeCurve(rates.linear_values)},
+                     {"weights", EncodeCurve(rates.weights)},
+                     {"states", EncodeCurve(rates.states)},
                      {"elements_per_second", rates.elements_per_second},
                      {"call_seconds", rates.call_seconds},
                      {"disk", EncodeCurve(rates.disk)},
@@ -82,15 +83,16 @@ MachineRates DecodeRates(std::string_view row) {
       throw Error(ErrorCode::kUnsupported,
                   "written by a newer release: row version " + std::to_string(version));
     }
-    const auto number = [&](const char* field) { return PositiveNumber(json.at(field), field); };
+    const auto number = [&](const char *field) { return PositiveNumber(json.at(field), field); };
     MachineRates rates;
     rates.processor = json.at("processor").get<std::string>();
     rates.threads = json.at("threads").get<int>();
     rates.measured_at = json.value("measured_at", int64_t{0});
     rates.linear = DecodeCurve(json, "linear");
     rates.attention = DecodeCurve(json, "attention");
-    rates.weight_bytes_per_second = number("weight_bytes_per_second");
-    rates.state_bytes_per_second = number("state_bytes_per_second");
+    rates.linear_values = DecodeCurve(json, "linear_values");
+    rates.weights = DecodeCurve(json, "weights");
+    rates.states = DecodeCurve(json, "states");
     rates.elements_per_second = number("elements_per_second");
     rates.call_seconds = number("call_seconds");
     rates.disk = DecodeCurve(json, "disk");
@@ -98,7 +100,7 @@ MachineRates DecodeRates(std::string_view row) {
     rates.store_bytes_per_second = number("store_bytes_per_second");
     rates.store_seconds = number("store_seconds");
     return rates;
-  } catch (const Json::exception& error) {
+  } catch (const Json::exception &error) {
     Corrupt(error.what());
   }
 }

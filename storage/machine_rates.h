@@ -17,12 +17,12 @@ struct RatePoint {
   int64_t amount = 0;
   double per_second = 0;
 
-  bool operator==(const RatePoint&) const = default;
+  bool operator==(const RatePoint &) const = default;
 };
 using RateCurve = std::vector<RatePoint>;  // by amount, ascending; never empty
 
 // REQUIRES: amount > 0, and the curve has a point.
-double RateAt(const RateCurve& curve, double amount);
+double RateAt(const RateCurve &curve, double amount);
 
 struct MachineRates {
   // Of another processor or number of threads the figures say nothing.
@@ -31,22 +31,26 @@ struct MachineRates {
   int64_t measured_at = 0;  // seconds since 1970; 0: not measured
 
   // Floating-point operations a second, by rows. A multiplication and an addition count two.
-  RateCurve linear;                    // of products with bf16 weights
-  RateCurve attention;                 // over bf16 states, by the query rows that share a KV head
-  double weight_bytes_per_second = 0;  // read from memory by the product of one row
-  double state_bytes_per_second = 0;   // read from memory by the attention of one row
-  double elements_per_second = 0;      // through norms, activations and sums between products
-  double call_seconds = 0;             // to spread a product over the threads, and gather it
-  RateCurve disk;                      // bytes a second of states read and checked, by bytes
-  double disk_block_seconds = 0;       // for each block that is read, on top
-  double store_bytes_per_second = 0;   // of states written, durably
-  double store_seconds = 0;            // for each state that is written, on top
+  RateCurve linear;     // of products with bf16 weights, besides what follows
+  RateCurve attention;  // over bf16 states, by the query rows that share a KV head
+  // Values a second that go into products and come out of them, by rows: what makes small products
+  // slower than large ones.
+  RateCurve linear_values;
+  // Bytes a second that one row reads, by how many are read in turns: caches give them sooner.
+  RateCurve weights;  // by products
+  RateCurve states;   // by attention
+  RateCurve disk;     // of states read from disk and checked, by the bytes of one state
+  double elements_per_second = 0;     // through norms, activations and sums between products
+  double call_seconds = 0;            // to spread work over the threads, and gather it
+  double disk_block_seconds = 0;      // for each block that is read, on top
+  double store_bytes_per_second = 0;  // of states written, durably
+  double store_seconds = 0;           // for each state that is written, on top
 
-  bool operator==(const MachineRates&) const = default;
+  bool operator==(const MachineRates &) const = default;
 };
 
 // As JSON, as it lies in Family::kCatalog. docs/storage-format.md lists the fields.
-std::string EncodeRates(const MachineRates& rates);
+std::string EncodeRates(const MachineRates &rates);
 // Throws Error(kCorrupt) that says what is wrong: a rate that is no positive number, among others.
 // kUnsupported for a row of a newer version.
 MachineRates DecodeRates(std::string_view row);
