@@ -27,7 +27,7 @@ constexpr int kRows[] = {1, 16, 32, 128, 512};
 // A layer's product of middling size, and so many of them that they come from memory, as the layers
 // of a model do.
 constexpr int kIn = 1024, kOut = 2048;
-constexpr int kProducts = 32;
+constexpr int kProducts = 64;
 constexpr int kSmall = 256;  // a small model's product: as many in as out
 
 // The states: 2 kB a token and layer, 64 MiB in all.

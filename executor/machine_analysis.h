@@ -21,7 +21,7 @@ const std::string& ProcessorName();
 // Whether the rates are of this processor and of the number of threads that is set.
 bool AreOfThisMachine(const MachineRates& rates);
 
-// Measures with the number of threads that is set, in some seconds and about 300 MB of memory. A
+// Measures with the number of threads that is set, in some seconds and about 400 MB of memory. A
 // state of 64 MB is written to `cache` and erased again, also when this ends with an Error
 // (kCanceled among others), or, after a crash, when the database is opened next.
 MachineRates MeasureMachine(StateCache& cache, ProgressListener& progress);
