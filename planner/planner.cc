@@ -138,7 +138,10 @@ class Planner {
   void FindRoom(std::vector<Choice>& choices) const {
     int64_t room = context_.cache.Room();
     for (const Choice& choice : choices) {
-      if (choice.info.tier == Tier::kCpu) room -= choice.info.bytes;
+      // What a policy keeps in memory is pinned already.
+      if (choice.info.tier == Tier::kCpu && !context_.cache.IsHeld(choice.keys.key)) {
+        room -= choice.info.bytes;
+      }
     }
     for (size_t i = 0; i < choices.size(); ++i) {
       Choice& choice = choices[i];
