@@ -31,12 +31,10 @@ QueryOutcome OutcomeOf(QueryState& query, Generation generation, double planning
   return outcome;
 }
 
-// Exact reuse keeps what a query has computed: the states of its own words, and of its answer,
-// which later prompts may begin with. After the answer, so that nobody waits for it.
+// The states of a query's own words, and of its answer, which later prompts may begin with.
 void StoreNewText(const Generation& generation, QueryState& query) {
   const BoundPrompt& prompt = query.plan.prompt;
   const PrefillNode& prefill = *query.plan.prefill;
-  if (prompt.reuse != ReuseMode::kExact || !prompt.cache || prompt.rows > 1) return;
   std::vector<PromptSegment> segments = prompt.segments;
   for (const int index : prefill.segments) {
     PromptSegment& segment = segments[static_cast<size_t>(index)];
@@ -57,6 +55,19 @@ void StoreNewText(const Generation& generation, QueryState& query) {
         ManifestOf(segments[at], keys[at], StateLabel(prompt.schema, segments[at].label),
                    query.model, ms_per_token * tokens);
     query.cache.Publish(manifest, query.segments[at]->CopyOf(tokens));
+  }
+}
+
+// Exact reuse keeps what a query has computed. After the answer, so that nobody waits for it, and
+// nobody loses it where there is no room on the disk.
+void KeepNewText(const Generation& generation, QueryState& query) {
+  const BoundPrompt& prompt = query.plan.prompt;
+  if (prompt.reuse != ReuseMode::kExact || !prompt.cache || prompt.rows > 1) return;
+  try {
+    StoreNewText(generation, query);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kIo && error.code() != ErrorCode::kCorrupt) throw;
+    query.sink.OnNotice("what this query has computed is not kept: " + error.message());
   }
 }
 
@@ -152,7 +163,7 @@ QueryOutcome RunQuery(const QueryPlan& plan, double planning_ms, const OpenModel
   if (after_decode) {
     after_decode(query, generation);
   } else {
-    StoreNewText(generation, query);
+    KeepNewText(generation, query);
   }
   return OutcomeOf(query, std::move(generation), planning_ms, watch);
 }

@@ -51,7 +51,10 @@ void Settings::Set(const ast::Name& name, const ast::Literal& value) {
   } else if (name.text == "cache") {
     query_.cache = LiteralBoolean(value, name.text);
   } else if (name.text == "cpu_cache") {
-    pool_->SetBudget(LiteralBytes(value, name.text));
+    const int64_t bytes = LiteralBytes(value, name.text);
+    // What PIN keeps is within the budget too.
+    if (cache_->stats().pin_budget > bytes) cache_->SetPinBudget(bytes);
+    pool_->SetBudget(bytes);
   } else if (name.text == "disk_cache") {
     cache_->SetDiskBudget(LiteralBytes(value, name.text));
   } else if (name.text == "pin_cache") {

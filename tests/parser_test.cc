@@ -402,9 +402,6 @@ TEST(ParserTest, Maintenance) {
   }
 }
 
-// ---- Statements without a meaning yet
-// ------------------------------------------------------------
-
 TEST(ParserTest, PinEvictAlterModule) {
   const auto pin = ParseOne<ast::Pin>("PIN s MODULE a, b.c");
   EXPECT_TRUE(pin.is_pinned);
@@ -424,6 +421,8 @@ TEST(ParserTest, PinEvictAlterModule) {
   ASSERT_EQ(alter.options.size(), 2u);
   EXPECT_EQ(alter.options[1].name.text, "pinned");
 }
+
+// ---- Statements without a meaning yet ----------------------------------------------------------
 
 TEST(ParserTest, StatementsOfLaterReleasesAreNamed) {
   const std::vector<std::pair<std::string, std::string>> cases = {
