@@ -72,13 +72,13 @@ std::optional<std::vector<BlockPin>> BufferPool::InsertState(const Digest& state
   // Declared before the lock, so that pins given up on an exception take it after it is free.
   std::vector<BlockPin> pins;
   const std::scoped_lock lock(mutex_);
-  int64_t bytes = 0, to_hold = 0;
+  int64_t bytes = 0, to_pin = 0;
   for (size_t i = 0; i < blocks.size(); ++i) {
     bytes += blocks[i].size();
     const Entry* entry = Find({state, static_cast<int>(i)});
-    if (entry == nullptr || !entry->held) to_hold += blocks[i].size();
+    if (entry == nullptr || entry->pins == 0) to_pin += blocks[i].size();
   }
-  if (to_hold > stats_.budget_bytes - held_bytes_) {
+  if (to_pin > stats_.budget_bytes - stats_.pinned_bytes) {
     ++stats_.rejected;
     return std::nullopt;
   }
@@ -108,7 +108,7 @@ std::optional<std::vector<BlockPin>> BufferPool::InsertState(const Digest& state
 
 int64_t BufferPool::UnpinnedBudget() const {
   const std::scoped_lock lock(mutex_);
-  return stats_.budget_bytes - held_bytes_;
+  return stats_.budget_bytes - stats_.pinned_bytes;
 }
 
 int64_t BufferPool::EraseState(const Digest& state) {
@@ -139,30 +139,17 @@ int64_t BufferPool::Clear() {
 
 void BufferPool::SetPriority(const Digest& state, int priority) {
   const std::scoped_lock lock(mutex_);
-  Treatment treatment = TreatmentOf(state);
-  if (treatment.priority == priority) return;
-  treatment.priority = priority;
-  SetTreatment(state, treatment);
+  if (PriorityOf(state) == priority) return;
+  if (priority == 0) {
+    priorities_.erase(state);
+  } else {
+    priorities_[state] = priority;
+  }
   const auto found = states_.find(state);
   if (found == states_.end()) return;
   StateEntries& entries = found->second;
   for (const auto& [index, entry] : entries.blocks) entries.policy->OnErase({state, index});
   MoveToPolicy(state, entries, PolicyOf(priority));
-}
-
-void BufferPool::SetKept(const Digest& state, bool kept) {
-  const std::scoped_lock lock(mutex_);
-  Treatment treatment = TreatmentOf(state);
-  if (treatment.kept == kept) return;
-  treatment.kept = kept;
-  SetTreatment(state, treatment);
-  const auto found = states_.find(state);
-  if (found == states_.end()) return;
-  StateEntries& entries = found->second;
-  entries.kept = kept;
-  stats_.kept_bytes += kept ? entries.bytes : -entries.bytes;
-  for (const auto& [index, entry] : entries.blocks) UpdateHeld({state, index}, *entry);
-  EvictToBudget();
 }
 
 void BufferPool::SetBudget(int64_t budget_bytes) {
@@ -177,7 +164,7 @@ void BufferPool::SetPolicy(EvictionPolicyFactory make_policy) {
   policies_.clear();
   PolicyOf(0);
   for (auto& [state, entries] : states_) {
-    MoveToPolicy(state, entries, PolicyOf(TreatmentOf(state).priority));
+    MoveToPolicy(state, entries, PolicyOf(PriorityOf(state)));
   }
 }
 
@@ -203,7 +190,7 @@ void BufferPool::Unpin(const BlockId& id) {
   Check(entry != nullptr && entry->pins > 0, "a pinned block is in the pool");
   if (--entry->pins > 0) return;
   stats_.pinned_bytes -= entry->block.size();
-  UpdateHeld(id, *entry);
+  UpdateEvictable(id, *entry);
   if (entry->erase_when_unpinned) EraseEntry(id);
   // The budget may have shrunk below what was pinned.
   EvictToBudget();
@@ -218,7 +205,7 @@ BufferPool::Entry* BufferPool::Find(const BlockId& id) const {
 
 BlockPin BufferPool::PinEntry(const BlockId& id, Entry& entry) {
   if (entry.pins++ == 0) stats_.pinned_bytes += entry.block.size();
-  UpdateHeld(id, entry);
+  UpdateEvictable(id, entry);
   return BlockPin(this, id, &entry.block);
 }
 
@@ -231,11 +218,7 @@ BlockPin BufferPool::PinAgain(const BlockId& id, Entry& entry) {
 BufferPool::Entry& BufferPool::AddEntry(const BlockId& id, BlockBuffer&& block, double cost_ms) {
   const int64_t bytes = block.size();
   StateEntries& state = states_[id.state];
-  if (state.policy == nullptr) {
-    const Treatment treatment = TreatmentOf(id.state);
-    state.kept = treatment.kept;
-    state.policy = PolicyOf(treatment.priority);
-  }
+  if (state.policy == nullptr) state.policy = PolicyOf(PriorityOf(id.state));
   auto entry = std::make_unique<Entry>();
   entry->block = std::move(block);
   entry->cost_ms = cost_ms;
@@ -243,25 +226,22 @@ BufferPool::Entry& BufferPool::AddEntry(const BlockId& id, BlockBuffer&& block, 
   Entry& added = *(state.blocks[id.index] = std::move(entry));
   state.bytes += bytes;
   stats_.used_bytes += bytes;
-  held_bytes_ += bytes;
-  if (state.kept) stats_.kept_bytes += bytes;
   ++stats_.blocks;
   state.policy->OnInsert(id, bytes, cost_ms);
   return added;
 }
 
-void BufferPool::UpdateHeld(const BlockId& id, Entry& entry) {
-  const bool held = entry.pins > 0 || entry.state->kept;
-  if (held == entry.held) return;
-  entry.held = held;
-  held_bytes_ += held ? entry.block.size() : -entry.block.size();
-  entry.state->policy->SetEvictable(id, !held);
+void BufferPool::UpdateEvictable(const BlockId& id, Entry& entry) {
+  const bool is_evictable = entry.pins == 0;
+  if (is_evictable == entry.is_evictable) return;
+  entry.is_evictable = is_evictable;
+  entry.state->policy->SetEvictable(id, is_evictable);
 }
 
 bool BufferPool::MakeRoom(int64_t bytes) {
-  if (bytes > stats_.budget_bytes - held_bytes_) return false;
+  if (bytes > stats_.budget_bytes - stats_.pinned_bytes) return false;
   while (stats_.used_bytes + bytes > stats_.budget_bytes) {
-    Check(EvictOne(), "a block that is neither pinned nor kept can be evicted");
+    Check(EvictOne(), "an unpinned block can be evicted");
   }
   return true;
 }
@@ -298,25 +278,15 @@ void BufferPool::DropEntry(const BlockId& id) {
   const auto block = state->second.blocks.find(id.index);
   const int64_t bytes = block->second->block.size();
   stats_.used_bytes -= bytes;
-  if (block->second->held) held_bytes_ -= bytes;
-  if (state->second.kept) stats_.kept_bytes -= bytes;
   --stats_.blocks;
   state->second.bytes -= bytes;
   state->second.blocks.erase(block);
   if (state->second.blocks.empty()) states_.erase(state);
 }
 
-BufferPool::Treatment BufferPool::TreatmentOf(const Digest& state) const {
-  const auto found = treatments_.find(state);
-  return found == treatments_.end() ? Treatment() : found->second;
-}
-
-void BufferPool::SetTreatment(const Digest& state, const Treatment& treatment) {
-  if (treatment == Treatment()) {
-    treatments_.erase(state);
-  } else {
-    treatments_[state] = treatment;
-  }
+int BufferPool::PriorityOf(const Digest& state) const {
+  const auto found = priorities_.find(state);
+  return found == priorities_.end() ? 0 : found->second;
 }
 
 EvictionPolicy* BufferPool::PolicyOf(int priority) {
@@ -330,7 +300,7 @@ void BufferPool::MoveToPolicy(const Digest& state, StateEntries& entries, Evicti
   for (const auto& [index, entry] : entries.blocks) {
     const BlockId id{state, index};
     policy->OnInsert(id, entry->block.size(), entry->cost_ms);
-    policy->SetEvictable(id, !entry->held);
+    policy->SetEvictable(id, entry->is_evictable);
   }
 }
 

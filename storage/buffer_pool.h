@@ -2,8 +2,7 @@
 //
 // A block is reachable only through a BlockPin; a pinned block is neither evicted nor moved, so the
 // attention kernel reads it in place. When room is needed, blocks of the states with the least
-// priority go first; which of those is decided by an EvictionPolicy. Blocks of kept states don't
-// go.
+// priority go first; which of those is decided by an EvictionPolicy.
 //
 // Thread-safe: one mutex guards the tables; block payloads are immutable once inserted.
 #ifndef PROMPTDB_STORAGE_BUFFER_POOL_H_
@@ -49,12 +48,11 @@ struct BufferPoolStats {
   int64_t budget_bytes = 0;
   int64_t used_bytes = 0;
   int64_t pinned_bytes = 0;
-  int64_t kept_bytes = 0;  // of kept states, pinned or not
   int64_t blocks = 0;
   int64_t hits = 0;
   int64_t misses = 0;
   int64_t evictions = 0;
-  int64_t rejected = 0;  // inserts that did not fit because too much was pinned or kept
+  int64_t rejected = 0;  // inserts that did not fit because too much was pinned
 };
 
 class BufferPool {
@@ -69,9 +67,9 @@ class BufferPool {
   bool Contains(const BlockId& id) const;
 
   // Takes the block over and pins it, evicting what the policy names until it fits. If it can't
-  // fit, since everything left is pinned or kept, returns nullopt and leaves `block` as it was. If
-  // the id is there already, pins that one and drops `block`. `cost_ms` is what computing the block
-  // again would take; 0 where nobody knows.
+  // fit, since everything left is pinned, returns nullopt and leaves `block` as it was. If the id
+  // is there already, pins that one and drops `block`. `cost_ms` is what computing the block again
+  // would take; 0 where nobody knows.
   std::optional<BlockPin> Insert(const BlockId& id, BlockBuffer&& block, double cost_ms = 0);
 
   // The same for all blocks of a state at once, in index order: either all are pinned, or nothing
@@ -80,26 +78,22 @@ class BufferPool {
                                                    std::vector<BlockBuffer>& blocks,
                                                    double cost_ms = 0);
 
-  // Bytes that could be pinned on top of what is pinned or kept now. Negative where the budget has
-  // shrunk below that.
+  // Bytes that could be pinned on top of what is pinned now. Negative where the budget has shrunk
+  // below that.
   int64_t UnpinnedBudget() const;
 
-  // Drops the blocks of a state, kept or not; returns the bytes freed. Pinned ones go when they are
-  // unpinned.
+  // Drops the blocks of a state; returns the bytes freed. Pinned ones go when they are unpinned.
   int64_t EraseState(const Digest& state);
-  // Drops every unpinned block, kept or not; returns the bytes freed.
+  // Drops every unpinned block; returns the bytes freed.
   int64_t Clear();
 
   // Blocks of a state of a lower priority are evicted before any of a higher one. 0 where nothing
-  // was set. Meant for a few different priorities. Both this and SetKept() may be called before the
-  // state has blocks here, and hold until they are called again, whatever is erased meanwhile; what
-  // is set to priority 0 and not kept is forgotten.
+  // was set. Meant for a few different priorities. It may be called before the state has blocks
+  // here, and holds until it is called again, whatever is erased meanwhile.
   void SetPriority(const Digest& state, int priority);
-  // Blocks of a kept state are never evicted to make room, but count in the budget.
-  void SetKept(const Digest& state, bool kept);
 
-  // Evicts down to the new budget as far as pinned and kept blocks allow; what is held back goes
-  // when it is unpinned, or no longer kept.
+  // Evicts down to the new budget as far as pinned blocks allow; what is held back goes when it is
+  // unpinned.
   void SetBudget(int64_t budget_bytes);
 
   // From now on another policy names the victims. What the old one had learned is lost.
@@ -112,27 +106,19 @@ class BufferPool {
 
  private:
   friend class BlockPin;
-  // How a state is treated, whether or not it has blocks here.
-  struct Treatment {
-    int priority = 0;
-    bool kept = false;
-
-    bool operator==(const Treatment&) const = default;
-  };
   struct StateEntries;
   struct Entry {
     BlockBuffer block;
     double cost_ms = 0;
     int pins = 0;
     bool erase_when_unpinned = false;
-    bool held = true;  // pinned or kept, as the policy and held_bytes_ know it
+    bool is_evictable = false;  // as the policy knows it
     StateEntries* state = nullptr;
   };
   struct StateEntries {
     // Entries never move, since pins point at their blocks.
     std::map<int, std::unique_ptr<Entry>> blocks;
     int64_t bytes = 0;
-    bool kept = false;
     EvictionPolicy* policy = nullptr;  // of the state's priority
   };
 
@@ -142,18 +128,17 @@ class BufferPool {
   BlockPin PinEntry(const BlockId& id, Entry& entry);
   BlockPin PinAgain(const BlockId& id, Entry& entry);  // of a block that was there before
   Entry& AddEntry(const BlockId& id, BlockBuffer&& block, double cost_ms);
-  // Tells the policy and held_bytes_ after a change of pins or of what is kept.
-  void UpdateHeld(const BlockId& id, Entry& entry);
-  // Evicts until `bytes` more fit. False, with nothing evicted, if what is pinned or kept makes
-  // that impossible.
+  // Tells the policy after a change of pins.
+  void UpdateEvictable(const BlockId& id, Entry& entry);
+  // Evicts until `bytes` more fit. False, with nothing evicted, if what is pinned makes that
+  // impossible.
   bool MakeRoom(int64_t bytes);
   void EvictToBudget();
   bool EvictOne();                                        // false if nothing can be evicted
   int64_t EraseEntries(const std::vector<BlockId>& ids);  // returns their bytes
   void EraseEntry(const BlockId& id);
   void DropEntry(const BlockId& id);  // which the policy has let go
-  Treatment TreatmentOf(const Digest& state) const;
-  void SetTreatment(const Digest& state, const Treatment& treatment);
+  int PriorityOf(const Digest& state) const;
   EvictionPolicy* PolicyOf(int priority);  // made if there is none yet
   // Hands all blocks of a state to a policy; the one that has them now is not told.
   void MoveToPolicy(const Digest& state, StateEntries& entries, EvictionPolicy* policy);
@@ -163,9 +148,8 @@ class BufferPool {
   EvictionPolicyFactory make_policy_;
   std::map<int, std::unique_ptr<EvictionPolicy>> policies_;  // by priority; 0 is always there
   std::unordered_map<Digest, StateEntries, DigestHash> states_;
-  std::unordered_map<Digest, Treatment, DigestHash> treatments_;  // that are not the usual one
-  int64_t held_bytes_ = 0;                                        // pinned or kept
-  BufferPoolStats stats_;  // budget_bytes, used_bytes, pinned_bytes and kept_bytes are the books
+  std::unordered_map<Digest, int, DigestHash> priorities_;  // but for those of 0
+  BufferPoolStats stats_;  // budget_bytes, used_bytes and pinned_bytes are the books themselves
 };
 
 }  // namespace promptdb

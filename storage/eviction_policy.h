@@ -1,7 +1,7 @@
 // Which block leaves memory when another needs its room.
 //
 // A policy is told of every block in the pool: that it came, that it was used again, that it went,
-// and whether it may be evicted right now. Blocks that may not (they are pinned, or kept) have
+// and whether it may be evicted right now. Blocks that may not (they are pinned) have
 // their history like others, but stand in no queue: however many there are, finding a victim among
 // the rest takes no longer.
 //

@@ -217,85 +217,12 @@ TEST(BufferPoolTest, AgreesWithAListOverRandomUse) {
   }
 }
 
-// ---- Kept states, priorities, and whatever the policy
-// --------------------------------------------
+// ---- Priorities, and whatever the policy -------------------------------------------------------
 
 class BufferPoolPolicyTest : public testing::TestWithParam<std::string> {
  protected:
   EvictionPolicyFactory factory() const { return EvictionPolicyNamed(GetParam()); }
 };
-
-TEST_P(BufferPoolPolicyTest, KeptBlocksStayAndCount) {
-  BufferPool pool(4000, factory());
-  pool.SetKept(Id(1).state, true);  // before it is there
-  ASSERT_TRUE(Put(pool, Id(1, 0)));
-  ASSERT_TRUE(Put(pool, Id(1, 1)));
-  ASSERT_TRUE(Put(pool, Id(2)));
-  EXPECT_EQ(pool.stats().kept_bytes, 2000);
-  EXPECT_EQ(pool.stats().pinned_bytes, 0);
-  EXPECT_EQ(pool.UnpinnedBudget(), 2000);
-  for (uint64_t state = 3; state < 50; ++state) ASSERT_TRUE(Put(pool, Id(state)));
-  EXPECT_EQ(pool.StateBytes(Id(1).state), 2000);
-  EXPECT_EQ(pool.stats().used_bytes, 4000);
-  {
-    // Pinning what is kept takes nothing more of the budget.
-    const auto pin = pool.Pin(Id(1, 0));
-    EXPECT_EQ(pool.UnpinnedBudget(), 2000);
-    EXPECT_EQ(pool.stats().pinned_bytes, 1000);
-    EXPECT_EQ(pool.stats().kept_bytes, 2000);
-  }
-  pool.SetKept(Id(1).state, false);
-  EXPECT_EQ(pool.stats().kept_bytes, 0);
-  EXPECT_EQ(pool.UnpinnedBudget(), 4000);
-  pool.SetBudget(0);
-  EXPECT_EQ(pool.stats().used_bytes, 0);
-}
-
-TEST_P(BufferPoolPolicyTest, InsertsFailCleanlyWhereAllIsKept) {
-  BufferPool pool(3000, factory());
-  for (const uint64_t state : {1, 2, 3}) ASSERT_TRUE(Put(pool, Id(state)));
-  for (const uint64_t state : {1, 2, 3}) pool.SetKept(Id(state).state, true);
-  BlockBuffer block = Block(Id(4));
-  EXPECT_FALSE(pool.Insert(Id(4), std::move(block)));
-  EXPECT_TRUE(IsBlock(block, Id(4)));  // NOLINT: a refused block is left as it was
-  std::vector<BlockBuffer> blocks;
-  blocks.push_back(std::move(block));
-  EXPECT_FALSE(pool.InsertState(Id(4).state, blocks));
-  EXPECT_EQ(pool.stats().rejected, 2);
-  EXPECT_EQ(pool.stats().evictions, 0);
-  // A whole kept state, put again, has its room already.
-  std::vector<BlockBuffer> again;
-  again.push_back(Block(Id(3)));
-  EXPECT_TRUE(pool.InsertState(Id(3).state, again));
-}
-
-TEST_P(BufferPoolPolicyTest, KeptStatesOutlastASmallerBudgetButNoErase) {
-  BufferPool pool(4000, factory());
-  for (const uint64_t state : {1, 2, 3}) ASSERT_TRUE(Put(pool, Id(state)));
-  pool.SetKept(Id(1).state, true);
-  pool.SetKept(Id(2).state, true);
-  pool.SetBudget(1000);
-  EXPECT_EQ(pool.stats().used_bytes, 2000);
-  EXPECT_EQ(pool.UnpinnedBudget(), -1000);
-  EXPECT_FALSE(Put(pool, Id(4)));
-  {
-    const auto pin = pool.Pin(Id(2));
-    EXPECT_EQ(pool.EraseState(Id(2).state), 0);
-  }
-  EXPECT_FALSE(pool.Contains(Id(2)));
-  EXPECT_EQ(pool.stats().kept_bytes, 1000);
-  // It is remembered for the state's return.
-  pool.SetBudget(3000);
-  ASSERT_TRUE(Put(pool, Id(2)));
-  EXPECT_EQ(pool.stats().kept_bytes, 2000);
-  pool.SetBudget(1000);
-  pool.SetKept(Id(2).state, false);
-  EXPECT_FALSE(pool.Contains(Id(2)));
-  EXPECT_TRUE(pool.Contains(Id(1)));
-  EXPECT_EQ(pool.Clear(), 1000);
-  EXPECT_EQ(pool.stats().kept_bytes, 0);
-  EXPECT_EQ(pool.UnpinnedBudget(), 1000);
-}
 
 TEST_P(BufferPoolPolicyTest, LowerPrioritiesGoFirst) {
   BufferPool pool(6000, factory());
@@ -336,14 +263,13 @@ TEST_P(BufferPoolPolicyTest, AnotherPolicyTakesOverAllBlocks) {
     BufferPool pool(5000, factory());
     EXPECT_EQ(pool.policy_name(), GetParam());
     pool.SetPriority(Id(1).state, 1);
-    pool.SetKept(Id(2).state, true);
     for (uint64_t state = 1; state <= 5; ++state) ASSERT_TRUE(Put(pool, Id(state)));
     const auto pin = pool.Pin(Id(3));
     pool.SetPolicy(EvictionPolicyNamed(other));
     EXPECT_EQ(pool.policy_name(), other);
     EXPECT_EQ(pool.stats().blocks, 5);
     for (uint64_t state = 6; state < 20; ++state) ASSERT_TRUE(Put(pool, Id(state)));
-    for (uint64_t state = 1; state <= 3; ++state) EXPECT_TRUE(pool.Contains(Id(state)));
+    for (const uint64_t state : {1, 3}) EXPECT_TRUE(pool.Contains(Id(state)));
     EXPECT_EQ(pool.stats().used_bytes, 5000);
   }
 }
@@ -373,9 +299,6 @@ TEST_P(BufferPoolPolicyTest, BudgetHoldsAndPinsReadTrueUnderManyThreads) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   constexpr int64_t kBudget = 15'000;
   BufferPool pool(kBudget, factory());
-  const BlockId kept = Id(13);  // not one of those that are erased
-  pool.SetKept(kept.state, true);
-  ASSERT_TRUE(Put(pool, kept));
   std::atomic<bool> failed = false, done = false;
   std::atomic<int64_t> inserted = 0, refused = 0;
   const auto work = [&](uint32_t thread) {
@@ -389,9 +312,6 @@ TEST_P(BufferPoolPolicyTest, BudgetHoldsAndPinsReadTrueUnderManyThreads) {
           break;
         case 8:
           pool.SetPriority(id.state, static_cast<int>(random() % 3) - 1);
-          break;
-        case 9:  // three states at most, so that the others have room
-          if (id.state.high < 3) pool.SetKept(id.state, random() % 4 == 0);
           break;
         case 1:
           held.clear();
@@ -419,7 +339,6 @@ TEST_P(BufferPoolPolicyTest, BudgetHoldsAndPinsReadTrueUnderManyThreads) {
           if (auto pin = pool.Pin(id)) held.emplace_back(id, std::move(*pin));
       }
       if (held.size() > 12) held.erase(held.begin(), held.begin() + 6);
-      if (!pool.Contains(kept)) failed = true;
       for (const auto& [held_id, pin] : held) {
         if (!IsBlock(pin.block(), held_id)) failed = true;
       }
@@ -429,10 +348,7 @@ TEST_P(BufferPoolPolicyTest, BudgetHoldsAndPinsReadTrueUnderManyThreads) {
   std::thread watcher([&] {
     while (!done) {
       const BufferPoolStats stats = pool.stats();
-      if (stats.used_bytes > kBudget || stats.pinned_bytes > stats.used_bytes ||
-          stats.kept_bytes > stats.used_bytes || stats.kept_bytes < 1000) {
-        failed = true;
-      }
+      if (stats.used_bytes > kBudget || stats.pinned_bytes > stats.used_bytes) failed = true;
       if (stats.used_bytes > most_used) most_used = stats.used_bytes;
       ++looks;
       std::this_thread::yield();
@@ -453,7 +369,6 @@ TEST_P(BufferPoolPolicyTest, BudgetHoldsAndPinsReadTrueUnderManyThreads) {
   pool.Clear();
   EXPECT_EQ(pool.stats().used_bytes, 0);
   EXPECT_EQ(pool.stats().blocks, 0);
-  EXPECT_EQ(pool.stats().kept_bytes, 0);
   EXPECT_EQ(pool.UnpinnedBudget(), kBudget);
 }
 
