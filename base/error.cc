@@ -44,6 +44,10 @@ Error Error::At(SourceRange range) const {
   return placed;
 }
 
+bool IsDamage(const Error& error) {
+  return error.code() == ErrorCode::kCorrupt || error.code() == ErrorCode::kIo;
+}
+
 namespace {
 
 // Longer lines are cut around the place, so that the caret stays on the screen.

@@ -67,6 +67,10 @@ class Error : public std::exception {
   std::optional<SourceRange> range_;
 };
 
+// Whether the error is of bytes that can't be had as they were written: changed ones, and ones that
+// the disk does not give. What can be computed again is then computed again.
+bool IsDamage(const Error& error);
+
 // Renders an error for people, with the line of `text` it points at and a caret under the place:
 //
 //   error: unknown name: schema "citys" does not exist

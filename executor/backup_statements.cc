@@ -124,11 +124,7 @@ std::vector<StateManifest> RestoredStates::ReadManifests() {
   std::vector<StateManifest> manifests;
   backup_.Scan(Family::kStates, "", [&](std::string_view key, std::string_view row) {
     try {
-      StateManifest manifest = DecodeManifest(row);
-      if (manifest.key.ToBytes() != key) {
-        throw Error(ErrorCode::kCorrupt, "manifest of another state");
-      }
-      manifests.push_back(std::move(manifest));
+      manifests.push_back(DecodeManifestAt(key, row));
     } catch (const Error& error) {
       LeaveOut("with an unreadable manifest", error.message());
     }
@@ -148,7 +144,7 @@ void RestoredStates::CopyAll() {
     try {
       blocks = ReadBlocks(manifest, total);
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kIo) throw;
+      if (!IsDamage(error)) throw;
       LeaveOut('"' + manifest.label + '"', error.message());
       continue;
     }

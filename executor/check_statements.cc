@@ -90,7 +90,7 @@ Findings CheckCatalog(const Catalog& catalog, ResultSink& sink) {
       sink.OnNotice("catalog row \"" + row.key + "\" is damaged: " + row.damage);
     }
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kIo) throw;
+    if (!IsDamage(error)) throw;
     ++findings.damaged;
     sink.OnNotice("the catalog can't be read: " + error.message());
   }
@@ -149,7 +149,7 @@ Findings CheckLabels(Database::Rep& database, ResultSink& sink) {
   try {
     labels = database.cache.Labels();
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kIo) throw;
+    if (!IsDamage(error)) throw;
     ++findings.damaged;
     sink.OnNotice("the labels can't be read: " + error.message());
     return findings;

@@ -66,7 +66,7 @@ void KeepNewText(const Generation& generation, QueryState& query) {
   try {
     StoreNewText(generation, query);
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::kIo && error.code() != ErrorCode::kCorrupt) throw;
+    if (!IsDamage(error)) throw;
     query.sink.OnNotice("what this query has computed is not kept: " + error.message());
   }
 }

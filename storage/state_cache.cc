@@ -79,11 +79,7 @@ void StateCache::LoadIndex() {
   };
   rocks_->Scan(Family::kStates, "", [&](std::string_view key, std::string_view row) {
     try {
-      const StateManifest manifest = DecodeManifest(row);
-      if (manifest.key.ToBytes() != key) {
-        throw Error(ErrorCode::kCorrupt, "manifest of another state");
-      }
-      index_.Add(manifest, Now());
+      index_.Add(DecodeManifestAt(key, row), Now());
     } catch (const Error& error) {
       note(key, error.message());
     }
@@ -340,7 +336,7 @@ std::optional<StateCache::Acquired> StateCache::Acquire(const Digest& key, bool*
     }
   } catch (const Error& error) {
     // A disk that can't be read is no better than one that returns something else.
-    if (error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kIo) throw;
+    if (!IsDamage(error)) throw;
     pins.clear();
     found.clear();
     DropCorrupt(key);
@@ -369,7 +365,7 @@ std::optional<StateCache::Acquired> StateCache::Read(const Digest& key) {
       return true;
     });
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kIo) throw;
+    if (!IsDamage(error)) throw;
     DropCorrupt(key);
     return std::nullopt;
   }
@@ -484,13 +480,13 @@ std::optional<StateManifest> StateCache::Manifest(const Digest& key) const {
   if (!Find(key)) return std::nullopt;
   const auto row = rocks_->Get(Family::kStates, key.ToBytes());
   if (!row) return std::nullopt;
-  return DecodeManifest(*row);
+  return DecodeManifestAt(key.ToBytes(), *row);
 }
 
 std::vector<StateManifest> StateCache::List() const {
   std::vector<StateManifest> manifests;
-  rocks_->Scan(Family::kStates, "", [&](std::string_view, std::string_view row) {
-    manifests.push_back(DecodeManifest(row));
+  rocks_->Scan(Family::kStates, "", [&](std::string_view key, std::string_view row) {
+    manifests.push_back(DecodeManifestAt(key, row));
     return true;
   });
   return manifests;

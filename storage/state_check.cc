@@ -20,14 +20,14 @@ std::optional<StateCache::StateCheck> StateCache::CheckState(
     const auto row = rocks_->Get(Family::kStates, key.ToBytes());
     if (!row) throw Error(ErrorCode::kCorrupt, "its manifest is missing");
     check.manifest_bytes = static_cast<int64_t>(row->size());
-    const StateManifest manifest = DecodeManifest(*row);
+    const StateManifest manifest = DecodeManifestAt(key.ToBytes(), *row);
     check.label = manifest.label;
-    if (manifest.key != key || manifest.shape != entry->shape || manifest.tokens != entry->tokens ||
+    if (manifest.shape != entry->shape || manifest.tokens != entry->tokens ||
         manifest.start_position != entry->start_position) {
       throw Error(ErrorCode::kCorrupt, "its manifest is that of another state");
     }
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kIo) throw;
+    if (!IsDamage(error)) throw;
     check.damage = error.message();
   }
   const BlockGrid grid(entry->shape, entry->tokens);
@@ -37,7 +37,7 @@ std::optional<StateCache::StateCheck> StateCache::CheckState(
       VerifyBlock(key, entry->shape, grid.Extent(i),
                   ReadStoredBlock(*rocks_, key, entry->shape, grid, i));
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kIo) throw;
+      if (!IsDamage(error)) throw;
       ++check.damaged_blocks;
       if (check.damage.empty()) {
         check.damage = "block " + std::to_string(i) + ": " + error.message();

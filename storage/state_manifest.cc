@@ -92,4 +92,10 @@ StateManifest DecodeManifest(std::string_view row) {
   return manifest;
 }
 
+StateManifest DecodeManifestAt(std::string_view key, std::string_view row) {
+  StateManifest manifest = DecodeManifest(row);
+  if (manifest.key.ToBytes() != key) Corrupt("it is that of another state");
+  return manifest;
+}
+
 }  // namespace promptdb

@@ -34,6 +34,8 @@ struct StateManifest {
 std::string EncodeManifest(const StateManifest& manifest);
 // Throws Error(kCorrupt) that says what is wrong.
 StateManifest DecodeManifest(std::string_view row);
+// Of a row of Family::kStates. Throws as well when the row is that of another state than its key.
+StateManifest DecodeManifestAt(std::string_view key, std::string_view row);
 
 }  // namespace promptdb
 

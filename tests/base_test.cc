@@ -44,6 +44,13 @@ TEST(ErrorTest, RangesOutsideTheTextAreHarmless) {
   EXPECT_EQ(FormatError(error, "ab"), "error: syntax error: m\n  line 1: ab\n            ^\n");
 }
 
+TEST(ErrorTest, DamageIsWhatWasChangedAndWhatCannotBeRead) {
+  for (int code = 0; code <= static_cast<int>(ErrorCode::kInternal); ++code) {
+    const auto of = static_cast<ErrorCode>(code);
+    EXPECT_EQ(IsDamage(Error(of, "m")), of == ErrorCode::kCorrupt || of == ErrorCode::kIo) << code;
+  }
+}
+
 TEST(ErrorTest, AtKeepsAPlaceThatIsKnown) {
   const Error error(ErrorCode::kSyntax, "m", "", SourceRange{1, 2});
   EXPECT_EQ(error.At({5, 6}).range()->begin, 1);

@@ -119,6 +119,21 @@ TEST(StateManifestTest, EveryFieldComesBack) {
   EXPECT_EQ(DecodeManifest(EncodeManifest(manifest)).key, manifest.key);
 }
 
+TEST(StateManifestTest, ARowUnderAnotherKeyIsCorrupt) {
+  const StateManifest manifest = ManifestOf(7, kSmall, 3);
+  const std::string row = EncodeManifest(manifest);
+  EXPECT_EQ(DecodeManifestAt(manifest.key.ToBytes(), row).key, manifest.key);
+  for (const std::string& key : {ManifestOf(8, kSmall, 3).key.ToBytes(), std::string()}) {
+    try {
+      DecodeManifestAt(key, row);
+      FAIL();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
+      EXPECT_NE(error.message().find("another state"), std::string::npos) << error.message();
+    }
+  }
+}
+
 TEST(StateManifestTest, DamagedRowsAreCorruptNeverACrash) {
   const std::string row = EncodeManifest(ManifestOf(7, kSmall, 3));
   for (size_t size = 0; size < row.size(); ++size) {
