@@ -7,6 +7,7 @@
 #include "base/stopwatch.h"
 #include "executor/statements.h"
 #include "executor/transfer_rate.h"
+#include "executor/user_paths.h"
 #include "storage/stored_blocks.h"
 
 namespace promptdb {
@@ -15,21 +16,6 @@ namespace {
 
 using Type = Column::Type;
 using Path = std::filesystem::path;
-
-std::string Quoted(const Path& path) { return '"' + path.string() + '"'; }
-
-// Relative to where the process runs, as the files of CREATE MODEL are.
-Path FolderOf(const ast::Text& text) {
-  const Path folder = std::filesystem::absolute(text.text).lexically_normal();
-  return folder.has_filename() ? folder : folder.parent_path();  // "a/b/" is "a/b"
-}
-
-bool LiesIn(const Path& path, const Path& folder) {
-  std::error_code failure;
-  const Path inner = std::filesystem::weakly_canonical(path, failure);
-  const Path outer = std::filesystem::weakly_canonical(folder, failure);
-  return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
-}
 
 // Makes way for a backup in `folder`: its parents are there afterwards, and it is not.
 void PrepareBackupFolder(const Path& folder, const Path& database) {
@@ -191,7 +177,7 @@ void TellOfMissingModels(const Catalog& catalog, ResultSink& sink) {
 }  // namespace
 
 std::string RunBackup(const ast::Backup& statement, Database::Rep& database, ResultSink& sink) {
-  const Path folder = FolderOf(statement.path);
+  const Path folder = UserPath(statement.path);
   const Stopwatch watch;
   try {
     PrepareBackupFolder(folder, database.rocks.folder());
@@ -222,7 +208,7 @@ std::string RunRestore(const ast::Restore& statement, Database::Rep& database, R
   const Stopwatch watch;
   std::unique_ptr<Rocks> backup;
   try {
-    backup = Rocks::OpenReadOnly(FolderOf(statement.path));
+    backup = Rocks::OpenReadOnly(UserPath(statement.path));
     // Rows that can't be read end it here, with nothing changed: unlike states they are not to be
     // had again by computing.
     const Catalog readable(backup.get());

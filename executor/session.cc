@@ -100,6 +100,12 @@ std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink)
     std::string operator()(const ast::ExportSchema& node) {
       return RunExportSchema(node, session.database, sink);
     }
+    std::string operator()(const ast::ImportStates& node) {
+      return RunImportStates(node, session.database, sink);
+    }
+    std::string operator()(const ast::ExportStates& node) {
+      return RunExportStates(node, session.database, sink);
+    }
     std::string operator()(const ast::Select& node) {
       return RunSelect(node, session.database, session.settings, sink);
     }

@@ -80,6 +80,13 @@ std::string RunVacuum(Database::Rep& database, ResultSink& sink);
 std::string RunBackup(const ast::Backup& statement, Database::Rep& database, ResultSink& sink);
 std::string RunRestore(const ast::Restore& statement, Database::Rep& database, ResultSink& sink);
 
+// transfer_statements.cc
+std::string RunExportStates(const ast::ExportStates& statement, Database::Rep& database,
+                            ResultSink& sink);
+// What came before an error, or before it was stopped, stays: whole states.
+std::string RunImportStates(const ast::ImportStates& statement, Database::Rep& database,
+                            ResultSink& sink);
+
 // show_statements.cc
 std::string RunShow(const ast::Show& statement, Database::Rep& database, const Settings& settings,
                     ResultSink& sink);

@@ -27,6 +27,8 @@ statement
     | DROP SCHEMA (IF EXISTS)? schemaName                                           # dropSchema
     | IMPORT SCHEMA schemaName? FROM PML text USING modelName                       # importSchema
     | EXPORT SCHEMA schemaName TO PML text                                          # exportSchema
+    | IMPORT STATES FROM text                                                       # importStates
+    | EXPORT STATES FROM schemaName moduleList? TO text                             # exportStates
     | query                                                                         # queryStatement
     | EXPLAIN explainOptions? ANALYZE? query                                        # explain
     | PREPARE preparedName AS query                                                 # prepare
@@ -308,7 +310,7 @@ columnWord
     | DISK | DROP | END | EVICT | EXECUTE | EXPLAIN | EXPORT | FILE | FORK | FORMAT | GPU | GRANT
     | IMPORT | JSON | MODEL | MODELS | MODULE | MODULES | PASSWORD | PIN | PML | PREPARE | RENAME
     | REPLACE | RESET | RESTORE | REVOKE | SCAFFOLD | SCHEMA | SCHEMAS | SET | SETTINGS | SHOW
-    | STATS | SYSTEM | TEXT | TOKENS | UNION | UNPIN | USER | VACUUM | WARM
+    | STATES | STATS | SYSTEM | TEXT | TOKENS | UNION | UNPIN | USER | VACUUM | WARM
     ;
 
 // ---- Keywords ----------------------------------------------------------------------------------
@@ -393,6 +395,7 @@ SELECT: 'SELECT';
 SET: 'SET';
 SETTINGS: 'SETTINGS';
 SHOW: 'SHOW';
+STATES: 'STATES';
 STATS: 'STATS';
 SYSTEM: 'SYSTEM';
 TEXT: 'TEXT';

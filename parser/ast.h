@@ -288,6 +288,16 @@ struct Modules {
 
 struct Warm : Modules {};
 
+// EXPORT STATES FROM schema [MODULE m, …] TO 'file'.
+struct ExportStates : Modules {
+  Text path;
+};
+
+// IMPORT STATES FROM 'file'.
+struct ImportStates {
+  Text path;
+};
+
 // PIN and UNPIN.
 struct Pin : Modules {
   bool is_pinned = true;
@@ -357,7 +367,7 @@ struct Unsupported {
 
 using StatementNode =
     std::variant<CreateModel, DropModel, CreateSchema, AlterSchema, DropSchema, ImportSchema,
-                 ExportSchema, Select, SystemSelect, Explain, Prepare, Execute, Deallocate,
+                 ExportSchema, ImportStates, ExportStates, Select, SystemSelect, Explain, Prepare, Execute, Deallocate,
                  BeginChat, ContinueChat, ForkChat, EndChat, Warm, Pin, Evict, AlterModule, Show,
                  Describe, AnalyzeModel, Analyze, Set, Reset, CheckDatabase, Vacuum, Backup,
                  Restore, Unsupported>;

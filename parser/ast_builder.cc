@@ -196,6 +196,14 @@ class AstBuilder : public grammar::PromptQLBaseVisitor {
         ast::ExportSchema{reader_.NameOf(context->schemaName()), reader_.TextOf(context->text())});
   }
 
+  Any visitImportStates(Grammar::ImportStatesContext* context) override {
+    return Yield(ast::ImportStates{reader_.TextOf(context->text())});
+  }
+
+  Any visitExportStates(Grammar::ExportStatesContext* context) override {
+    return Yield(ast::ExportStates{ModulesOf(context), reader_.TextOf(context->text())});
+  }
+
   Any visitPrepare(Grammar::PrepareContext* context) override {
     return Yield(ast::Prepare{reader_.NameOf(context->preparedName()),
                               BuildQuery(reader_, context->query())});

@@ -251,6 +251,15 @@ Expected ExpectedAfter(const std::vector<std::string>& words, const Session::Nam
     expected.keywords = {"MODULE", "SCHEMA"};
   } else if (only_word && last == "DESCRIBE") {
     expected.keywords = {"MODEL", "MODULE", "SCHEMA"};
+  } else if (only_word && (last == "EXPORT" || last == "IMPORT")) {
+    expected.keywords = {"SCHEMA", "STATES"};
+  } else if (words.size() == 2 && last == "STATES") {
+    expected.keywords = {"FROM"};
+  } else if (first == "EXPORT" && words.size() == 4 && ToUpper(words[1]) == "STATES") {
+    expected.keywords = {"MODULE", "TO"};
+  } else if (first == "EXPORT" && ToUpper(words[1]) == "STATES" && Contains(words, "MODULE") &&
+             (last == "MODULE" || last == ",")) {
+    AddMembersOf(expected.names, words, "FROM", names.modules);
   } else if (only_word && last == "ANALYZE") {
     expected.keywords = {"MODEL"};
   } else if (first == "ANALYZE" && words.size() == 3) {
@@ -276,7 +285,7 @@ Expected ExpectedAfter(const std::vector<std::string>& words, const Session::Nam
     expected.keywords = {"AS"};
   } else if ((first == "BEGIN" && words.size() <= 2) || (first == "FORK" && last == "AS")) {
     // A name of the user's choice.
-  } else if (first == "ANALYZE" && last == "FROM") {
+  } else if ((first == "ANALYZE" || first == "IMPORT") && last == "FROM") {
     // A file, in quotes.
   } else if (first == "EVICT" && last == "FROM") {
     expected.keywords = {"CPU", "DISK", "GPU"};
@@ -320,9 +329,9 @@ Completion Complete(std::string_view before_cursor, const Session::Names& names)
   const Typed typed = ReadTyped(before_cursor);
   if (typed.open_quote == '\0' && line.starts_with('\\')) return CompleteCommand(line, names);
   if (typed.open_quote == '\'' && !typed.words.empty()) {
-    // The texts that name a file: FROM 'path', AS FILE 'path'.
+    // The texts that name a file: FROM 'path', AS FILE 'path', TO 'path'.
     const std::string last = ToUpper(typed.words.back());
-    if (last == "FILE" || last == "FROM") {
+    if (last == "FILE" || last == "FROM" || last == "TO") {
       Completion completion = CompleteFile(typed.quoted);
       if (!completion.append.empty()) completion.append = "'";
       return completion;

@@ -165,6 +165,16 @@ ALTER SCHEMA name RENAME TO other;)",
      R"(RESTORE [DATABASE] FROM 'folder';
   Only into a database without models and schemas.)",
      "RESTORE DATABASE FROM 'backup-monday';"},
+    {"EXPORT STATES", "writes a schema's cached states into a file, for another machine",
+     R"(EXPORT STATES FROM schema [MODULE m, ...] TO 'file';
+  The file must be new. Without modules it also has what exact reuse has kept
+  under the schema's name: texts of prompts and answers among them.)",
+     "EXPORT STATES FROM trips TO 'trips.states';"},
+    {"IMPORT STATES", "brings the states of such a file into the cache, checking all of it",
+     R"(IMPORT STATES FROM 'file';
+  Takes states of the models that are here: those of the same weights, tokenizer,
+  chat template, dtype and kv_dtype. Passes over states that are there already.)",
+     "IMPORT STATES FROM 'trips.states';"},
     {"VACUUM", "compacts the database's files", "VACUUM;", "VACUUM;"},
     {"SET", "changes a setting of this session", "SET name = value;", "SET threads = 2;"},
     {"RESET", "gives a setting its default again", "RESET name;", "RESET threads;"},

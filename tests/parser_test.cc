@@ -388,6 +388,13 @@ TEST(ParserTest, Pml) {
   EXPECT_EQ(import.path.text, "f.xml");
   EXPECT_EQ(import.model.text, "m");
   EXPECT_FALSE(ParseOne<ast::ImportSchema>("IMPORT SCHEMA FROM PML 'f.xml' USING m").name);
+  EXPECT_EQ(ParseOne<ast::ImportStates>("IMPORT STATES FROM 'f'").path.text, "f");
+  const auto states = ParseOne<ast::ExportStates>("EXPORT STATES FROM s MODULE a.b, c TO 'f'");
+  EXPECT_EQ(states.schema.text, "s");
+  EXPECT_EQ(states.path.text, "f");
+  ASSERT_EQ(states.modules.size(), 2u);
+  EXPECT_EQ(Texts(states.modules[0]), (Strings{"a", "b"}));
+  EXPECT_TRUE(ParseOne<ast::ExportStates>("EXPORT STATES FROM states TO 'f'").modules.empty());
   const auto exported = ParseOne<ast::ExportSchema>("EXPORT SCHEMA s TO PML 'f.xml'");
   EXPECT_EQ(exported.schema.text, "s");
   EXPECT_EQ(exported.path.text, "f.xml");

@@ -357,6 +357,13 @@ TEST(CompletionTest, NamesOfTheCatalog) {
   EXPECT_EQ(Candidates("SELECT GENERATE FROM \"Odd Name\" USE x"), Words{"x"});
   EXPECT_EQ(Candidates("CREATE SCHEMA s USING s"), Words{"stories"});
   EXPECT_EQ(Candidates("DROP MODEL "), Words{"stories"});
+  EXPECT_EQ(Candidates("EXPORT "), (Words{"SCHEMA", "STATES"}));
+  EXPECT_EQ(Candidates("EXPORT STATES "), Words{"FROM"});
+  EXPECT_EQ(Candidates("EXPORT STATES FROM c"), Candidates("WARM c"));
+  EXPECT_EQ(Candidates("EXPORT STATES FROM cities "), (Words{"MODULE", "TO"}));
+  EXPECT_EQ(Candidates("EXPORT STATES FROM cities MODULE "), Candidates("WARM cities MODULE "));
+  EXPECT_EQ(Candidates("IMPORT "), (Words{"SCHEMA", "STATES"}));
+  EXPECT_TRUE(Candidates("IMPORT STATES FROM ").empty());
   EXPECT_EQ(Candidates("ANALYZE "), Words{"MODEL"});
   EXPECT_EQ(Candidates("ANALYZE MODEL s"), Words{"stories"});
   EXPECT_EQ(Candidates("ANALYZE MODEL stories "), (Words{"FROM", "WITH"}));

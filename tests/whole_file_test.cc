@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <functional>
 #include <sstream>
 #include <thread>
 #include <vector>
@@ -61,6 +62,43 @@ TEST(WholeFileTest, WhatCannotBeWrittenLeavesWhatWasThere) {
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
   EXPECT_THROW(WriteWholeFile(folder / "a", std::string(2 << 20, 'x')), Error);
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(ReadAll(folder / "a"), "one");
+  EXPECT_EQ(FilesIn(folder.path()), 1U);
+}
+
+TEST(WholeFileTest, GrowsInPiecesAndCanBeCut) {
+  const TemporaryFolder folder("whole");
+  WholeFileWriter file(folder / "a", WholeFileWriter::Existing::kRefuse);
+  file.Write("one");
+  file.Write("wrong");
+  file.CutTo(3);
+  file.Write("two");
+  EXPECT_EQ(file.size(), 6);
+  EXPECT_FALSE(fs::exists(folder / "a"));
+  file.Finish();
+  EXPECT_EQ(ReadAll(folder / "a"), "onetwo");
+  EXPECT_EQ(FilesIn(folder.path()), 1U);
+}
+
+TEST(WholeFileTest, RefusesWhatIsThereFirstAndLast) {
+  const TemporaryFolder folder("whole");
+  const auto refused = [&](const std::function<void()>& action) {
+    try {
+      action();
+      ADD_FAILURE() << "it was not refused";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
+      EXPECT_NE(error.message().find("exists already"), std::string::npos) << error.message();
+    }
+  };
+  {
+    WholeFileWriter late(folder / "a", WholeFileWriter::Existing::kRefuse);
+    WriteWholeFile(folder / "a", "one");
+    late.Write("two");
+    refused([&] { late.Finish(); });
+  }
+  refused([&] { WholeFileWriter(folder / "a", WholeFileWriter::Existing::kRefuse); });
+  refused([&] { WholeFileWriter(folder.path(), WholeFileWriter::Existing::kRefuse); });
   EXPECT_EQ(ReadAll(folder / "a"), "one");
   EXPECT_EQ(FilesIn(folder.path()), 1U);
 }
