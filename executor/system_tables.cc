@@ -216,7 +216,7 @@ std::vector<Row> BlockRows(Database::Rep& database) {
 
 std::vector<Row> StatRows(const Database::Rep& database) {
   const StateCacheStats cache = database.cache.stats();
-  const BufferPoolStats pool = database.pool.stats();
+  const PoolStats pool = database.pool.stats();
   return {
       {"states", cache.states, "states on disk"},
       {"disk_bytes", cache.disk_bytes, "their bytes"},

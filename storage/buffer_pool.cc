@@ -26,44 +26,44 @@ BlockPin::~BlockPin() {
   if (pool_ != nullptr) pool_->Unpin(id_);
 }
 
-BufferPool::BufferPool(int64_t budget_bytes, EvictionPolicyFactory make_policy)
-    : make_policy_(make_policy) {
-  stats_.budget_bytes = budget_bytes;
-  PolicyOf(0);
+BufferPool::Room::Room(Room&& other) noexcept
+    : pool_(std::exchange(other.pool_, nullptr)), bytes_(other.bytes_) {}
+
+BufferPool::Room::~Room() {
+  if (pool_ != nullptr) pool_->GiveBack(bytes_);
 }
 
+BufferPool::BufferPool(int64_t budget_bytes, EvictionPolicyFactory make_policy)
+    : ledger_(budget_bytes, make_policy) {}
+
 BufferPool::~BufferPool() {
-  Check(stats_.pinned_bytes == 0, "no pins are left when the buffer pool goes");
+  Check(ledger_.stats().pinned_bytes == 0, "no pins are left when the buffer pool goes");
 }
 
 std::optional<BlockPin> BufferPool::Pin(const BlockId& id) {
   const std::scoped_lock lock(mutex_);
-  Entry* entry = Find(id);
-  if (entry == nullptr) {
-    ++stats_.misses;
-    return std::nullopt;
-  }
-  ++stats_.hits;
-  return PinAgain(id, *entry);
+  if (!ledger_.Look(id)) return std::nullopt;
+  ledger_.Pin(id);
+  ledger_.Touch(id);
+  return BlockPin(this, id, &blocks_.at(id));
 }
 
 bool BufferPool::Contains(const BlockId& id) const {
   const std::scoped_lock lock(mutex_);
-  return Find(id) != nullptr;
+  return ledger_.Contains(id);
 }
 
 std::optional<BlockPin> BufferPool::Insert(const BlockId& id, BlockBuffer&& block, double cost_ms) {
   const std::scoped_lock lock(mutex_);
-  if (Entry* entry = Find(id); entry != nullptr) {
-    entry->erase_when_unpinned = false;
+  if (ledger_.Contains(id)) {
     block = BlockBuffer();
-    return PinAgain(id, *entry);
+    return PinAgain(id);
   }
   if (!MakeRoom(block.size())) {
-    ++stats_.rejected;
+    ledger_.CountRejected();
     return std::nullopt;
   }
-  return PinEntry(id, AddEntry(id, std::move(block), cost_ms));
+  return Add(id, std::move(block), cost_ms);
 }
 
 std::optional<std::vector<BlockPin>> BufferPool::InsertState(const Digest& state,
@@ -75,21 +75,20 @@ std::optional<std::vector<BlockPin>> BufferPool::InsertState(const Digest& state
   int64_t bytes = 0, to_pin = 0;
   for (size_t i = 0; i < blocks.size(); ++i) {
     bytes += blocks[i].size();
-    const Entry* entry = Find({state, static_cast<int>(i)});
-    if (entry == nullptr || entry->pins == 0) to_pin += blocks[i].size();
+    const BlockId id{state, static_cast<int>(i)};
+    if (!ledger_.Contains(id) || ledger_.pins(id) == 0) to_pin += blocks[i].size();
   }
-  if (to_pin > stats_.budget_bytes - stats_.pinned_bytes) {
-    ++stats_.rejected;
+  if (to_pin > ledger_.UnpinnedBudget()) {
+    ledger_.CountRejected();
     return std::nullopt;
   }
   pins.reserve(blocks.size());
   // Those in memory are pinned first, so that making room for the others does not evict them.
   for (size_t i = 0; i < blocks.size(); ++i) {
     const BlockId id{state, static_cast<int>(i)};
-    if (Entry* entry = Find(id); entry != nullptr) {
-      entry->erase_when_unpinned = false;
+    if (ledger_.Contains(id)) {
       blocks[i] = BlockBuffer();
-      pins.push_back(PinAgain(id, *entry));
+      pins.push_back(PinAgain(id));
     } else {
       pins.push_back(BlockPin(nullptr, id, nullptr));
     }
@@ -97,211 +96,137 @@ std::optional<std::vector<BlockPin>> BufferPool::InsertState(const Digest& state
   const double cost_of_byte = bytes > 0 ? cost_ms / static_cast<double>(bytes) : 0;
   for (size_t i = 0; i < blocks.size(); ++i) {
     if (blocks[i].empty()) continue;
-    const BlockId id{state, static_cast<int>(i)};
     const int64_t size = blocks[i].size();
     Check(MakeRoom(size), "room that was counted can be made");
-    pins[i] =
-        PinEntry(id, AddEntry(id, std::move(blocks[i]), cost_of_byte * static_cast<double>(size)));
+    pins[i] = Add({state, static_cast<int>(i)}, std::move(blocks[i]),
+                  cost_of_byte * static_cast<double>(size));
   }
   return pins;
 }
 
+std::optional<BufferPool::Room> BufferPool::Reserve(int64_t bytes) {
+  const std::scoped_lock lock(mutex_);
+  if (!MakeRoom(bytes)) {
+    ledger_.CountRejected();
+    return std::nullopt;
+  }
+  ledger_.Reserve(bytes);
+  return Room(this, bytes);
+}
+
+void BufferPool::Insert(Room room, const BlockId& id, BlockBuffer&& block, double cost_ms) {
+  Check(room.bytes_ == block.size(), "a block goes into room of its own size");
+  const std::scoped_lock lock(mutex_);
+  room.pool_ = nullptr;
+  ledger_.GiveBack(room.bytes_);
+  if (!ledger_.Contains(id)) {
+    ledger_.AddPinned(id, block.size(), cost_ms);
+    blocks_.emplace(id, std::move(block));
+    ledger_.Unpin(id);
+  }
+  // The budget may have shrunk below what was reserved.
+  EvictToBudget();
+}
+
 int64_t BufferPool::UnpinnedBudget() const {
   const std::scoped_lock lock(mutex_);
-  return stats_.budget_bytes - stats_.pinned_bytes;
+  return ledger_.UnpinnedBudget();
 }
 
 int64_t BufferPool::EraseState(const Digest& state) {
   const std::scoped_lock lock(mutex_);
-  const auto found = states_.find(state);
-  if (found == states_.end()) return 0;
-  std::vector<BlockId> unpinned;
-  for (const auto& [index, entry] : found->second.blocks) {
-    if (entry->pins == 0) {
-      unpinned.push_back({state, index});
-    } else {
-      entry->erase_when_unpinned = true;
-    }
-  }
-  return EraseEntries(unpinned);
+  return Drop(ledger_.UnpinnedOf(state, /*erases=*/true));
 }
 
 int64_t BufferPool::Clear() {
   const std::scoped_lock lock(mutex_);
-  std::vector<BlockId> unpinned;
-  for (const auto& [state, entries] : states_) {
-    for (const auto& [index, entry] : entries.blocks) {
-      if (entry->pins == 0) unpinned.push_back({state, index});
-    }
-  }
-  return EraseEntries(unpinned);
+  return Drop(ledger_.Unpinned());
 }
 
 void BufferPool::SetPriority(const Digest& state, int priority) {
   const std::scoped_lock lock(mutex_);
-  if (PriorityOf(state) == priority) return;
-  if (priority == 0) {
-    priorities_.erase(state);
-  } else {
-    priorities_[state] = priority;
-  }
-  const auto found = states_.find(state);
-  if (found == states_.end()) return;
-  StateEntries& entries = found->second;
-  for (const auto& [index, entry] : entries.blocks) entries.policy->OnErase({state, index});
-  MoveToPolicy(state, entries, PolicyOf(priority));
-}
-
-void BufferPool::SetBudget(int64_t budget_bytes) {
-  const std::scoped_lock lock(mutex_);
-  stats_.budget_bytes = budget_bytes;
-  EvictToBudget();
+  ledger_.SetPriority(state, priority);
 }
 
 void BufferPool::SetPolicy(EvictionPolicyFactory make_policy) {
   const std::scoped_lock lock(mutex_);
-  make_policy_ = make_policy;
-  policies_.clear();
-  PolicyOf(0);
-  for (auto& [state, entries] : states_) {
-    MoveToPolicy(state, entries, PolicyOf(PriorityOf(state)));
-  }
+  ledger_.SetPolicy(make_policy);
 }
 
 std::string_view BufferPool::policy_name() const {
   const std::scoped_lock lock(mutex_);
-  return policies_.at(0)->name();
+  return ledger_.policy_name();
+}
+
+void BufferPool::SetBudget(int64_t budget_bytes) {
+  const std::scoped_lock lock(mutex_);
+  ledger_.SetBudget(budget_bytes);
+  EvictToBudget();
 }
 
 int64_t BufferPool::StateBytes(const Digest& state) const {
   const std::scoped_lock lock(mutex_);
-  const auto found = states_.find(state);
-  return found == states_.end() ? 0 : found->second.bytes;
+  return ledger_.StateBytes(state);
 }
 
-BufferPoolStats BufferPool::stats() const {
+PoolStats BufferPool::stats() const {
   const std::scoped_lock lock(mutex_);
-  return stats_;
+  return ledger_.stats();
 }
 
 void BufferPool::Unpin(const BlockId& id) {
   const std::scoped_lock lock(mutex_);
-  Entry* entry = Find(id);
-  Check(entry != nullptr && entry->pins > 0, "a pinned block is in the pool");
-  if (--entry->pins > 0) return;
-  stats_.pinned_bytes -= entry->block.size();
-  UpdateEvictable(id, *entry);
-  if (entry->erase_when_unpinned) EraseEntry(id);
+  if (ledger_.Unpin(id)) Drop(id);
   // The budget may have shrunk below what was pinned.
   EvictToBudget();
 }
 
-BufferPool::Entry* BufferPool::Find(const BlockId& id) const {
-  const auto state = states_.find(id.state);
-  if (state == states_.end()) return nullptr;
-  const auto block = state->second.blocks.find(id.index);
-  return block == state->second.blocks.end() ? nullptr : block->second.get();
+void BufferPool::GiveBack(int64_t bytes) {
+  const std::scoped_lock lock(mutex_);
+  ledger_.GiveBack(bytes);
+  EvictToBudget();
 }
 
-BlockPin BufferPool::PinEntry(const BlockId& id, Entry& entry) {
-  if (entry.pins++ == 0) stats_.pinned_bytes += entry.block.size();
-  UpdateEvictable(id, entry);
-  return BlockPin(this, id, &entry.block);
+BlockPin BufferPool::PinAgain(const BlockId& id) {
+  ledger_.SetErased(id, false);
+  ledger_.Pin(id);
+  ledger_.Touch(id);
+  return BlockPin(this, id, &blocks_.at(id));
 }
 
-BlockPin BufferPool::PinAgain(const BlockId& id, Entry& entry) {
-  BlockPin pin = PinEntry(id, entry);
-  entry.state->policy->OnAccess(id);
-  return pin;
-}
-
-BufferPool::Entry& BufferPool::AddEntry(const BlockId& id, BlockBuffer&& block, double cost_ms) {
-  const int64_t bytes = block.size();
-  StateEntries& state = states_[id.state];
-  if (state.policy == nullptr) state.policy = PolicyOf(PriorityOf(id.state));
-  auto entry = std::make_unique<Entry>();
-  entry->block = std::move(block);
-  entry->cost_ms = cost_ms;
-  entry->state = &state;
-  Entry& added = *(state.blocks[id.index] = std::move(entry));
-  state.bytes += bytes;
-  stats_.used_bytes += bytes;
-  ++stats_.blocks;
-  state.policy->OnInsert(id, bytes, cost_ms);
-  return added;
-}
-
-void BufferPool::UpdateEvictable(const BlockId& id, Entry& entry) {
-  const bool is_evictable = entry.pins == 0;
-  if (is_evictable == entry.is_evictable) return;
-  entry.is_evictable = is_evictable;
-  entry.state->policy->SetEvictable(id, is_evictable);
+BlockPin BufferPool::Add(const BlockId& id, BlockBuffer&& block, double cost_ms) {
+  ledger_.AddPinned(id, block.size(), cost_ms);
+  return BlockPin(this, id, &blocks_.emplace(id, std::move(block)).first->second);
 }
 
 bool BufferPool::MakeRoom(int64_t bytes) {
-  if (bytes > stats_.budget_bytes - stats_.pinned_bytes) return false;
-  while (stats_.used_bytes + bytes > stats_.budget_bytes) {
-    Check(EvictOne(), "an unpinned block can be evicted");
-  }
+  if (bytes > ledger_.UnpinnedBudget()) return false;
+  while (!ledger_.Fits(bytes)) Check(EvictOne(), "an unpinned block can be evicted");
   return true;
 }
 
 void BufferPool::EvictToBudget() {
-  while (stats_.used_bytes > stats_.budget_bytes && EvictOne()) {
+  while (ledger_.IsOverBudget() && EvictOne()) {
   }
 }
 
 bool BufferPool::EvictOne() {
-  for (const auto& [priority, policy] : policies_) {
-    const std::optional<BlockId> victim = policy->TakeVictim();
-    if (!victim) continue;
-    DropEntry(*victim);
-    ++stats_.evictions;
-    return true;
-  }
-  return false;
+  const std::optional<BlockId> victim = ledger_.TakeVictim();
+  if (!victim) return false;
+  ledger_.CountEviction();
+  Drop(*victim);
+  return true;
 }
 
-int64_t BufferPool::EraseEntries(const std::vector<BlockId>& ids) {
-  const int64_t before = stats_.used_bytes;
-  for (const BlockId& id : ids) EraseEntry(id);
-  return before - stats_.used_bytes;
+int64_t BufferPool::Drop(const std::vector<BlockId>& ids) {
+  const int64_t before = ledger_.stats().used_bytes;
+  for (const BlockId& id : ids) Drop(id);
+  return before - ledger_.stats().used_bytes;
 }
 
-void BufferPool::EraseEntry(const BlockId& id) {
-  states_.at(id.state).policy->OnErase(id);
-  DropEntry(id);
-}
-
-void BufferPool::DropEntry(const BlockId& id) {
-  const auto state = states_.find(id.state);
-  const auto block = state->second.blocks.find(id.index);
-  const int64_t bytes = block->second->block.size();
-  stats_.used_bytes -= bytes;
-  --stats_.blocks;
-  state->second.bytes -= bytes;
-  state->second.blocks.erase(block);
-  if (state->second.blocks.empty()) states_.erase(state);
-}
-
-int BufferPool::PriorityOf(const Digest& state) const {
-  const auto found = priorities_.find(state);
-  return found == priorities_.end() ? 0 : found->second;
-}
-
-EvictionPolicy* BufferPool::PolicyOf(int priority) {
-  std::unique_ptr<EvictionPolicy>& policy = policies_[priority];
-  if (policy == nullptr) policy = make_policy_();
-  return policy.get();
-}
-
-void BufferPool::MoveToPolicy(const Digest& state, StateEntries& entries, EvictionPolicy* policy) {
-  entries.policy = policy;
-  for (const auto& [index, entry] : entries.blocks) {
-    const BlockId id{state, index};
-    policy->OnInsert(id, entry->block.size(), entry->cost_ms);
-    policy->SetEvictable(id, entry->is_evictable);
-  }
+void BufferPool::Drop(const BlockId& id) {
+  ledger_.Remove(id);
+  blocks_.erase(id);
 }
 
 }  // namespace promptdb

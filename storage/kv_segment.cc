@@ -33,6 +33,19 @@ KvSegment::KvSegment(const KvShape& shape, int start_position, int tokens,
 }
 
 KvSegment::KvSegment(const KvShape& shape, int start_position, int tokens,
+                     std::vector<DevicePin> pins)
+    : KvSegment(shape, start_position, tokens) {
+  const BlockGrid grid(shape, tokens);
+  Check(static_cast<int>(pins.size()) == grid.blocks(), "a stored segment has all blocks pinned");
+  for (int i = 0; i < grid.blocks(); ++i) {
+    Check(pins[static_cast<size_t>(i)].size() == grid.Extent(i).payload_bytes + kBlockHeaderBytes,
+          "a pinned block is as large as its extent");
+  }
+  device_pins_ = std::move(pins);
+  tokens_ = capacity_ = tokens;
+}
+
+KvSegment::KvSegment(const KvShape& shape, int start_position, int tokens,
                      std::vector<BlockBuffer> blocks)
     : KvSegment(shape, start_position, tokens) {
   const BlockGrid grid(shape, tokens);
@@ -53,6 +66,7 @@ int64_t KvSegment::bytes() const {
   int64_t total = 0;
   for (const BlockBuffer& block : owned_) total += block.size();
   for (const BlockPin& pin : pins_) total += pin.block().size();
+  for (const DevicePin& pin : device_pins_) total += pin.size();
   return total;
 }
 
@@ -70,9 +84,9 @@ int KvSegment::ChunkCapacity(int chunk) const {
 }
 
 const std::byte* KvSegment::Payload(int chunk, int group) const {
-  return pins_.empty()
-             ? owned_[static_cast<size_t>(chunk * groups_ + group)].payload()
-             : pins_[static_cast<size_t>(group * expected_chunks_ + chunk)].block().payload();
+  if (!is_pinned()) return owned_[static_cast<size_t>(chunk * groups_ + group)].payload();
+  const auto index = static_cast<size_t>(group * expected_chunks_ + chunk);
+  return pins_.empty() ? device_pins_[index].payload() : pins_[index].block().payload();
 }
 
 int64_t KvSegment::PlaneOffset(int layer_in_group, int capacity, bool value) const {

@@ -1,6 +1,6 @@
 // K and V of a run of tokens at consecutive positions, as attention reads them: either written by a
-// forward pass (own memory) or borrowed from the buffer pool (pins). Segments are never joined: a
-// prompt is a list of them.
+// forward pass (own memory) or borrowed from the pool of a tier (pins). Segments are never joined:
+// a prompt is a list of them.
 //
 // Not thread-safe while it grows; a segment that no longer grows may be read by many threads.
 #ifndef PROMPTDB_STORAGE_KV_SEGMENT_H_
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "storage/buffer_pool.h"
+#include "storage/device_pool.h"
 #include "storage/kv_format.h"
 
 namespace promptdb {
@@ -45,6 +46,10 @@ class KvSegment {
   // The stored state of `tokens` tokens, from the pins of all blocks of its grid, in index order.
   KvSegment(const KvShape& shape, int start_position, int tokens, std::vector<BlockPin> pins);
 
+  // The same on a device whose memory the host can read. The slices of a layer wait until its
+  // blocks have arrived there.
+  KvSegment(const KvShape& shape, int start_position, int tokens, std::vector<DevicePin> pins);
+
   // A full segment in own memory, from the blocks of its grid, in index order: what TakeBlocks()
   // took apart. It may grow again, by whole chunks.
   KvSegment(const KvShape& shape, int start_position, int tokens, std::vector<BlockBuffer> blocks);
@@ -55,7 +60,8 @@ class KvSegment {
   const KvShape& shape() const { return shape_; }
   int start_position() const { return start_position_; }
   int tokens() const { return tokens_; }
-  bool is_pinned() const { return !pins_.empty(); }  // false: own memory
+  // False: own memory.
+  bool is_pinned() const { return !pins_.empty() || !device_pins_.empty(); }
   int64_t bytes() const;
 
   // Makes room for `count` more tokens, whose K and V the caller then writes in every layer through
@@ -109,7 +115,9 @@ class KvSegment {
   int groups_ = 0;
   int capacity_ = 0;                // in tokens
   std::vector<BlockBuffer> owned_;  // by chunk, then group, since a growing segment adds chunks
-  std::vector<BlockPin> pins_;      // by block index: group, then chunk
+  // By block index: group, then chunk. At most one of them has any.
+  std::vector<BlockPin> pins_;
+  std::vector<DevicePin> device_pins_;
 };
 
 }  // namespace promptdb

@@ -38,7 +38,7 @@ TEST(BufferPoolTest, PinsWhatWasInserted) {
   const auto pin = pool.Pin(Id(1));
   ASSERT_TRUE(pin);
   EXPECT_TRUE(IsBlock(pin->block(), Id(1)));
-  const BufferPoolStats stats = pool.stats();
+  const PoolStats stats = pool.stats();
   EXPECT_EQ(stats.hits, 1);
   EXPECT_EQ(stats.misses, 1);
   EXPECT_EQ(stats.used_bytes, 1000);
@@ -347,7 +347,7 @@ TEST_P(BufferPoolPolicyTest, BudgetHoldsAndPinsReadTrueUnderManyThreads) {
   std::atomic<int64_t> looks = 0, most_used = 0;
   std::thread watcher([&] {
     while (!done) {
-      const BufferPoolStats stats = pool.stats();
+      const PoolStats stats = pool.stats();
       if (stats.used_bytes > kBudget || stats.pinned_bytes > stats.used_bytes) failed = true;
       if (stats.used_bytes > most_used) most_used = stats.used_bytes;
       ++looks;

@@ -1,0 +1,322 @@
+#include "cuda/cuda_device.h"
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+
+namespace promptdb {
+
+namespace {
+
+// One buffer of pinned memory. Blocks have about 1 MiB, so most take one; a larger copy is cut.
+constexpr size_t kStagingBytes = size_t{2} << 20;
+// Of each direction. While the device copies one, the next is filled or emptied.
+constexpr int kStagingBuffers = 4;
+
+[[noreturn]] void Fail(ErrorCode code, const char* what, cudaError_t status) {
+  throw Error(code, std::string("CUDA: ") + what + ": " + cudaGetErrorString(status));
+}
+
+void CheckStatus(cudaError_t status, const char* what) {
+  if (status != cudaSuccess) Fail(ErrorCode::kIo, what, status);
+}
+
+void* PointerTo(DeviceAddress address) {
+  return reinterpret_cast<void*>(static_cast<uintptr_t>(address));
+}
+
+// Every call of the runtime is about the device that is current in its thread.
+void MakeCurrent(int number) { CheckStatus(cudaSetDevice(number), "choosing the device"); }
+
+// An event of the runtime's, which is also the owner's word that a buffer is free again.
+class Event {
+ public:
+  Event() {
+    CheckStatus(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "making an event");
+  }
+  ~Event() { cudaEventDestroy(event_); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  void Record(cudaStream_t stream) {
+    CheckStatus(cudaEventRecord(event_, stream), "recording an event");
+  }
+  void Wait() { CheckStatus(cudaEventSynchronize(event_), "waiting for a copy"); }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+// One direction: a stream, and the pinned buffers that its copies go through.
+class Stream {
+ public:
+  struct Buffer {
+    Buffer() {
+      void* allocated = nullptr;
+      CheckStatus(cudaHostAlloc(&allocated, kStagingBytes, cudaHostAllocDefault),
+                  "allocating pinned memory");
+      memory = static_cast<std::byte*>(allocated);
+    }
+    ~Buffer() { cudaFreeHost(memory); }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+
+    Event event;                  // made first: what throws after it leaks nothing
+    std::byte* memory = nullptr;  // kStagingBytes
+    bool is_free = true;          // for the next copy
+    bool is_used = false;         // `event` was recorded, and tells when the device is done with it
+  };
+
+  // REQUIRES: the device is current.
+  Stream() {
+    cudaStream_t made = nullptr;
+    CheckStatus(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking), "making a stream");
+    stream_.reset(made);
+    for (int i = 0; i < kStagingBuffers; ++i) buffers_.push_back(std::make_unique<Buffer>());
+  }
+  ~Stream() { cudaStreamSynchronize(get()); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  cudaStream_t get() const { return stream_.get(); }
+
+  // Waits for a buffer that nobody uses, the device included.
+  Buffer* Take() {
+    Buffer* taken = nullptr;
+    {
+      std::unique_lock lock(mutex_);
+      freed_.wait(lock, [&] {
+        // In turns: the one that was given back first is done first.
+        for (size_t i = 0; i < buffers_.size() && taken == nullptr; ++i) {
+          const size_t at = (next_ + i) % buffers_.size();
+          if (!buffers_[at]->is_free) continue;
+          taken = buffers_[at].get();
+          next_ = at + 1;
+        }
+        return taken != nullptr;
+      });
+      taken->is_free = false;
+    }
+    if (std::exchange(taken->is_used, false)) {
+      try {
+        taken->event.Wait();
+      } catch (...) {
+        GiveBack(taken);
+        throw;
+      }
+    }
+    return taken;
+  }
+  void GiveBack(Buffer* buffer) {
+    {
+      const std::scoped_lock lock(mutex_);
+      buffer->is_free = true;
+    }
+    freed_.notify_one();
+  }
+
+ private:
+  struct Destroy {
+    void operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
+  };
+  std::unique_ptr<CUstream_st, Destroy> stream_;
+  std::vector<std::unique_ptr<Buffer>> buffers_;
+  std::mutex mutex_;
+  std::condition_variable freed_;
+  size_t next_ = 0;  // guarded by mutex_
+};
+
+// The end of a copy to the device: all that has been queued until then.
+class InEvent : public CopyEvent {
+ public:
+  explicit InEvent(int device) : device_(device) {}
+  void Record(cudaStream_t stream) { event_.Record(stream); }
+  void Wait() override {
+    MakeCurrent(device_);
+    event_.Wait();
+  }
+
+ private:
+  const int device_;
+  Event event_;
+};
+
+// The end of a copy from the device: whoever waits first moves the bytes on from the buffer.
+class OutEvent : public CopyEvent {
+ public:
+  OutEvent(int device, Stream* stream, std::byte* to, size_t bytes)
+      : device_(device), stream_(stream), to_(to), bytes_(bytes) {}
+  ~OutEvent() override {
+    if (buffer_ != nullptr) stream_->GiveBack(buffer_);
+  }
+
+  // Queues the copy.
+  void Begin(const void* from) {
+    buffer_ = stream_->Take();
+    CheckStatus(
+        cudaMemcpyAsync(buffer_->memory, from, bytes_, cudaMemcpyDeviceToHost, stream_->get()),
+        "copying from the device");
+    buffer_->event.Record(stream_->get());
+    buffer_->is_used = true;
+  }
+
+  void Wait() override {
+    const std::scoped_lock lock(mutex_);
+    if (is_done_) return;
+    MakeCurrent(device_);
+    buffer_->event.Wait();
+    std::memcpy(to_, buffer_->memory, bytes_);
+    is_done_ = true;
+    stream_->GiveBack(std::exchange(buffer_, nullptr));
+  }
+
+ private:
+  const int device_;
+  Stream* const stream_;
+  std::byte* const to_;
+  const size_t bytes_;
+  std::mutex mutex_;
+  Stream::Buffer* buffer_ = nullptr;  // guarded by mutex_, as is what follows
+  bool is_done_ = false;
+};
+
+class CudaDevice : public DeviceMemory {
+ public:
+  // REQUIRES: the device is current.
+  explicit CudaDevice(int number) : number_(number) {
+    cudaDeviceProp properties;
+    CheckStatus(cudaGetDeviceProperties(&properties, number_), "asking for the device's name");
+    description_ = properties.name;
+    total_bytes_ = static_cast<int64_t>(properties.totalGlobalMem);
+    cudaMemPoolProps pool = {};
+    pool.allocType = cudaMemAllocationTypePinned;
+    pool.location.type = cudaMemLocationTypeDevice;
+    pool.location.id = number_;
+    CheckStatus(cudaMemPoolCreate(&pool_, &pool), "making a memory pool");
+    // What is freed stays for the next blocks.
+    uint64_t keep = UINT64_MAX;
+    CheckStatus(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep),
+                "setting the memory pool up");
+  }
+  ~CudaDevice() override {
+    cudaSetDevice(number_);
+    cudaStreamSynchronize(in_.get());
+    cudaMemPoolDestroy(pool_);
+  }
+
+  std::string name() const override { return "cuda:" + std::to_string(number_); }
+  std::string description() const override { return description_; }
+  int64_t total_bytes() const override { return total_bytes_; }
+  int64_t free_bytes() const override {
+    MakeCurrent(number_);
+    size_t free = 0, total = 0;
+    CheckStatus(cudaMemGetInfo(&free, &total), "asking for free memory");
+    return static_cast<int64_t>(free);
+  }
+
+  DeviceAddress Allocate(int64_t bytes) override {
+    if (cudaSetDevice(number_) != cudaSuccess) return DeviceAddress::kNone;
+    void* memory = nullptr;
+    // In the order of the stream that copies in, which is the first to use it.
+    if (cudaMallocFromPoolAsync(&memory, static_cast<size_t>(bytes), pool_, in_.get()) !=
+        cudaSuccess) {
+      cudaGetLastError();  // else the next call would report it
+      return DeviceAddress::kNone;
+    }
+    return DeviceAddress{reinterpret_cast<uintptr_t>(memory)};
+  }
+
+  void Free(DeviceAddress address, int64_t) noexcept override {
+    cudaSetDevice(number_);
+    cudaFreeAsync(PointerTo(address), in_.get());
+  }
+
+  std::shared_ptr<CopyEvent> CopyIn(DeviceAddress to, const std::byte* from,
+                                    int64_t bytes) override {
+    MakeCurrent(number_);
+    auto event = std::make_shared<InEvent>(number_);
+    auto* target = static_cast<std::byte*>(PointerTo(to));
+    for (auto left = static_cast<size_t>(bytes); left > 0;) {
+      const size_t part = std::min(left, kStagingBytes);
+      Stream::Buffer* buffer = in_.Take();
+      std::memcpy(buffer->memory, from, part);
+      try {
+        CheckStatus(
+            cudaMemcpyAsync(target, buffer->memory, part, cudaMemcpyHostToDevice, in_.get()),
+            "copying to the device");
+        buffer->event.Record(in_.get());
+        buffer->is_used = true;  // whoever takes it next waits for the event
+      } catch (...) {
+        cudaStreamSynchronize(in_.get());
+        in_.GiveBack(buffer);
+        throw;
+      }
+      in_.GiveBack(buffer);
+      target += part;
+      from += part;
+      left -= part;
+    }
+    event->Record(in_.get());
+    return event;
+  }
+
+  std::shared_ptr<CopyEvent> CopyOut(std::byte* to, DeviceAddress from, int64_t bytes) override {
+    MakeCurrent(number_);
+    const auto* source = static_cast<const std::byte*>(PointerTo(from));
+    for (auto left = static_cast<size_t>(bytes);;) {
+      const size_t part = std::min(left, kStagingBytes);
+      auto event = std::make_shared<OutEvent>(number_, &out_, to, part);
+      event->Begin(source);
+      if (part == left) return event;
+      // Of a copy that takes several buffers only the last one is not waited for.
+      event->Wait();
+      to += part;
+      source += part;
+      left -= part;
+    }
+  }
+
+  const std::byte* ReadableOnHost(DeviceAddress) const override { return nullptr; }
+
+ private:
+  const int number_;
+  std::string description_;
+  int64_t total_bytes_ = 0;
+  Stream in_;
+  Stream out_;
+  cudaMemPool_t pool_ = nullptr;
+};
+
+}  // namespace
+
+int CudaDevices() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) {
+    cudaGetLastError();
+    return 0;
+  }
+  return count;
+}
+
+std::unique_ptr<DeviceMemory> OpenCudaDevice(int number) {
+  int count = 0;
+  if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess) {
+    cudaGetLastError();
+    Fail(ErrorCode::kResource, "no GPU can be used", status);
+  }
+  if (number < 0 || number >= count) {
+    throw Error(ErrorCode::kResource, "there is no device cuda:" + std::to_string(number) +
+                                          "; this machine has " + std::to_string(count));
+  }
+  MakeCurrent(number);
+  return std::make_unique<CudaDevice>(number);
+}
+
+}  // namespace promptdb
