@@ -176,6 +176,20 @@ void TellOfMissingModels(const Catalog& catalog, ResultSink& sink) {
 
 }  // namespace
 
+std::vector<Column> BackupColumns() {
+  return {{"folder", Type::kText},
+          {"files", Type::kInteger},
+          {"bytes", Type::kInteger},
+          {"linked_bytes", Type::kInteger},
+          {"ms", Type::kReal}};
+}
+
+std::vector<Column> RestoreColumns() {
+  return {{"models", Type::kInteger}, {"schemas", Type::kInteger}, {"chats", Type::kInteger},
+          {"states", Type::kInteger}, {"bytes", Type::kInteger},   {"damaged", Type::kInteger},
+          {"ms", Type::kReal}};
+}
+
 std::string RunBackup(const ast::Backup& statement, Database::Rep& database, ResultSink& sink) {
   const Path folder = UserPath(statement.path);
   const Stopwatch watch;
@@ -190,11 +204,7 @@ std::string RunBackup(const ast::Backup& statement, Database::Rep& database, Res
   sink.OnNotice("backed up " + TransferRate(size.bytes, ms / 1000) + ", " +
                 ByteCount(size.linked_bytes) +
                 " of them shared with the database by hard links; models' weights are not in it");
-  sink.OnColumns({{"folder", Type::kText},
-                  {"files", Type::kInteger},
-                  {"bytes", Type::kInteger},
-                  {"linked_bytes", Type::kInteger},
-                  {"ms", Type::kReal}});
+  sink.OnColumns(BackupColumns());
   sink.OnRow({folder.string(), size.files, size.bytes, size.linked_bytes, ms});
   return "BACKUP";
 }
@@ -230,13 +240,7 @@ std::string RunRestore(const ast::Restore& statement, Database::Rep& database, R
   TellOfMissingModels(database.catalog, sink);
   const double ms = watch.Milliseconds();
   sink.OnNotice("restored " + TransferRate(states.bytes(), ms / 1000));
-  sink.OnColumns({{"models", Type::kInteger},
-                  {"schemas", Type::kInteger},
-                  {"chats", Type::kInteger},
-                  {"states", Type::kInteger},
-                  {"bytes", Type::kInteger},
-                  {"damaged", Type::kInteger},
-                  {"ms", Type::kReal}});
+  sink.OnColumns(RestoreColumns());
   sink.OnRow({static_cast<int64_t>(database.catalog.Models().size()),
               static_cast<int64_t>(database.catalog.Schemas().size()),
               static_cast<int64_t>(database.catalog.Chats().size()), states.states(),

@@ -182,6 +182,19 @@ int64_t DiskBytes(const Rocks& rocks) {
 
 }  // namespace
 
+std::vector<Column> CheckColumns() {
+  return {{"kind", Type::kText},
+          {"checked", Type::kInteger},
+          {"bytes", Type::kInteger},
+          {"damaged", Type::kInteger}};
+}
+
+std::vector<Column> VacuumColumns() {
+  return {{"bytes_before", Type::kInteger},
+          {"bytes_after", Type::kInteger},
+          {"labels_removed", Type::kInteger}};
+}
+
 std::string RunCheckDatabase(Database::Rep& database, ResultSink& sink) {
   const Stopwatch watch;
   Findings states, blocks;
@@ -198,10 +211,7 @@ std::string RunCheckDatabase(Database::Rep& database, ResultSink& sink) {
   if (seconds >= kLongSeconds) {
     sink.OnNotice("checked " + TransferRate(tables.bytes + states.bytes + blocks.bytes, seconds));
   }
-  sink.OnColumns({{"kind", Type::kText},
-                  {"checked", Type::kInteger},
-                  {"bytes", Type::kInteger},
-                  {"damaged", Type::kInteger}});
+  sink.OnColumns(CheckColumns());
   const auto row = [&](const char* kind, const Findings& found) {
     sink.OnRow({std::string(kind), found.checked, found.bytes, found.damaged});
   };
@@ -231,9 +241,7 @@ std::string RunVacuum(Database::Rep& database, ResultSink& sink) {
     compacted += bytes;
     sink.OnProgress("compacting", compacted, before, "bytes");
   }
-  sink.OnColumns({{"bytes_before", Type::kInteger},
-                  {"bytes_after", Type::kInteger},
-                  {"labels_removed", Type::kInteger}});
+  sink.OnColumns(VacuumColumns());
   sink.OnRow({before, DiskBytes(database.rocks), static_cast<int64_t>(stale.size())});
   return "VACUUM";
 }

@@ -182,4 +182,8 @@ Database::~Database() = default;
 
 const std::filesystem::path& Database::folder() const { return rep_->rocks.folder(); }
 
+void Database::SetConnectionSource(ConnectionSource source) {
+  rep_->connections = std::move(source);
+}
+
 }  // namespace promptdb

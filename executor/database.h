@@ -79,6 +79,9 @@ struct Database::Rep {
   // exist. Throws Error(kBusy) at `place` while another session does.
   ChatHold HoldChat(const std::string& name, SourceRange place);
 
+  // Who is connected; empty without a server. Set before the first statement.
+  Database::ConnectionSource connections;
+
   Rocks rocks;
   BufferPool pool;
   StateCache cache;

@@ -75,15 +75,30 @@ void Store(const OpenSchema& schema, Database::Rep& database) {
 
 }  // namespace
 
+std::vector<Column> WarmColumns() {
+  return {{"schema", Type::kText},
+          {"encoded", Type::kInteger},
+          {"from_disk", Type::kInteger},
+          {"in_memory", Type::kInteger}};
+}
+
+std::vector<Column> PinColumns() {
+  return {{"schema", Type::kText}, {"pinned", Type::kInteger}, {"bytes", Type::kInteger}};
+}
+
+std::vector<Column> EvictColumns() {
+  return {{"schema", Type::kText},
+          {"states", Type::kInteger},
+          {"cpu_bytes", Type::kInteger},
+          {"disk_bytes", Type::kInteger}};
+}
+
 std::string RunWarm(const ast::Warm& statement, Database::Rep& database, ResultSink& sink) {
   const auto schema = database.Open(statement.schema, sink);
   const SchemaStates states = ListStates(schema->definition, schema->layout);
   const std::set<int> wanted =
       SelectedSegments(SelectedPaths(statement, schema->definition), *schema, states);
-  sink.OnColumns({{"schema", Type::kText},
-                  {"encoded", Type::kInteger},
-                  {"from_disk", Type::kInteger},
-                  {"in_memory", Type::kInteger}});
+  sink.OnColumns(WarmColumns());
   const WarmCounts counts = WarmSegments(wanted, *schema, database, sink);
   sink.OnRow({schema->definition.name, counts.encoded, counts.from_disk, counts.in_memory});
   return "WARM";
@@ -116,7 +131,7 @@ std::string RunPin(const ast::Pin& statement, Database::Rep& database, ResultSin
     ++states;
     bytes += database.cache.Probe(key).bytes;
   }
-  sink.OnColumns({{"schema", Type::kText}, {"pinned", Type::kInteger}, {"bytes", Type::kInteger}});
+  sink.OnColumns(PinColumns());
   sink.OnRow({pinned.definition.name, states, bytes});
   return statement.is_pinned ? "PIN" : "UNPIN";
 }
@@ -155,10 +170,7 @@ std::string RunEvict(const ast::Evict& statement, Database::Rep& database, Resul
     sink.OnNotice(kept_states + "; UNPIN " + QuoteName(schema->definition.name) + "; lets " +
                   (kept == 1 ? "it" : "them") + " go");
   }
-  sink.OnColumns({{"schema", Type::kText},
-                  {"states", Type::kInteger},
-                  {"cpu_bytes", Type::kInteger},
-                  {"disk_bytes", Type::kInteger}});
+  sink.OnColumns(EvictColumns());
   sink.OnRow({schema->definition.name, states, cpu_bytes, disk_bytes});
   return "EVICT";
 }

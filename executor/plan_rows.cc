@@ -2,11 +2,13 @@
 
 namespace promptdb {
 
+std::vector<Column> PlanColumns() { return {{"plan", Column::Type::kText}}; }
+
 void SendPlan(const ast::Explain& statement, const PlanNode& root,
               const std::vector<NodeActuals>& actuals, const std::string& timing,
               ResultSink& sink) {
   const std::vector<NodeActuals>* shown = statement.analyze ? &actuals : nullptr;
-  sink.OnColumns({{"plan", Column::Type::kText}});
+  sink.OnColumns(PlanColumns());
   if (statement.format == ast::Explain::Format::kJson) {
     sink.OnRow({ExplainJson(root, shown)});
     return;

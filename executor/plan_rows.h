@@ -11,6 +11,8 @@
 
 namespace promptdb {
 
+std::vector<Column> PlanColumns();
+
 // A row for each line of the plan, or one with the whole as JSON. With ANALYZE, the lines have
 // `actuals` (by node id), and the text form ends in "Timing (`timing`)".
 void SendPlan(const ast::Explain& statement, const PlanNode& root,

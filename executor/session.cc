@@ -6,6 +6,7 @@
 #include "base/nearest_name.h"
 #include "executor/database.h"
 #include "executor/settings.h"
+#include "executor/statement_columns.h"
 #include "executor/statements.h"
 #include "executor/threads.h"
 #include "parser/parser.h"
@@ -53,7 +54,10 @@ struct Session::Rep {
         settings(&this->database.pool, &this->database.cache, &this->database.rocks,
                  this->database.default_budgets) {}
 
-  std::string Run(const ast::Statement& statement, ResultSink& sink);
+  std::string Run(const ast::StatementNode& statement, ResultSink& sink);
+  // As Run(), with whatever it throws turned into an Error with a place.
+  void RunOne(std::string_view text, SourceRange range, const ast::StatementNode& node,
+              ResultSink& sink);
   // Throws Error(kUnknownName) at the name.
   const ast::Prepare& Prepared(const ast::Name& name) const;
 
@@ -74,7 +78,7 @@ const ast::Prepare& Session::Rep::Prepared(const ast::Name& name) const {
               name.range);
 }
 
-std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink) {
+std::string Session::Rep::Run(const ast::StatementNode& statement, ResultSink& sink) {
   struct Visitor {
     Rep& session;
     ResultSink& sink;
@@ -182,28 +186,60 @@ std::string Session::Rep::Run(const ast::Statement& statement, ResultSink& sink)
                   node.statement + " is PromptQL, but has no meaning in this release yet");
     }
   };
-  return std::visit(Visitor{*this, sink}, statement.node);
+  return std::visit(Visitor{*this, sink}, statement);
 }
 
 Session::Session(Database* database) : rep_(std::make_unique<Rep>(database)) {}
 Session::~Session() = default;
 
-void Session::Execute(std::string_view text, ResultSink& sink) {
-  CancelableSink cancelable(sink, rep_->canceled);
-  for (const ast::Statement& statement : Parse(text)) {
-    rep_->canceled.store(false);
-    const SourceRange place = FirstWord(text, statement.range);
-    try {
-      cancelable.OnDone(rep_->Run(statement, cancelable));
-    } catch (const Error& error) {
-      throw error.At(place);
-    } catch (const std::bad_alloc&) {
-      throw Error(ErrorCode::kResource, "out of memory",
-                  "SET cpu_cache to less, or use a smaller model.", place);
-    } catch (const std::exception& error) {
-      throw Error(ErrorCode::kInternal, error.what(), "Please report this.", place);
-    }
+void Session::Rep::RunOne(std::string_view text, SourceRange range, const ast::StatementNode& node,
+                          ResultSink& sink) {
+  CancelableSink cancelable(sink, canceled);
+  canceled.store(false);
+  const SourceRange place = FirstWord(text, range);
+  try {
+    cancelable.OnDone(Run(node, cancelable));
+  } catch (const Error& error) {
+    throw error.At(place);
+  } catch (const std::bad_alloc&) {
+    throw Error(ErrorCode::kResource, "out of memory",
+                "SET cpu_cache to less, or use a smaller model.", place);
+  } catch (const std::exception& error) {
+    throw Error(ErrorCode::kInternal, error.what(), "Please report this.", place);
   }
+}
+
+void Session::Execute(std::string_view text, ResultSink& sink) {
+  for (const ast::Statement& statement : Parse(text)) {
+    rep_->RunOne(text, statement.range, statement.node, sink);
+  }
+}
+
+void Session::Run(std::string_view text, const ParameterizedStatement& statement,
+                  const std::vector<ast::Literal>& values, ResultSink& sink) {
+  const SourceRange range = statement.statement.range;
+  if (values.size() != static_cast<size_t>(statement.parameters)) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "the statement takes " + std::to_string(statement.parameters) +
+                    (statement.parameters == 1 ? " value" : " values") + ", not " +
+                    std::to_string(values.size()),
+                "", FirstWord(text, range));
+  }
+  ast::StatementNode filled;
+  try {
+    filled = WithValues(statement.statement.node, values);
+  } catch (const Error& error) {
+    throw error.At(FirstWord(text, range));
+  }
+  rep_->RunOne(text, range, filled, sink);
+}
+
+std::vector<Column> Session::ColumnsOf(const ast::StatementNode& statement) const {
+  if (const auto* execute = std::get_if<ast::Execute>(&statement)) {
+    const ast::Query& query = rep_->Prepared(execute->name).query;
+    return std::visit([](const auto& node) { return StatementColumns(node); }, query);
+  }
+  return StatementColumns(statement);
 }
 
 void Session::Cancel() { rep_->canceled.store(true); }

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -12,8 +13,22 @@
 
 #include "executor/result.h"
 #include "parser/ast.h"
+#include "parser/parser.h"
 
 namespace promptdb {
+
+// A client's connection, as a server tells of it in pc_connections.
+struct ConnectionInfo {
+  int64_t id = 0;
+  std::string user;
+  std::string client;       // address:port
+  std::string application;  // what the client calls itself
+  std::string protocol;     // "postgresql" or "http"
+  bool is_encrypted = false;
+  std::string state;      // "idle", "waiting" or "active"
+  std::string statement;  // its first words; empty when idle
+  int64_t since = 0;      // Unix time of the last change of state
+};
 
 // Thread-safe. Holds the catalog, the cache of attention states, and the models that are loaded.
 class Database {
@@ -23,6 +38,11 @@ class Database {
   ~Database();
 
   const std::filesystem::path& folder() const;
+
+  // What pc_connections lists; called by any thread. A server gives it before the first statement
+  // runs, and must not end before the last.
+  using ConnectionSource = std::function<std::vector<ConnectionInfo>()>;
+  void SetConnectionSource(ConnectionSource source);
 
   struct Rep;
   Rep& rep() { return *rep_; }
@@ -41,6 +61,15 @@ class Session {
   // Parses and runs every statement of `text`, telling `sink` of each. Stops at the first Error,
   // which it throws; its range is in `text`.
   void Execute(std::string_view text, ResultSink& sink);
+
+  // Runs one statement, with a value for each of its parameters. `text`: what it was parsed from,
+  // which an Error's range is in.
+  void Run(std::string_view text, const ParameterizedStatement& statement,
+           const std::vector<ast::Literal>& values, ResultSink& sink);
+
+  // The columns of a statement's rows, known without running it; empty where it has none. Throws
+  // the errors of a name that does not exist.
+  std::vector<Column> ColumnsOf(const ast::StatementNode& statement) const;
 
   // Asks the running statement to stop: it ends with Error(kCanceled) within a token. May be called
   // from a signal handler or another thread. Forgotten if no statement is running.

@@ -83,18 +83,41 @@ ShowForm FormOf(ast::Show::What what) {
                {"cached_bytes"},
                {"created"},
                {"last_used"}}};
+    case ast::Show::What::kConnections:
+      return {Id::kConnections,
+              {{"id"},
+               {"user"},
+               {"client"},
+               {"application"},
+               {"protocol"},
+               {"tls"},
+               {"state"},
+               {"statement"},
+               {"since"}}};
   }
   return {};
 }
 
+Column ColumnOf(const SystemTable& table, const ShownColumn& shown) {
+  const auto place = static_cast<size_t>(table.FindColumn(shown.column));
+  return {std::string(shown.shown), table.columns[place].type};
+}
+
 // ---- DESCRIBE ----------------------------------------------------------------------------------
+
+std::vector<Column> PropertyColumns() {
+  return {{"property", Type::kText}, {"value", Type::kText}};
+}
+
+std::vector<Column> PartColumns() {
+  return {{"part", Type::kText},      {"kind", Type::kText},      {"start", Type::kInteger},
+          {"length", Type::kInteger}, {"tokens", Type::kInteger}, {"tier", Type::kText}};
+}
 
 // Rows of a name and a value.
 class PropertyRows {
  public:
-  explicit PropertyRows(ResultSink& sink) : sink_(sink) {
-    sink.OnColumns({{"property", Type::kText}, {"value", Type::kText}});
-  }
+  explicit PropertyRows(ResultSink& sink) : sink_(sink) { sink.OnColumns(PropertyColumns()); }
   void Add(std::string name, std::string value) {
     sink_.OnRow({std::move(name), std::move(value)});
     ++rows_;
@@ -196,12 +219,7 @@ std::string Joined(const std::vector<std::string>& names) {
 
 int64_t DescribeSchema(const ast::Name& name, Database::Rep& database, ResultSink& sink) {
   const auto schema = database.Open(name, sink);
-  sink.OnColumns({{"part", Type::kText},
-                  {"kind", Type::kText},
-                  {"start", Type::kInteger},
-                  {"length", Type::kInteger},
-                  {"tokens", Type::kInteger},
-                  {"tier", Type::kText}});
+  sink.OnColumns(PartColumns());
   int64_t rows = 0;
   const KeyedStates keyed(*schema);
   DescribeParts(schema->layout.parts, 0, *schema, keyed, database.cache, rows, sink);
@@ -262,22 +280,32 @@ int64_t DescribeModule(const std::vector<ast::Name>& path, Database::Rep& databa
 
 }  // namespace
 
+std::vector<Column> ShowColumns(const ast::Show& statement) {
+  const ShowForm form = FormOf(statement.what);
+  std::vector<Column> columns;
+  for (const ShownColumn& shown : form.columns) {
+    columns.push_back(ColumnOf(SystemTableOf(form.table), shown));
+  }
+  return columns;
+}
+
+std::vector<Column> DescribeColumns(const ast::Describe& statement) {
+  return statement.what == ast::Describe::What::kSchema ? PartColumns() : PropertyColumns();
+}
+
 std::string RunShow(const ast::Show& statement, Database::Rep& database, const Settings& settings,
                     ResultSink& sink) {
   const ShowForm form = FormOf(statement.what);
   const SystemTable& table = SystemTableOf(form.table);
-  std::vector<Column> columns;
   std::vector<size_t> places;
   for (const ShownColumn& shown : form.columns) {
-    const auto place = static_cast<size_t>(table.FindColumn(shown.column));
-    places.push_back(place);
-    columns.push_back({std::string(shown.shown), table.columns[place].type});
+    places.push_back(static_cast<size_t>(table.FindColumn(shown.column)));
   }
   const SystemTableSource source{database, settings, sink};
   const std::vector<Row> rows = statement.from_schema
                                     ? ModuleRowsOf(*statement.from_schema, source)
                                     : SystemTableRows(form.table, std::nullopt, source);
-  sink.OnColumns(columns);
+  sink.OnColumns(ShowColumns(statement));
   for (const Row& row : rows) {
     Row shown;
     shown.reserve(places.size());

@@ -61,6 +61,9 @@ std::string RunForkChat(const ast::ForkChat& statement, Database::Rep& database)
 std::string RunEndChat(const ast::EndChat& statement, Database::Rep& database);
 
 // module_statements.cc
+std::vector<Column> WarmColumns();
+std::vector<Column> PinColumns();
+std::vector<Column> EvictColumns();
 std::string RunPin(const ast::Pin& statement, Database::Rep& database, ResultSink& sink);
 std::string RunEvict(const ast::Evict& statement, Database::Rep& database, ResultSink& sink);
 std::string RunAlterModule(const ast::AlterModule& statement, Database::Rep& database,
@@ -72,11 +75,16 @@ std::string RunAnalyzeModel(const ast::AnalyzeModel& statement, Database::Rep& d
                             ResultSink& sink);
 
 std::string RunAnalyze(Database::Rep& database, ResultSink& sink);
+
 // check_statements.cc
+std::vector<Column> CheckColumns();
+std::vector<Column> VacuumColumns();
 std::string RunCheckDatabase(Database::Rep& database, ResultSink& sink);
 std::string RunVacuum(Database::Rep& database, ResultSink& sink);
 
 // backup_statements.cc
+std::vector<Column> BackupColumns();
+std::vector<Column> RestoreColumns();
 std::string RunBackup(const ast::Backup& statement, Database::Rep& database, ResultSink& sink);
 std::string RunRestore(const ast::Restore& statement, Database::Rep& database, ResultSink& sink);
 
@@ -88,6 +96,8 @@ std::string RunImportStates(const ast::ImportStates& statement, Database::Rep& d
                             ResultSink& sink);
 
 // show_statements.cc
+std::vector<Column> ShowColumns(const ast::Show& statement);
+std::vector<Column> DescribeColumns(const ast::Describe& statement);
 std::string RunShow(const ast::Show& statement, Database::Rep& database, const Settings& settings,
                     ResultSink& sink);
 std::string RunDescribe(const ast::Describe& statement, Database::Rep& database, ResultSink& sink);

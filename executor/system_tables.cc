@@ -66,6 +66,18 @@ std::vector<Row> ChatRows(const Database::Rep& database) {
   return rows;
 }
 
+std::vector<Row> ConnectionRows(const Database::Rep& database) {
+  std::vector<Row> rows;
+  if (!database.connections) return rows;
+  for (const ConnectionInfo& connection : database.connections()) {
+    rows.push_back({connection.id, connection.user, connection.client, connection.application,
+                    connection.protocol, connection.is_encrypted, connection.state,
+                    connection.statement.empty() ? Value() : Value(connection.statement),
+                    FormatTime(connection.since)});
+  }
+  return rows;
+}
+
 std::vector<Row> SchemaRows(const Catalog& catalog) {
   std::vector<Row> rows;
   for (const SchemaDefinition& schema : catalog.Schemas()) {
@@ -290,6 +302,8 @@ std::vector<Row> SystemTableRows(SystemTable::Id table,
       return BlockRows(source.database);
     case SystemTable::Id::kChats:
       return ChatRows(source.database);
+    case SystemTable::Id::kConnections:
+      return ConnectionRows(source.database);
     case SystemTable::Id::kAccuracy:
       return AccuracyTableRows(source);
     case SystemTable::Id::kStats:

@@ -35,6 +35,9 @@ struct Literal {
   bool is_word = false;  // a bare word, in `value` as folded text
   SourceRange range;
   int parameter = 0;  // n where a PREPARE says $n instead, from 1; the value is then an empty text
+  // A text whose type the sender left open: it is read as what its place calls for. Only values of
+  // parameters are.
+  bool is_untyped = false;
 };
 
 // name = value or name => value.
@@ -315,7 +318,16 @@ struct AlterModule {
 };
 
 struct Show {
-  enum class What { kModels, kSchemas, kModules, kCache, kStats, kSettings, kChats };
+  enum class What {
+    kModels,
+    kSchemas,
+    kModules,
+    kCache,
+    kStats,
+    kSettings,
+    kChats,
+    kConnections
+  };
   What what = What::kModels;
   std::optional<Name> from_schema;  // kModules
 };

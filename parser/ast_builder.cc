@@ -120,7 +120,7 @@ class AstBuilder : public grammar::PromptQLBaseVisitor {
       case Grammar::CHATS:
         return Yield(ast::Show{What::kChats, {}});
       default:
-        return Refuse("SHOW CONNECTIONS");
+        return Yield(ast::Show{What::kConnections, {}});
     }
   }
 

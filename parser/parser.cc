@@ -161,14 +161,14 @@ class StatementParse {
 
 constexpr int kMostParameters = 64;
 
-// A parameter gets its value from EXECUTE, so only a PREPARE can hold one. Returns the highest
-// number; below it, every one is used.
-int CheckParameters(std::string_view text, std::span<const Token> tokens) {
+// Returns the highest number of a parameter; below it, every one is used. `is_allowed`: their
+// values will come.
+int CheckParameters(std::string_view text, std::span<const Token> tokens, bool is_allowed) {
   std::vector<SourceRange> places(kMostParameters);
   int highest = 0;
   for (const Token& token : tokens) {
     if (token.type != Grammar::PARAMETER) continue;
-    if (tokens.front().type != Grammar::PREPARE) {
+    if (!is_allowed) {
       throw Error(ErrorCode::kSyntax, "parameter outside a PREPARE has no value",
                   "Write the value itself, or PREPARE the query and EXECUTE it with values.",
                   token.range);
@@ -192,6 +192,15 @@ int CheckParameters(std::string_view text, std::span<const Token> tokens) {
   return highest;
 }
 
+ast::Statement ParseStatement(std::string_view text, std::span<const Token> tokens) {
+  try {
+    return StatementParse(text, tokens).Run();
+  } catch (const antlr4::RuntimeException& error) {
+    throw Error(ErrorCode::kInternal, std::string("parser failed: ") + error.what(), "",
+                SourceRange{tokens.front().range.begin, tokens.back().range.end});
+  }
+}
+
 }  // namespace
 
 std::vector<ast::Statement> Parse(std::string_view text) {
@@ -200,17 +209,30 @@ std::vector<ast::Statement> Parse(std::string_view text) {
   while (true) {
     const std::vector<Token> tokens = reader.NextStatement();
     if (tokens.empty()) return statements;
-    try {
-      statements.push_back(StatementParse(text, tokens).Run());
-    } catch (const antlr4::RuntimeException& error) {
-      throw Error(ErrorCode::kInternal, std::string("parser failed: ") + error.what(), "",
-                  SourceRange{tokens.front().range.begin, tokens.back().range.end});
-    }
-    const int parameters = CheckParameters(text, tokens);
-    if (auto* prepare = std::get_if<ast::Prepare>(&statements.back().node)) {
-      prepare->parameters = parameters;
-    }
+    statements.push_back(ParseStatement(text, tokens));
+    // A parameter gets its value from EXECUTE, so only a PREPARE can hold one.
+    auto* prepare = std::get_if<ast::Prepare>(&statements.back().node);
+    const int parameters = CheckParameters(text, tokens, prepare != nullptr);
+    if (prepare != nullptr) prepare->parameters = parameters;
   }
+}
+
+std::optional<ParameterizedStatement> ParseParameterized(std::string_view text) {
+  TokenReader reader(text);
+  const std::vector<Token> tokens = reader.NextStatement();
+  if (tokens.empty()) return std::nullopt;
+  ParameterizedStatement parsed;
+  parsed.statement = ParseStatement(text, tokens);
+  parsed.parameters = CheckParameters(text, tokens, true);
+  if (auto* prepare = std::get_if<ast::Prepare>(&parsed.statement.node)) {
+    // Those are EXECUTE's to give.
+    prepare->parameters = std::exchange(parsed.parameters, 0);
+  }
+  if (const std::vector<Token> more = reader.NextStatement(); !more.empty()) {
+    throw Error(ErrorCode::kSyntax, "a prepared statement can't hold several statements", "",
+                more.front().range);
+  }
+  return parsed;
 }
 
 }  // namespace promptdb

@@ -5,6 +5,7 @@
 #ifndef PROMPTDB_PARSER_PARSER_H_
 #define PROMPTDB_PARSER_PARSER_H_
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,16 @@ namespace promptdb {
 // a text of more than 64 MiB; nesting is bound to 64 parentheses. A parameter ($1) is refused
 // outside a PREPARE.
 std::vector<ast::Statement> Parse(std::string_view text);
+
+// One statement in which $1, $2, … may stand wherever PREPARE allows them: the wire protocol's
+// Parse. Their values come when it is run.
+struct ParameterizedStatement {
+  ast::Statement statement;
+  int parameters = 0;  // the highest $n
+};
+
+// As Parse(), but nullopt for a text without a statement, and Error(kSyntax) for one with several.
+std::optional<ParameterizedStatement> ParseParameterized(std::string_view text);
 
 // Cuts a script into statements without parsing them, so that a shell can send one at a time.
 // Quotes, dollar quotes and comments are respected.

@@ -154,9 +154,44 @@ std::optional<int64_t> OptionReader::Seconds(std::string_view name) const {
   return LiteralSeconds(option->value, name);
 }
 
+namespace {
+
+// The whole text of an untyped literal as a number.
+template <typename Number>
+std::optional<Number> UntypedNumber(const ast::Literal& literal) {
+  const auto* text = std::get_if<std::string>(&literal.value);
+  if (text == nullptr || !literal.is_untyped) return std::nullopt;
+  Number number = 0;
+  const char* const end = text->data() + text->size();
+  const auto read = std::from_chars(text->data(), end, number);
+  if (read.ec != std::errc() || read.ptr != end) return std::nullopt;
+  return number;
+}
+
+}  // namespace
+
+std::optional<int64_t> UntypedInteger(const ast::Literal& literal) {
+  return UntypedNumber<int64_t>(literal);
+}
+
+std::optional<double> UntypedReal(const ast::Literal& literal) {
+  return UntypedNumber<double>(literal);
+}
+
+std::optional<bool> UntypedBoolean(const ast::Literal& literal) {
+  const auto* text = std::get_if<std::string>(&literal.value);
+  if (text == nullptr || !literal.is_untyped) return std::nullopt;
+  // As PostgreSQL writes booleans, and as people do.
+  const std::string word = Lower(*text);
+  if (word == "t" || word == "true" || word == "on" || word == "1") return true;
+  if (word == "f" || word == "false" || word == "off" || word == "0") return false;
+  return std::nullopt;
+}
+
 int64_t LiteralInteger(const ast::Literal& literal, std::string_view name, int64_t least,
                        int64_t most) {
-  const auto* value = std::get_if<int64_t>(&literal.value);
+  const std::optional<int64_t> untyped = UntypedInteger(literal);
+  const auto* value = untyped ? &*untyped : std::get_if<int64_t>(&literal.value);
   if (value == nullptr) FailType(literal, name, "a whole number");
   if (*value < least || *value > most) {
     FailRange(literal, name, std::to_string(least), std::to_string(most), std::to_string(*value));
@@ -170,6 +205,8 @@ double LiteralReal(const ast::Literal& literal, std::string_view name, double le
     value = static_cast<double>(*whole);
   } else if (const auto* real = std::get_if<double>(&literal.value)) {
     value = *real;
+  } else if (const std::optional<double> untyped = UntypedReal(literal)) {
+    value = *untyped;
   } else {
     FailType(literal, name, "a number");
   }
@@ -181,6 +218,7 @@ double LiteralReal(const ast::Literal& literal, std::string_view name, double le
 
 bool LiteralBoolean(const ast::Literal& literal, std::string_view name) {
   if (const auto* value = std::get_if<bool>(&literal.value)) return *value;
+  if (const std::optional<bool> untyped = UntypedBoolean(literal)) return *untyped;
   if (const auto* text = std::get_if<std::string>(&literal.value)) {
     const std::string word = Lower(*text);
     if (word == "on" || word == "true") return true;

@@ -44,13 +44,19 @@ class OptionReader {
   const std::vector<ast::Option>& options_;
 };
 
-// The value converters behind OptionReader, for SET as well. `name` is for messages.
+// The value converters behind OptionReader, for SET as well. `name` is for messages. A literal that
+// is untyped is read as what is asked for.
 int64_t LiteralInteger(const ast::Literal& literal, std::string_view name, int64_t least,
                        int64_t most);
 double LiteralReal(const ast::Literal& literal, std::string_view name, double least, double most);
 bool LiteralBoolean(const ast::Literal& literal, std::string_view name);
 std::string LiteralChoice(const ast::Literal& literal, std::string_view name,
                           const std::vector<std::string>& choices);
+// An untyped literal as a value of the type; nullopt where its text is none.
+std::optional<int64_t> UntypedInteger(const ast::Literal& literal);
+std::optional<double> UntypedReal(const ast::Literal& literal);
+std::optional<bool> UntypedBoolean(const ast::Literal& literal);
+
 // Bytes: a whole number, or text like '512MB', '4 GB', '1.5GiB' (powers of 1024 either way).
 int64_t LiteralBytes(const ast::Literal& literal, std::string_view name);
 // A span of time; see OptionReader::Seconds().

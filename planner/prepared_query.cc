@@ -6,10 +6,12 @@ namespace promptdb {
 
 namespace {
 
-// Visits every place of a query's tree: moves it into the EXECUTE, and fills in the values.
+// Visits every place of a query's tree and fills in the values. With `execute` the query's words
+// stood in another statement, so that their places become the one of the name there.
 class Filler {
  public:
-  explicit Filler(const ast::Execute& execute) : execute_(execute) {}
+  Filler(const std::vector<ast::Literal>& values, const ast::Execute* execute)
+      : values_(values), execute_(execute) {}
 
   void operator()(ast::Select& select) {
     Move(select.range);
@@ -19,18 +21,30 @@ class Filler {
       Fill(select.pml->text);
       if (select.pml->model) Move(select.pml->model->range);
     }
-    for (ast::UseItem& item : select.use) {
-      Move(item.range);
-      for (ast::Name& name : item.path) Move(name.range);
-      for (ast::UseArgument& argument : item.arguments) {
-        Move(argument.name.range);
-        Fill(argument.value);
-      }
-      if (item.text) Fill(*item.text);
-    }
+    for (ast::UseItem& item : select.use) FillItem(item);
     if (select.prompt) Fill(*select.prompt);
     for (ast::Text& text : select.prompt_in) Fill(text);
     FillOptions(select.with_options);
+  }
+
+  void operator()(ast::Explain& explain) { std::visit(*this, explain.query); }
+  void operator()(ast::ContinueChat& turn) {
+    FillOptions(turn.options);
+    Fill(turn.prompt);
+    FillOptions(turn.with_options);
+  }
+  void operator()(ast::BeginChat& chat) {
+    for (ast::UseItem& item : chat.use) FillItem(item);
+    FillOptions(chat.with_options);
+  }
+  void operator()(ast::Execute& execute) {
+    for (ast::Literal& value : execute.values) Fill(value);
+  }
+  void operator()(ast::Set& set) { Fill(set.value); }
+  template <typename Other>
+  void operator()(Other&) {
+    throw Error(ErrorCode::kUnsupported, "this statement takes no parameters",
+                "Queries, EXPLAIN, chats, EXECUTE and SET do; write the value itself here.");
   }
 
   void operator()(ast::SystemSelect& select) {
@@ -47,15 +61,29 @@ class Filler {
   }
 
  private:
-  void Move(SourceRange& range) const { range = execute_.name.range; }
+  void Move(SourceRange& range) const {
+    if (execute_ != nullptr) range = execute_->name.range;
+  }
 
-  const ast::Literal& Value(int parameter) const {
-    return execute_.values[static_cast<size_t>(parameter - 1)];
+  ast::Literal Value(int parameter, SourceRange place) const {
+    ast::Literal value = values_[static_cast<size_t>(parameter - 1)];
+    if (execute_ == nullptr) value.range = place;
+    return value;
+  }
+
+  void FillItem(ast::UseItem& item) const {
+    Move(item.range);
+    for (ast::Name& name : item.path) Move(name.range);
+    for (ast::UseArgument& argument : item.arguments) {
+      Move(argument.name.range);
+      Fill(argument.value);
+    }
+    if (item.text) Fill(*item.text);
   }
 
   void Fill(ast::Text& text) const {
     if (text.parameter == 0) return Move(text.range);
-    const ast::Literal& value = Value(text.parameter);
+    const ast::Literal value = Value(text.parameter, text.range);
     const auto* words = std::get_if<std::string>(&value.value);
     if (words == nullptr || value.is_word) {
       throw Error(ErrorCode::kInvalidArgument,
@@ -67,7 +95,7 @@ class Filler {
 
   void Fill(ast::Literal& literal) const {
     if (literal.parameter == 0) return Move(literal.range);
-    literal = Value(literal.parameter);
+    literal = Value(literal.parameter, literal.range);
   }
 
   void FillOptions(std::vector<ast::Option>& options) const {
@@ -91,7 +119,8 @@ class Filler {
     for (ast::Operand& operand : condition.operands) Fill(operand);
   }
 
-  const ast::Execute& execute_;
+  const std::vector<ast::Literal>& values_;
+  const ast::Execute* execute_;  // null where there is none
 };
 
 }  // namespace
@@ -107,8 +136,15 @@ ast::Query WithValues(const ast::Prepare& prepared, const ast::Execute& execute)
                 "", execute.name.range);
   }
   ast::Query query = prepared.query;
-  std::visit(Filler(execute), query);
+  std::visit(Filler(execute.values, &execute), query);
   return query;
+}
+
+ast::StatementNode WithValues(const ast::StatementNode& statement,
+                              const std::vector<ast::Literal>& values) {
+  ast::StatementNode filled = statement;
+  if (!values.empty()) std::visit(Filler(values, nullptr), filled);
+  return filled;
 }
 
 }  // namespace promptdb

@@ -76,10 +76,17 @@ class PromptBinder {
     } else {
       prompt_.inspect = BindInspectOptions(query_.options, query_.kind);
     }
-    const OptionReader with(query_.with_options, "WITH", {"reuse", "cache"});
+    std::vector<std::string> known = {"reuse", "cache"};
+    if (prompt_.kind == ast::Select::Kind::kGenerate && !begins_chat_) known.push_back("stream");
+    const OptionReader with(query_.with_options, "WITH", known);
     const auto reuse = with.Choice("reuse", {"modular", "exact", "none"});
     prompt_.reuse = reuse ? ReuseModeNamed(*reuse) : defaults.reuse;
     prompt_.cache = with.Boolean("cache").value_or(defaults.cache);
+    prompt_.stream = with.Boolean("stream").value_or(false);
+    if (prompt_.stream && query_.prompt_in.size() > 1) {
+      throw Error(ErrorCode::kInvalidArgument, "stream = on is for a query with one prompt",
+                  "Leave it out, or write PROMPT 'text'.", with.RangeOf("stream"));
+    }
     // What is asked of every token has to compute every token: states alone don't tell.
     if (query_.kind == ast::Select::Kind::kLogprobs || prompt_.inspect.pooling == Pooling::kMean) {
       prompt_.cache = false;

@@ -38,7 +38,8 @@ struct PromptSegment {
   std::vector<AttendedSpan> attends;  // what its tokens see besides each other, in order
   // The label of its state where that is a chat's, "chat c turn 3"; empty where it is the schema's.
   std::string chat_label;
-  // The state of which its tokens are the first ones, where that is not its own; see prefix_match.h.
+  // The state of which its tokens are the first ones, where that is not its own; see
+  // prefix_match.h.
   std::optional<Digest> prefix_of;
   // Where parameters stand in a cached module: placeholders, which nothing outside it sees.
   std::vector<ParameterPlace> placeholders;
@@ -57,6 +58,7 @@ struct BoundPrompt {
   std::string model;
   ReuseMode reuse = ReuseMode::kModular;
   bool cache = true;
+  bool stream = false;                  // the answer comes as a row for each piece
   GenerateOptions generate;             // kGenerate
   InspectOptions inspect;               // the other kinds
   int rows = 1;                         // prompts of the query; this is one of them

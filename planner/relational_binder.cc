@@ -5,6 +5,7 @@
 
 #include "base/nearest_name.h"
 #include "parser/parser.h"
+#include "planner/options.h"
 
 namespace promptdb {
 
@@ -41,6 +42,7 @@ struct Expression {
   std::optional<Type> type;  // of all but NULL
   std::string text;          // for people
   SourceRange range;
+  const ast::Literal* untyped = nullptr;  // kConstant whose type is what it is compared with
 
   bool operator==(const Expression& other) const {
     return kind == other.kind && index == other.index && constant == other.constant;
@@ -157,6 +159,7 @@ class Binder {
     if (const auto* text = std::get_if<std::string>(&literal)) {
       bound.type = Type::kText;
       bound.constant = *text;
+      if (operand.constant.is_untyped) bound.untyped = &operand.constant;
     } else if (const auto* whole = std::get_if<int64_t>(&literal)) {
       bound.type = Type::kInteger;
       bound.constant = *whole;
@@ -312,6 +315,23 @@ class Binder {
                 hint, right.range);
   }
 
+  // An untyped constant beside something of another type is read as a value of that type.
+  static void Adapt(const Expression& beside, Expression& constant) {
+    if (constant.untyped == nullptr || !beside.type || beside.untyped != nullptr) return;
+    const ast::Literal& literal = *constant.untyped;
+    const auto take = [&](const auto& value, Type type) {
+      if (!value) return;
+      constant.constant = *value;
+      constant.type = type;
+    };
+    if (*beside.type == Type::kBoolean) {
+      take(UntypedBoolean(literal), Type::kBoolean);
+    } else if (*beside.type != Type::kText) {
+      const std::optional<int64_t> whole = UntypedInteger(literal);
+      whole ? take(whole, Type::kInteger) : take(UntypedReal(literal), Type::kReal);
+    }
+  }
+
   BoundCondition BindCondition(const ast::Condition& condition) {
     BoundCondition bound;
     bound.kind = condition.kind;
@@ -321,14 +341,18 @@ class Binder {
       bound.children.push_back(BindCondition(child));
     }
     if (condition.operands.empty()) return bound;
-    const Expression tested = BindOperand(condition.operands.front(), "WHERE");
+    Expression tested = BindOperand(condition.operands.front(), "WHERE");
+    if (condition.operands.size() > 1 && tested.untyped != nullptr) {
+      Adapt(BindOperand(condition.operands[1], "WHERE"), tested);
+    }
     bound.operands.push_back(ScalarOf(tested));
     if (condition.kind == ast::Condition::Kind::kLike) {
       bound.pattern = BindPattern(tested, condition.operands.back());
       return bound;
     }
     for (size_t i = 1; i < condition.operands.size(); ++i) {
-      const Expression other = BindOperand(condition.operands[i], "WHERE");
+      Expression other = BindOperand(condition.operands[i], "WHERE");
+      Adapt(tested, other);
       CheckComparable(tested, other);
       bound.operands.push_back(ScalarOf(other));
     }

@@ -83,6 +83,18 @@ constexpr SystemColumn kChatColumns[] = {
     {"last_used", Type::kText, "when it was last continued (UTC)"},
 };
 
+constexpr SystemColumn kConnectionColumns[] = {
+    {"id", Type::kInteger, "its number, which a CancelRequest names"},
+    {"user", Type::kText, "who has connected"},
+    {"client", Type::kText, "address and port of the client"},
+    {"application", Type::kText, "what the client calls itself"},
+    {"protocol", Type::kText, "postgresql or http"},
+    {"tls", Type::kBoolean, "whether it is encrypted"},
+    {"state", Type::kText, "idle, waiting (for a worker) or active"},
+    {"statement", Type::kText, "first words of what runs or waits; NULL when idle"},
+    {"since", Type::kText, "since when it is in this state (UTC)"},
+};
+
 constexpr SystemColumn kAccuracyColumns[] = {
     {"model", Type::kText, "the model that was measured"},
     {"mode", Type::kText, "none, exact, modular; scaffold: modular, with one over all documents"},
@@ -135,6 +147,8 @@ constexpr SystemTable kTables[] = {
     {SystemTable::Id::kBlocks, "pc_blocks", "the blocks that cached states are cut into",
      kBlockColumns},
     {SystemTable::Id::kChats, "pc_chats", "chats that are open", kChatColumns},
+    {SystemTable::Id::kConnections, "pc_connections", "connections of a server's clients",
+     kConnectionColumns},
     {SystemTable::Id::kAccuracy, "pc_accuracy", "what ANALYZE MODEL measured", kAccuracyColumns},
     {SystemTable::Id::kStats, "pc_stats",
      "what the cache holds, and has done since the database was opened", kStatColumns},

@@ -25,6 +25,7 @@ struct SystemTable {
     kStates,
     kBlocks,
     kChats,
+    kConnections,
     kAccuracy,
     kStats,
     kSettings,
