@@ -38,6 +38,8 @@ void StoreNewText(const Generation& generation, QueryState& query) {
   std::vector<PromptSegment> segments = prompt.segments;
   for (const int index : prefill.segments) {
     PromptSegment& segment = segments[static_cast<size_t>(index)];
+    // Behind new text a piece of another state is computed all the same, and is then its own.
+    segment.prefix_of.reset();
     // The last one has grown by the answer.
     const auto grown = static_cast<size_t>(query.segments[static_cast<size_t>(index)]->tokens()) -
                        segment.tokens.size();
@@ -54,7 +56,7 @@ void StoreNewText(const Generation& generation, QueryState& query) {
     const StateManifest manifest =
         ManifestOf(segments[at], keys[at], StateLabel(prompt.schema, segments[at].label),
                    query.model, ms_per_token * tokens);
-    query.cache.Publish(manifest, query.segments[at]->CopyOf(tokens));
+    query.cache.Publish(manifest, query.segments[at]->CopyOf(tokens), query.model.home());
   }
 }
 

@@ -69,6 +69,18 @@ TEST_P(PrefixReuse, ModulesBehindAFreeTextAreFoundToo) {
   EXPECT_EQ(TextOf(first), TextOf(Ask(query, kUncached)));
 }
 
+// A parameter's value is too short to be kept; what stands behind it is found when it is the same.
+TEST_P(PrefixReuse, TextsBehindOneThatIsNotKept) {
+  bench.Run(
+      "CREATE SCHEMA p USING m (TEXT 'the beginning', MODULE v (x TOKENS(3)) AS 'so {x} it is')");
+  for (const std::string text : {"and now this", "and now this", "and now this, and more"}) {
+    const std::string query =
+        "SELECT GENERATE (max_tokens => 6, ignore_eos => true) FROM p USE v(x => 'a') PROMPT '" +
+        text + "'";
+    EXPECT_EQ(TextOf(bench.Run(query + kExact)), TextOf(bench.Run(query + kUncached))) << text;
+  }
+}
+
 TEST_P(PrefixReuse, AChangedModuleKeepsWhatIsInFrontOfTheChange) {
   Ask("USE a PROMPT 'x'");
   bench.Run(
