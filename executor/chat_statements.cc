@@ -84,7 +84,7 @@ ChatDefinition CommitTurn(const ChatDefinition& before, const Generation& genera
     const PromptSegment& finished = segments.back();
     const StateManifest manifest =
         ManifestOf(finished, keys.back(), finished.chat_label, model, encode_ms);
-    query.cache.Publish(manifest, query.segments.back()->CopyOf(manifest.tokens));
+    query.cache.Publish(manifest, query.segments.back()->CopyOf(manifest.tokens), model.home());
   }
   ChatDefinition after = AfterTurn(before, turn, answer);
   SetKeys(keys, after);

@@ -34,7 +34,9 @@ int64_t DefaultDiskCacheBytes(const std::filesystem::path& folder, int64_t used)
 Database::Rep::Rep(const std::filesystem::path& folder)
     : rocks(folder),
       pool(DefaultCpuCacheBytes(), EvictionPolicyNamed(DefaultEvictionPolicyName())),
-      cache(&rocks, &pool),
+      device_pool(&device, &pool, /*budget_bytes=*/0,
+                  EvictionPolicyNamed(DefaultEvictionPolicyName())),
+      cache(&rocks, &pool, &device_pool),
       catalog(&rocks),
       models(&catalog),
       default_budgets{DefaultCpuCacheBytes(),
@@ -118,7 +120,8 @@ PlanContext Database::Rep::ContextOf(const OpenModel& model) const {
           model.fingerprint(),
           model.kv_shape(),
           model.weight_bytes(),
-          rates && AreOfThisMachine(*rates) ? CostModel(*rates) : CostModel()};
+          rates && AreOfThisMachine(*rates) ? CostModel(*rates) : CostModel(),
+          model.home()};
 }
 
 void Database::Rep::TellOfForeignRates(ResultSink& sink) {

@@ -14,6 +14,8 @@
 #include "executor/settings.h"
 #include "planner/layout.h"
 #include "planner/planner.h"
+#include "storage/device_pool.h"
+#include "storage/host_device.h"
 #include "storage/state_cache.h"
 
 namespace promptdb {
@@ -84,6 +86,8 @@ struct Database::Rep {
 
   Rocks rocks;
   BufferPool pool;
+  HostDevice device;
+  DevicePool device_pool;
   StateCache cache;
   Catalog catalog;
   ModelRegistry models;

@@ -8,10 +8,35 @@
 #include "planner/options.h"
 #include "planner/schema_binder.h"
 #include "planner/schema_change.h"
+#include "storage/host_device.h"
 
 namespace promptdb {
 
 namespace {
+
+// The stand-in is for trying the device tier out, and for tests, on any machine.
+std::string DeviceOf(const OptionReader& options) {
+  const std::string device = options.TextValue("device").value_or(std::string(kCpuDevice));
+  if (device == kCpuDevice || device == kHostDeviceName) return device;
+  constexpr std::string_view kCuda = "cuda:";
+  const bool is_cuda = device.starts_with(kCuda) && device.size() > kCuda.size() &&
+                       device.find_first_not_of("0123456789", kCuda.size()) == device.npos;
+  if (!is_cuda) {
+    throw Error(ErrorCode::kInvalidArgument, "there is no device '" + device + "'",
+                "Write 'cpu', 'host' (a stand-in for a device) or 'cuda:0'.",
+                options.RangeOf("device"));
+  }
+#ifdef PROMPTDB_CUDA
+  throw Error(
+      ErrorCode::kUnsupported,
+      "models don't compute on '" + device + "' in this release yet, which has GPUs' memory alone",
+      "Use 'cpu'.", options.RangeOf("device"));
+#else
+  throw Error(ErrorCode::kUnsupported,
+              "this build has no CUDA, which device '" + device + "' needs", "Use 'cpu'.",
+              options.RangeOf("device"));
+#endif
+}
 
 ModelDefinition BindModel(const ast::CreateModel& statement) {
   std::vector<std::string> templates = ChatTemplate::Names();
@@ -27,11 +52,7 @@ ModelDefinition BindModel(const ast::CreateModel& statement) {
     throw Error(ErrorCode::kUnsupported, "kv_dtype 'int8' is not in this release yet",
                 "Use 'bf16', which is half of 'f32'.", options.RangeOf("kv_dtype"));
   }
-  const std::string device = options.TextValue("device").value_or("cpu");
-  if (device != "cpu") {
-    throw Error(ErrorCode::kUnsupported, "device '" + device + "' is not in this release yet",
-                "Use 'cpu'.", options.RangeOf("device"));
-  }
+  model.device = DeviceOf(options);
   model.chat_template = options.Choice("chat_template", templates).value_or("auto");
   model.created_at = std::time(nullptr);
   return model;

@@ -49,7 +49,7 @@ void EncodeSegments(const std::vector<int>& segments, QueryState& query) {
                                                 scan->module, query.model, share_ms);
       // The address of the segment stays, since later groups point at it.
       KvSegment& states = *query.segments[static_cast<size_t>(index)];
-      states = query.cache.Publish(manifest, std::move(states));
+      states = query.cache.Publish(manifest, std::move(states), query.model.home());
     }
     if (node != nullptr) {
       NodeActuals& actual = query.actuals[static_cast<size_t>(node->id)];

@@ -112,9 +112,33 @@ class TemporaryState {
   Digest key_;
 };
 
+// Memory of a device, freed whatever happens.
+class DeviceBlock {
+ public:
+  DeviceBlock(DeviceMemory &device, int64_t bytes)
+      : device_(&device), bytes_(bytes), address_(device.Allocate(bytes)) {}
+  DeviceBlock(DeviceBlock &&other) noexcept
+      : device_(other.device_),
+        bytes_(other.bytes_),
+        address_(std::exchange(other.address_, DeviceAddress::kNone)) {}
+  DeviceBlock &operator=(DeviceBlock &&) = delete;
+  ~DeviceBlock() {
+    if (is_there()) device_->Free(address_, bytes_);
+  }
+
+  bool is_there() const { return address_ != DeviceAddress::kNone; }
+  DeviceAddress address() const { return address_; }
+
+ private:
+  DeviceMemory *device_;
+  int64_t bytes_;
+  DeviceAddress address_;
+};
+
 class Analysis {
  public:
-  Analysis(StateCache &cache, ProgressListener &progress) : cache_(cache), progress_(progress) {}
+  Analysis(StateCache &cache, DeviceMemory &device, ProgressListener &progress)
+      : cache_(cache), device_(device), progress_(progress) {}
 
   MachineRates Run() {
     ApplyThreads();
@@ -125,13 +149,14 @@ class Analysis {
     KvSegment states = MakeStates(kTokens);
     MeasureAttention(states);
     MeasureDisk(std::move(states));
+    MeasureDevice();
     Step(kSteps);
     rates_.measured_at = std::time(nullptr);
     return std::move(rates_);
   }
 
  private:
-  static constexpr int kSteps = 16;
+  static constexpr int kSteps = 17;
 
   void Step(int done) {
     progress_.OnProgress("measuring this machine", done, kSteps, "steps");
@@ -342,7 +367,30 @@ class Analysis {
     }
   }
 
+  // Blocks are copied one after another, as a query has them copied. Where the device has no room
+  // for them now, the guess stays.
+  void MeasureDevice() {
+    Step();
+    constexpr int kBlocks = 32;
+    const std::vector<std::byte> host(kBlocks * kMebibyte);
+    std::vector<DeviceBlock> there;
+    for (int i = 0; i < kBlocks; ++i) {
+      if (!there.emplace_back(device_, kMebibyte).is_there()) return;
+    }
+    const double seconds = SecondsOf([&] {
+      std::shared_ptr<CopyEvent> last;
+      for (int i = 0; i < kBlocks; ++i) {
+        last = device_.CopyIn(there[static_cast<size_t>(i)].address(), host.data() + i * kMebibyte,
+                              kMebibyte);
+      }
+      last->Wait();
+    });
+    rates_.device = device_.description();
+    rates_.copy_bytes_per_second = static_cast<double>(kBlocks * kMebibyte) / seconds;
+  }
+
   StateCache &cache_;
+  DeviceMemory &device_;
   ProgressListener &progress_;
   MachineRates rates_;
   Numbers numbers_;
@@ -376,8 +424,8 @@ bool AreOfThisMachine(const MachineRates &rates) {
   return rates.processor == ProcessorName() && rates.threads == Threads();
 }
 
-MachineRates MeasureMachine(StateCache &cache, ProgressListener &progress) {
-  return Analysis(cache, progress).Run();
+MachineRates MeasureMachine(StateCache &cache, DeviceMemory &device, ProgressListener &progress) {
+  return Analysis(cache, device, progress).Run();
 }
 
 std::vector<Column> RatesColumns() {
@@ -417,6 +465,9 @@ std::vector<std::vector<Value>> RatesRows(const MachineRates &rates) {
     add(mebibytes(point.amount) + "of states read from disk", point.per_second / 1e9, "GB/s");
   }
   add("reading a block, on top", rates.disk_block_seconds * 1e6, "µs");
+  if (!rates.device.empty()) {
+    add("states copied to the device", rates.copy_bytes_per_second / 1e9, "GB/s");
+  }
   add("states written to disk", rates.store_bytes_per_second / 1e9, "GB/s");
   add("writing a state, on top", rates.store_seconds * 1e3, "ms");
   return rows;

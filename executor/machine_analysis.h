@@ -10,6 +10,7 @@
 
 #include "base/progress.h"
 #include "base/value.h"
+#include "storage/device_memory.h"
 #include "storage/machine_rates.h"
 #include "storage/state_cache.h"
 
@@ -21,10 +22,10 @@ const std::string& ProcessorName();
 // Whether the rates are of this processor and of the number of threads that is set.
 bool AreOfThisMachine(const MachineRates& rates);
 
-// Measures with the number of threads that is set, in some seconds and about 400 MB of memory. A
-// state of 64 MB is written to `cache` and erased again, also when this ends with an Error
-// (kCanceled among others), or, after a crash, when the database is opened next.
-MachineRates MeasureMachine(StateCache& cache, ProgressListener& progress);
+// Measures with the number of threads that is set, in some seconds and about 400 MB of memory, and
+// 32 MB of the device's. A state of 64 MB is written to `cache` and erased again, also when this ends
+// with an Error (kCanceled among others), or, after a crash, when the database is opened next.
+MachineRates MeasureMachine(StateCache& cache, DeviceMemory& device, ProgressListener& progress);
 
 // Rows (what, value, unit), as ANALYZE shows them.
 std::vector<Column> RatesColumns();

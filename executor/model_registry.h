@@ -17,6 +17,7 @@
 #include "model/checkpoint.h"
 #include "planner/chat_template.h"
 #include "storage/catalog.h"
+#include "storage/state_cache.h"
 #include "tokenizer/tokenizer.h"
 
 namespace promptdb {
@@ -39,6 +40,8 @@ class OpenModel {
   const ChatTemplate& chat_template() const { return chat_template_; }
   WeightDtype weight_dtype() const { return weight_dtype_; }
   const KvShape& kv_shape() const { return kv_shape_; }
+  // The tier in which the model reads states.
+  Tier home() const { return definition_.device == kCpuDevice ? Tier::kCpu : Tier::kGpu; }
   // Bytes of weights that one token reads.
   int64_t weight_bytes() const { return weight_bytes_; }
   // What most weights are in memory: "f32", "bf16", or what a narrower file has, which is computed

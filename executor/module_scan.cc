@@ -4,11 +4,12 @@ namespace promptdb {
 
 namespace {
 
-void TellOf(const ScansWithoutRoom::States& states, const std::string& what, ResultSink& sink) {
+void TellOf(const ScansWithoutRoom::States& states, const std::string& setting,
+            const std::string& what, ResultSink& sink) {
   if (states.count == 0) return;
   const std::string which =
       states.count == 1 ? "\"" + states.module + "\"" : std::to_string(states.count) + " modules";
-  sink.OnNotice("cpu_cache has no room for the states of " + which + " (" +
+  sink.OnNotice(setting + " has no room for the states of " + which + " (" +
                 std::to_string(states.bytes) + " bytes); " + what);
 }
 
@@ -20,8 +21,10 @@ void ScansWithoutRoom::States::Add(const std::string& added, int64_t added_bytes
 }
 
 void ScansWithoutRoom::Tell(ResultSink& sink) const {
-  TellOf(read, "they are read from disk for this query alone", sink);
-  TellOf(computed, "they are computed again, which is cheaper than reading them", sink);
+  TellOf(on_host, "gpu_cache", "they are read in the CPU tier", sink);
+  TellOf(read, "cpu_cache", "they are read from disk for this query alone", sink);
+  TellOf(computed, "cpu_cache", "they are computed again, which is cheaper than reading them",
+         sink);
 }
 
 bool ScanModule(const ModuleScanNode& scan, QueryState& query, ScansWithoutRoom& without_room) {
@@ -29,7 +32,11 @@ bool ScanModule(const ModuleScanNode& scan, QueryState& query, ScansWithoutRoom&
   NodeActuals& actual = query.actuals[static_cast<size_t>(scan.id)];
   bool no_room = scan.reads_apart;
   std::optional<StateCache::Acquired> acquired;
-  if (!no_room) acquired = query.cache.Acquire(scan.key, &no_room);
+  const Tier home = scan.lacks_device_room ? Tier::kCpu : query.model.home();
+  if (!no_room) acquired = query.cache.Acquire(scan.key, &no_room, home);
+  if (acquired && (scan.lacks_device_room || acquired->lacked_device_room)) {
+    without_room.on_host.Add(scan.module, scan.bytes);
+  }
   if (no_room && scan.is_cheaper_to_read) {
     acquired = query.cache.Read(scan.key);
     if (acquired) without_room.read.Add(scan.module, scan.bytes);

@@ -30,7 +30,7 @@ void AcquireContext(int index, Database::Rep& database, QueryState& query, std::
     if (query.segments[seen] != nullptr || missing.contains(span.segment)) continue;
     const Digest& key = query.plan.scans[seen]->key;
     bool no_room = false;
-    auto acquired = database.cache.Acquire(key, &no_room);
+    auto acquired = database.cache.Acquire(key, &no_room, query.model.home());
     if (no_room) acquired = database.cache.Read(key);
     if (acquired) {
       query.segments[seen] = std::make_unique<KvSegment>(std::move(acquired->segment));
@@ -117,8 +117,12 @@ WarmCounts WarmSegments(const std::set<int>& wanted, const OpenSchema& schema,
   for (const int index : wanted) {
     const ModuleScanNode& scan = *plan.scans[static_cast<size_t>(index)];
     bool no_room = false;
-    if (auto acquired = database.cache.Acquire(scan.key, &no_room)) {
-      ++(acquired->tier == Tier::kCpu ? counts.in_memory : counts.from_disk);
+    if (auto acquired = database.cache.Acquire(scan.key, &no_room, model.home())) {
+      ++(acquired->tier == Tier::kDisk ? counts.from_disk : counts.in_memory);
+      if (acquired->lacked_device_room) {
+        sink.OnNotice("gpu_cache has no room for the states of \"" + scan.module +
+                      "\"; they stay in the CPU tier");
+      }
       continue;
     }
     if (no_room && database.cache.Probe(scan.key).tier != Tier::kMiss) {

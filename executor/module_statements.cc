@@ -89,6 +89,7 @@ std::vector<Column> PinColumns() {
 std::vector<Column> EvictColumns() {
   return {{"schema", Type::kText},
           {"states", Type::kInteger},
+          {"gpu_bytes", Type::kInteger},
           {"cpu_bytes", Type::kInteger},
           {"disk_bytes", Type::kInteger}};
 }
@@ -142,9 +143,8 @@ std::string RunEvict(const ast::Evict& statement, Database::Rep& database, Resul
   const KeyedStates keyed(*schema);
   const std::set<int> wanted =
       SelectedSegments(SelectedPaths(statement, schema->definition), *schema, keyed.states);
-  int64_t states = 0, cpu_bytes = 0, disk_bytes = 0, kept = 0;
-  // There is no device tier in this release, so that nothing can be in one.
-  for (const int segment : statement.from == From::kGpu ? std::set<int>() : wanted) {
+  int64_t states = 0, gpu_bytes = 0, cpu_bytes = 0, disk_bytes = 0, kept = 0;
+  for (const int segment : wanted) {
     const Digest& key = keyed.keys[static_cast<size_t>(segment)].key;
     const StateInfo info = database.cache.Probe(key);
     if (info.tier == Tier::kMiss) continue;
@@ -152,12 +152,17 @@ std::string RunEvict(const ast::Evict& statement, Database::Rep& database, Resul
       ++kept;
       continue;
     }
-    if (statement.from == From::kCpu) {
+    if (statement.from == From::kGpu) {
+      const int64_t freed = database.cache.EvictFromDevice(key);
+      gpu_bytes += freed;
+      states += freed > 0 ? 1 : 0;
+    } else if (statement.from == From::kCpu) {
       const int64_t freed = database.cache.EvictFromMemory(key);
       cpu_bytes += freed;
       states += freed > 0 ? 1 : 0;
     } else {
       database.cache.Erase(key);
+      gpu_bytes += info.gpu_bytes;
       cpu_bytes += info.cpu_bytes;
       disk_bytes += info.bytes;
       ++states;
@@ -171,7 +176,7 @@ std::string RunEvict(const ast::Evict& statement, Database::Rep& database, Resul
                   (kept == 1 ? "it" : "them") + " go");
   }
   sink.OnColumns(EvictColumns());
-  sink.OnRow({schema->definition.name, states, cpu_bytes, disk_bytes});
+  sink.OnRow({schema->definition.name, states, gpu_bytes, cpu_bytes, disk_bytes});
   return "EVICT";
 }
 

@@ -64,16 +64,17 @@ std::vector<float> RunPrefill(const PrefillNode& prefill, PrefillResult wanted, 
 void RunBelowPrefill(QueryState& query) {
   const QueryPlan& plan = query.plan;
   ScansWithoutRoom without_room;
-  const auto scan = [&](bool in_memory) {
+  // What is where it is needed is pinned first, so that bringing the others does not evict it; for
+  // the same reason what is in memory comes before what is on disk.
+  const Tier home = query.model.home();
+  const Tier other = home == Tier::kGpu ? Tier::kCpu : Tier::kGpu;
+  for (const Tier tier : {home, other, Tier::kDisk, Tier::kMiss}) {
     for (size_t i = 0; i < plan.prompt.segments.size(); ++i) {
       const ModuleScanNode* node = plan.scans[i];
-      if (node == nullptr || query.segments[i] != nullptr) continue;
-      if ((node->tier == Tier::kCpu) == in_memory) ScanModule(*node, query, without_room);
+      if (node == nullptr || query.segments[i] != nullptr || node->tier != tier) continue;
+      ScanModule(*node, query, without_room);
     }
-  };
-  // What is in memory is pinned first, so that reading the others does not evict it.
-  scan(true);
-  scan(false);
+  }
   std::vector<int> missing;
   for (size_t i = 0; i < plan.prompt.segments.size(); ++i) {
     if (query.segments[i] != nullptr) continue;

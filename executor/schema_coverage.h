@@ -24,10 +24,12 @@ struct KeyedStates {
 // What is cached of the atoms of a part, and of the parts in it.
 struct Coverage {
   int tokens = 0;
-  int64_t bytes = 0;            // of states that are there
-  int64_t cpu_bytes = 0;        // those of them in memory
-  bool is_whole = true;         // every atom is on disk
-  bool is_whole_in_cpu = true;  // and in memory
+  int64_t bytes = 0;               // of states that are there
+  int64_t cpu_bytes = 0;           // those of them in the CPU's memory
+  int64_t gpu_bytes = 0;           // those of them in the device's
+  bool is_whole = true;            // every atom is on disk
+  bool is_whole_in_memory = true;  // and in one memory or the other
+  bool is_whole_on_device = true;
 
   void Add(const Coverage& other);
   std::string_view tier() const;

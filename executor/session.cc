@@ -51,8 +51,8 @@ SourceRange FirstWord(std::string_view text, SourceRange statement) {
 struct Session::Rep {
   explicit Rep(Database* database)
       : database(database->rep()),
-        settings(&this->database.pool, &this->database.cache, &this->database.rocks,
-                 this->database.default_budgets) {}
+        settings(&this->database.pool, &this->database.device_pool, &this->database.cache,
+                 &this->database.rocks, this->database.default_budgets) {}
 
   std::string Run(const ast::StatementNode& statement, ResultSink& sink);
   // As Run(), with whatever it throws turned into an Error with a place.

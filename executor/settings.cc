@@ -34,13 +34,14 @@ constexpr double kMostNats = 1000;
 
 }  // namespace
 
-Settings::Settings(BufferPool* pool, StateCache* cache, Rocks* rocks, const CacheBudgets& defaults)
-    : pool_(pool), cache_(cache), rocks_(rocks), defaults_(defaults) {}
+Settings::Settings(BufferPool* pool, DevicePool* device_pool, StateCache* cache, Rocks* rocks,
+                   const CacheBudgets& defaults)
+    : pool_(pool), device_pool_(device_pool), cache_(cache), rocks_(rocks), defaults_(defaults) {}
 
 std::vector<std::string> Settings::Names() {
-  return {"accuracy_tolerance", "cache",           "cpu_cache",    "disk_cache",
-          "durability",         "eviction_policy", "kl_tolerance", "max_tokens",
-          "pin_cache",          "reuse",           "threads"};
+  return {"accuracy_tolerance", "cache",           "cpu_cache", "disk_cache",
+          "durability",         "eviction_policy", "gpu_cache", "kl_tolerance",
+          "max_tokens",         "pin_cache",       "reuse",     "threads"};
 }
 
 void Settings::Set(const ast::Name& name, const ast::Literal& value) {
@@ -60,7 +61,9 @@ void Settings::Set(const ast::Name& name, const ast::Literal& value) {
   } else if (name.text == "pin_cache") {
     cache_->SetPinBudget(LiteralBytes(value, name.text));
   } else if (name.text == "eviction_policy") {
-    pool_->SetPolicy(EvictionPolicyNamed(LiteralChoice(value, name.text, EvictionPolicyNames())));
+    SetPolicies(LiteralChoice(value, name.text, EvictionPolicyNames()));
+  } else if (name.text == "gpu_cache") {
+    cache_->SetDeviceBudget(LiteralBytes(value, name.text));
   } else if (name.text == "durability") {
     rocks_->SetSyncsWrites(LiteralChoice(value, name.text, {"sync", "async"}) == "sync");
   } else if (name.text == "max_tokens") {
@@ -92,7 +95,9 @@ void Settings::Reset(const ast::Name& name) {
   } else if (name.text == "pin_cache") {
     cache_->SetPinBudget(defaults_.pins);
   } else if (name.text == "eviction_policy") {
-    pool_->SetPolicy(EvictionPolicyNamed(DefaultEvictionPolicyName()));
+    SetPolicies(DefaultEvictionPolicyName());
+  } else if (name.text == "gpu_cache") {
+    cache_->SetDeviceBudget(0);
   } else if (name.text == "durability") {
     rocks_->SetSyncsWrites(true);
   } else if (name.text == "max_tokens") {
@@ -105,6 +110,11 @@ void Settings::Reset(const ast::Name& name) {
     throw Error(ErrorCode::kUnknownName, "there is no setting \"" + name.text + "\"",
                 DidYouMean(name.text, Names()), name.range);
   }
+}
+
+void Settings::SetPolicies(std::string_view name) {
+  pool_->SetPolicy(EvictionPolicyNamed(name));
+  device_pool_->SetPolicy(EvictionPolicyNamed(name));
 }
 
 std::vector<Settings::Row> Settings::Rows() const {
@@ -121,11 +131,13 @@ std::vector<Settings::Row> Settings::Rows() const {
        "whether a change is on the disk when its statement ends (whole database)"},
       {"eviction_policy", std::string(pool_->policy_name()),
        "which states leave that memory first: gdsf, lru or s3fifo (whole database)"},
+      {"gpu_cache", FormatBytes(device_pool_->stats().budget_bytes),
+       "most memory of a device for attention states (whole database; 0: no device tier)"},
       {"kl_tolerance", FormatNumber(tolerance_.nats),
        "the same in nats of KL divergence, for models that answer too few questions"},
       {"max_tokens", std::to_string(query_.max_tokens), "most tokens to generate"},
       {"pin_cache", FormatBytes(cache.pin_budget),
-       "most of cpu_cache that PIN may take (whole database)"},
+       "most memory that PIN may take, of all tiers (whole database)"},
       {"reuse", std::string(ReuseModeName(query_.reuse)), "modular, exact or none"},
       {"threads", std::to_string(Threads()),
        "threads of the forward pass (whole process; 0: cores)"},

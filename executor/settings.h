@@ -11,6 +11,7 @@
 #include "parser/ast.h"
 #include "planner/prompt_binder.h"
 #include "storage/buffer_pool.h"
+#include "storage/device_pool.h"
 #include "storage/rocks.h"
 #include "storage/state_cache.h"
 
@@ -26,7 +27,8 @@ struct CacheBudgets {
 class Settings {
  public:
   // All borrowed. `defaults`: what the budgets were when the database was opened.
-  Settings(BufferPool* pool, StateCache* cache, Rocks* rocks, const CacheBudgets& defaults);
+  Settings(BufferPool* pool, DevicePool* device_pool, StateCache* cache, Rocks* rocks,
+           const CacheBudgets& defaults);
 
   // Throws Error at the name or value to blame.
   void Set(const ast::Name& name, const ast::Literal& value);
@@ -44,7 +46,10 @@ class Settings {
   static std::vector<std::string> Names();
 
  private:
+  void SetPolicies(std::string_view name);  // of all pools
+
   BufferPool* pool_;
+  DevicePool* device_pool_;
   StateCache* cache_;
   Rocks* rocks_;
   CacheBudgets defaults_;

@@ -67,6 +67,7 @@ ShowForm FormOf(ast::Show::What what) {
                {"tier"},
                {"bytes"},
                {"cpu_bytes"},
+               {"gpu_bytes"},
                {"encode_ms"},
                {"created"}}};
     case ast::Show::What::kStats:
@@ -175,6 +176,7 @@ int64_t DescribeModel(const ast::Name& name, Database::Rep& database, ResultSink
   rows.Add("dtype", std::string(model->dtype_in_memory()));
   rows.Add("kv_dtype", std::string(KvDtypeName(model->kv_shape().dtype)));
   rows.Add("kv_bytes_per_token", model->kv_shape().BytesPerToken());
+  rows.Add("device", definition.device);
   const ChatTemplate& chat = model->chat_template();
   rows.Add("chat_template", chat.name());
   rows.Add("system_words", ShownWords(chat.words().system));

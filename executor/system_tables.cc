@@ -18,7 +18,7 @@ std::vector<Row> ModelRows(const Catalog& catalog) {
   std::vector<Row> rows;
   for (const ModelDefinition& model : catalog.Models()) {
     rows.push_back({model.name, model.architecture, model.parameters, int64_t{model.context_length},
-                    model.dtype, model.kv_dtype, model.chat_template, model.path,
+                    model.dtype, model.kv_dtype, model.device, model.chat_template, model.path,
                     FormatTime(model.created_at)});
   }
   return rows;
@@ -115,7 +115,8 @@ void AddModuleRows(const SchemaDefinition& definition, const OpenSchema* open,
       const LaidOutPart& part = *found->second;
       const Coverage coverage = Cover(part, *keyed, cache);
       row.insert(row.end(), {int64_t{coverage.tokens}, int64_t{part.start}, int64_t{part.reserved},
-                             std::string(coverage.tier()), coverage.bytes, coverage.cpu_bytes});
+                             std::string(coverage.tier()), coverage.bytes, coverage.cpu_bytes,
+                             coverage.gpu_bytes});
     }
     row.resize(SystemTableOf(SystemTable::Id::kModules).columns.size());
     rows.push_back(std::move(row));
@@ -191,13 +192,13 @@ std::vector<Row> StateRows(Database::Rep& database) {
   const LabelReader labels(database.catalog);
   std::vector<Row> rows;
   for (const StateManifest& state : SortedStates(database.cache)) {
-    const StateInfo info = database.cache.Probe(state.key);
+    const StateInfo info = database.cache.Probe(state.key, Tier::kGpu);
     if (info.tier == Tier::kMiss) continue;  // erased meanwhile
     LabelReader::Names names = labels.Read(state.label);
     rows.push_back({state.key.ToHex(), state.label, std::move(names.schema),
                     std::move(names.module), int64_t{state.tokens}, int64_t{state.start_position},
                     std::string(KvDtypeName(state.shape.dtype)), std::string(TierName(info.tier)),
-                    info.bytes, info.cpu_bytes,
+                    info.bytes, info.cpu_bytes, info.gpu_bytes,
                     int64_t{BlockGrid(state.shape, state.tokens).blocks()}, state.encode_ms,
                     FormatTime(state.created_at)});
   }
@@ -212,12 +213,14 @@ std::vector<Row> BlockRows(Database::Rep& database) {
     const BlockGrid grid(state.shape, state.tokens);
     for (int block = 0; block < grid.blocks(); ++block) {
       const BlockExtent extent = grid.Extent(block);
-      const bool is_in_cpu = database.pool.Contains({state.key, block});
+      const BlockId id{state.key, block};
+      const Tier tier = database.device_pool.Contains(id) ? Tier::kGpu
+                        : database.pool.Contains(id)      ? Tier::kCpu
+                                                          : Tier::kDisk;
       rows.push_back({state.key.ToHex(), int64_t{block}, state.label, names.schema, names.module,
                       int64_t{extent.first_layer}, int64_t{extent.layers},
                       int64_t{state.start_position} + extent.first_token, int64_t{extent.tokens},
-                      std::string(KvDtypeName(state.shape.dtype)),
-                      std::string(TierName(is_in_cpu ? Tier::kCpu : Tier::kDisk)),
+                      std::string(KvDtypeName(state.shape.dtype)), std::string(TierName(tier)),
                       extent.payload_bytes + kBlockHeaderBytes});
     }
   }
@@ -229,6 +232,7 @@ std::vector<Row> BlockRows(Database::Rep& database) {
 std::vector<Row> StatRows(const Database::Rep& database) {
   const StateCacheStats cache = database.cache.stats();
   const PoolStats pool = database.pool.stats();
+  const DevicePoolStats device = database.device_pool.stats();
   return {
       {"states", cache.states, "states on disk"},
       {"disk_bytes", cache.disk_bytes, "their bytes"},
@@ -238,7 +242,18 @@ std::vector<Row> StatRows(const Database::Rep& database) {
       {"cpu_pinned_bytes", pool.pinned_bytes, "those of them that queries are using"},
       {"cpu_kept_bytes", cache.held_bytes, "those of them that PIN keeps"},
       {"cpu_blocks", pool.blocks, "blocks in memory"},
-      {"cpu_hits", cache.cpu_hits, "states served wholly from memory"},
+      {"gpu_cache_bytes", device.budget_bytes,
+       "most bytes of blocks in a device's memory: SET gpu_cache"},
+      {"gpu_bytes", device.used_bytes, "bytes of blocks in a device's memory"},
+      {"gpu_pinned_bytes", device.pinned_bytes, "those of them that queries are using"},
+      {"gpu_blocks", device.blocks, "blocks in a device's memory"},
+      {"gpu_hits", cache.gpu_hits, "states served wholly from a device's memory"},
+      {"gpu_evicted_blocks", device.evictions, "blocks that left a device's memory for others"},
+      {"gpu_rejected_blocks", device.rejected, "blocks that it had no room for"},
+      {"blocks_copied_in", device.copied_in, "blocks copied to a device"},
+      {"blocks_copied_out", device.copied_out, "blocks copied from a device"},
+      {"failed_copies", device.failed_copies, "copies to or from a device that failed"},
+      {"cpu_hits", cache.cpu_hits, "states served from memory otherwise"},
       {"disk_hits", cache.disk_hits, "states of which a block was read from disk"},
       {"misses", cache.misses, "states asked for that were not there"},
       {"evicted_blocks", pool.evictions, "blocks dropped from memory for others"},

@@ -186,6 +186,10 @@ double CostModel::ReadMs(int64_t bytes, int blocks) const {
   return (amount / RateAt(rates_.disk, amount) + blocks * rates_.disk_block_seconds) * 1e3;
 }
 
+double CostModel::CopyMs(int64_t bytes) const {
+  return static_cast<double>(bytes) / rates_.copy_bytes_per_second * 1e3;
+}
+
 double CostModel::PinMs(int blocks) const { return blocks * kPinMs; }
 
 double CostModel::StoreMs(int64_t bytes) const {

@@ -48,6 +48,8 @@ class CostModel {
 
   // States read from disk and checked.
   double ReadMs(int64_t bytes, int blocks) const;
+  // States copied from the host to a device.
+  double CopyMs(int64_t bytes) const;
   // States found in memory.
   double PinMs(int blocks) const;
   // States written to disk, durably.

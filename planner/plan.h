@@ -80,9 +80,11 @@ class ModuleScanNode : public PlanNode {
   Digest context;
   Tier tier = Tier::kMiss;  // where the states were when the plan was made
   int64_t bytes = 0;
-  std::string reason;  // of a miss, or for reads_apart
+  std::string reason;  // of a miss, for reads_apart or for lacks_device_room
   // The buffer pool has no room beside the query's other states: read into memory of its own.
   bool reads_apart = false;
+  // The device, which is home, has no room: read in the CPU tier, or as reads_apart says.
+  bool lacks_device_room = false;
   // What to do where there turns out to be no room, against the plan: read, or else compute.
   bool is_cheaper_to_read = true;
 };

@@ -13,6 +13,7 @@ constexpr double kLeastSavingMs = 0.1;
 constexpr double kLeastSaving = 1.1;
 
 constexpr std::string_view kNoRoom = "no room in cpu_cache";
+constexpr std::string_view kNoDeviceRoom = "no room in gpu_cache";
 
 class Planner {
  public:
@@ -55,8 +56,11 @@ class Planner {
     Source source = Source::kPrefill;
     SegmentKeys keys;
     StateInfo info;
-    double read_ms = 0;
+    double read_ms = 0;  // from disk
+    double copy_ms = 0;  // between host and device
     bool reads_apart = false;
+    bool goes_to_device = false;
+    bool lacks_device_room = false;
     std::string reason;
   };
 
@@ -122,36 +126,63 @@ class Planner {
         continue;
       }
       choice.source = Choice::Source::kScan;
-      choice.info = context_.cache.Probe(keys[i].key);
+      choice.info = context_.cache.Probe(keys[i].key, context_.home);
       if (choice.info.tier == Tier::kMiss) {
         choice.reason = MissReason(context_.cache, Label(segments[i]), keys[i],
                                    context_.model_fingerprint, segments[i]);
       } else if (choice.info.tier == Tier::kDisk) {
-        choice.read_ms = ReadMs(i, choice.info.bytes - choice.info.cpu_bytes);
+        choice.read_ms = ReadMs(i, choice.info.bytes - choice.info.memory_bytes);
       }
     }
     return choices;
   }
 
-  // States in memory stay there while the query runs; what is on disk gets the room that is left,
-  // in the prompt's order.
+  // States on the device stay there while the query runs; what is elsewhere gets the room that is
+  // left, in the prompt's order.
+  void FindDeviceRoom(std::vector<Choice>& choices) const {
+    int64_t room = context_.cache.DeviceRoom();
+    for (Choice& choice : choices) {
+      if (choice.info.tier != Tier::kGpu) continue;
+      choice.goes_to_device = true;
+      // What a policy keeps there is pinned already.
+      if (!context_.cache.IsHeld(choice.keys.key)) room -= choice.info.bytes;
+    }
+    for (Choice& choice : choices) {
+      if (choice.info.tier != Tier::kCpu && choice.info.tier != Tier::kDisk) continue;
+      if (choice.info.bytes <= room) {
+        room -= choice.info.bytes;
+        choice.goes_to_device = true;
+        choice.copy_ms = context_.cost.CopyMs(choice.info.bytes - choice.info.gpu_bytes);
+      } else {
+        choice.lacks_device_room = true;
+        choice.reason = std::string(kNoDeviceRoom) + ", read in the CPU tier";
+        choice.copy_ms = context_.cost.CopyMs(choice.info.memory_bytes - choice.info.cpu_bytes);
+      }
+    }
+  }
+
+  // The same in the CPU tier, for all but what goes to the device.
   void FindRoom(std::vector<Choice>& choices) const {
+    if (context_.home == Tier::kGpu && context_.cache.HasDevice()) FindDeviceRoom(choices);
     int64_t room = context_.cache.Room();
     for (const Choice& choice : choices) {
       // What a policy keeps in memory is pinned already.
-      if (choice.info.tier == Tier::kCpu && !context_.cache.IsHeld(choice.keys.key)) {
+      if (choice.info.tier == Tier::kCpu && !choice.goes_to_device &&
+          !context_.cache.IsHeld(choice.keys.key)) {
         room -= choice.info.bytes;
       }
     }
     for (size_t i = 0; i < choices.size(); ++i) {
       Choice& choice = choices[i];
-      if (choice.info.tier != Tier::kDisk) continue;
+      const bool comes_in = choice.info.tier == Tier::kDisk || choice.info.tier == Tier::kGpu;
+      if (!comes_in || choice.goes_to_device) continue;
       if (choice.info.bytes <= room) {
         room -= choice.info.bytes;
       } else {
         choice.reads_apart = true;
         choice.reason = std::string(kNoRoom) + ", read for this query alone";
         choice.read_ms = ReadMs(i, choice.info.bytes);
+        choice.copy_ms = 0;
       }
     }
   }
@@ -245,13 +276,14 @@ class Planner {
     scan->tier = choice.info.tier;
     scan->reason = choice.reason;
     scan->reads_apart = choice.reads_apart;
+    scan->lacks_device_room = choice.lacks_device_room;
     const BlockGrid grid(context_.kv_shape, scan->tokens);
     if (scan->tier == Tier::kMiss) {
       scan->bytes = grid.TotalBytes();
       scan->children.push_back(MakeEncode(index, choice));
     } else {
       scan->bytes = choice.info.bytes;
-      scan->estimate_ms = choice.read_ms + context_.cost.PinMs(grid.blocks());
+      scan->estimate_ms = choice.read_ms + choice.copy_ms + context_.cost.PinMs(grid.blocks());
       scan->is_cheaper_to_read = IsCheaperToRead(index, choice.info.bytes);
     }
     plan_.scans[index] = scan.get();

@@ -2,7 +2,8 @@
 //
 // A state in memory is taken from there. One on disk is read, unless computing it is cheaper by the
 // cost model; into the buffer pool while there is room beside the query's other states, and into
-// memory of the query's own after that.
+// memory of the query's own after that. For a model on a device, states go on to the device while
+// there is room; the others are read in the CPU tier.
 #ifndef PROMPTDB_PLANNER_PLANNER_H_
 #define PROMPTDB_PLANNER_PLANNER_H_
 
@@ -22,14 +23,15 @@ struct PlanContext {
   KvShape kv_shape;
   int64_t weight_bytes = 0;
   CostModel cost;
+  Tier home = Tier::kCpu;  // where the model reads states: see StateCache
   // Whether a state on disk may be computed where that is cheaper; else every one is scanned.
   bool may_recompute = true;
 };
 
 QueryPlan PlanQuery(BoundPrompt prompt, const PlanContext& context);
 
-// The key and context of every segment, each over the keys of those it attends to. The key is that of
-// the state which holds the segment's tokens.
+// The key and context of every segment, each over the keys of those it attends to. The key is that
+// of the state which holds the segment's tokens.
 struct SegmentKeys {
   Digest key;
   Digest context;

@@ -15,6 +15,7 @@ constexpr SystemColumn kModelColumns[] = {
     {"context", Type::kInteger, "most positions of a prompt and its answer"},
     {"dtype", Type::kText, "of the weights in memory; stored: as in the checkpoint"},
     {"kv_dtype", Type::kText, "of its attention states"},
+    {"device", Type::kText, "where it computes, and has its states: cpu, or host, the stand-in"},
     {"chat_template", Type::kText, "how roles are written; auto: the checkpoint's own way"},
     {"path", Type::kText, "its file or folder"},
     {"created", Type::kText, "when it was created (UTC)"},
@@ -36,9 +37,10 @@ constexpr SystemColumn kModuleColumns[] = {
     {"tokens", Type::kInteger, "its tokens, with those of the parts in it"},
     {"start", Type::kInteger, "its first position"},
     {"length", Type::kInteger, "positions from its start to the next part"},
-    {"tier", Type::kText, "where all its states are: cpu, disk, or miss"},
+    {"tier", Type::kText, "where all its states are: gpu, cpu, disk, or miss"},
     {"bytes", Type::kInteger, "its states' bytes on disk"},
     {"cpu_bytes", Type::kInteger, "those of them in memory"},
+    {"gpu_bytes", Type::kInteger, "those of them in a device's memory"},
 };
 
 constexpr SystemColumn kStateColumns[] = {
@@ -49,9 +51,10 @@ constexpr SystemColumn kStateColumns[] = {
     {"tokens", Type::kInteger, "tokens whose K and V it holds"},
     {"start", Type::kInteger, "position of the first one"},
     {"dtype", Type::kText, "of K and V"},
-    {"tier", Type::kText, "cpu when all of it is in memory, else disk"},
+    {"tier", Type::kText, "gpu when all of it is on a device, cpu when it is in memory, else disk"},
     {"bytes", Type::kInteger, "its bytes on disk"},
     {"cpu_bytes", Type::kInteger, "those of them in memory"},
+    {"gpu_bytes", Type::kInteger, "those of them in a device's memory"},
     {"blocks", Type::kInteger, "how many blocks it is cut into"},
     {"encode_ms", Type::kReal, "what computing it took"},
     {"created", Type::kText, "when it was computed (UTC)"},
@@ -68,7 +71,7 @@ constexpr SystemColumn kBlockColumns[] = {
     {"start", Type::kInteger, "position of its first token"},
     {"tokens", Type::kInteger, "how many tokens it holds"},
     {"dtype", Type::kText, "of K and V"},
-    {"tier", Type::kText, "cpu when it is in memory, else disk"},
+    {"tier", Type::kText, "gpu when it is on a device, cpu when it is in memory, else disk"},
     {"bytes", Type::kInteger, "its bytes, header included"},
 };
 

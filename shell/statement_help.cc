@@ -12,7 +12,7 @@ constexpr auto kTopics = std::to_array<StatementHelp>({
     [WITH (option = value, ...)];
   path: a GGUF file, or a Hugging Face folder (config.json, *.safetensors,
         tokenizer.json)
-  options: dtype ('stored' | 'f32' | 'bf16'), device ('cpu'),
+  options: dtype ('stored' | 'f32' | 'bf16'), device ('cpu' | 'host'),
            kv_dtype ('auto' | 'f32' | 'bf16'),
            chat_template ('auto' | 'plain' | 'chatml' | 'llama2' | 'llama3' |
                           'mistral' | 'gemma' | 'falcon'))",

@@ -148,6 +148,7 @@ ModelDefinition ModelFrom(const Json& json) {
   model.path = json.at("path").get<std::string>();
   model.dtype = json.value("dtype", "stored");
   model.kv_dtype = json.value("kv_dtype", "bf16");
+  model.device = json.value("device", std::string(kCpuDevice));
   model.chat_template = json.value("chat_template", "auto");
   if (const auto found = json.find("chat_words"); found != json.end()) {
     model.chat_words = DecodeChatWords(*found);
@@ -341,6 +342,7 @@ std::string EncodeModel(const ModelDefinition& model) {
                {"path", model.path},
                {"dtype", model.dtype},
                {"kv_dtype", model.kv_dtype},
+               {"device", model.device},
                {"chat_template", model.chat_template},
                {"architecture", model.architecture},
                {"parameters", model.parameters},

@@ -58,6 +58,7 @@ double RateAt(const RateCurve &curve, double amount) {
 std::string EncodeRates(const MachineRates &rates) {
   const Json json = {{"version", kRowVersion},
                      {"processor", rates.processor},
+                     {"device", rates.device},
                      {"threads", rates.threads},
                      {"measured_at", rates.measured_at},
                      {"linear", EncodeCurve(rates.linear)},
@@ -69,6 +70,7 @@ std::string EncodeRates(const MachineRates &rates) {
                      {"call_seconds", rates.call_seconds},
                      {"disk", EncodeCurve(rates.disk)},
                      {"disk_block_seconds", rates.disk_block_seconds},
+                     {"copy_bytes_per_second", rates.copy_bytes_per_second},
                      {"store_bytes_per_second", rates.store_bytes_per_second},
                      {"store_seconds", rates.store_seconds}};
   // The processor's name comes from the system and may be anything.
@@ -86,6 +88,7 @@ MachineRates DecodeRates(std::string_view row) {
     const auto number = [&](const char *field) { return PositiveNumber(json.at(field), field); };
     MachineRates rates;
     rates.processor = json.at("processor").get<std::string>();
+    rates.device = json.value("device", "");
     rates.threads = json.at("threads").get<int>();
     rates.measured_at = json.value("measured_at", int64_t{0});
     rates.linear = DecodeCurve(json, "linear");
@@ -97,6 +100,10 @@ MachineRates DecodeRates(std::string_view row) {
     rates.call_seconds = number("call_seconds");
     rates.disk = DecodeCurve(json, "disk");
     rates.disk_block_seconds = number("disk_block_seconds");
+    // Releases without a device tier did not measure it.
+    if (json.contains("copy_bytes_per_second")) {
+      rates.copy_bytes_per_second = number("copy_bytes_per_second");
+    }
     rates.store_bytes_per_second = number("store_bytes_per_second");
     rates.store_seconds = number("store_seconds");
     return rates;

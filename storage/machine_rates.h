@@ -27,6 +27,7 @@ double RateAt(const RateCurve &curve, double amount);
 struct MachineRates {
   // Of another processor or number of threads the figures say nothing.
   std::string processor;
+  std::string device;  // by its description; "" in rows of releases that knew of none
   int threads = 0;
   int64_t measured_at = 0;  // seconds since 1970; 0: not measured
 
@@ -40,9 +41,11 @@ struct MachineRates {
   RateCurve weights;  // by products
   RateCurve states;   // by attention
   RateCurve disk;     // of states read from disk and checked, by the bytes of one state
-  double elements_per_second = 0;     // through norms, activations and sums between products
-  double call_seconds = 0;            // to spread work over the threads, and gather it
-  double disk_block_seconds = 0;      // for each block that is read, on top
+  double elements_per_second = 0;  // through norms, activations and sums between products
+  double call_seconds = 0;         // to spread work over the threads, and gather it
+  double disk_block_seconds = 0;   // for each block that is read, on top
+  // Of states copied from the host to the device. A guess, until it is measured.
+  double copy_bytes_per_second = 5e9;
   double store_bytes_per_second = 0;  // of states written, durably
   double store_seconds = 0;           // for each state that is written, on top
 

@@ -64,12 +64,16 @@ struct ChatWords {
   bool operator==(const ChatWords&) const = default;
 };
 
+// A model's device where it computes on the processor, and reads states in the CPU tier.
+inline constexpr std::string_view kCpuDevice = "cpu";
+
 struct ModelDefinition {
   std::string name;
-  std::string path;           // absolute
-  std::string dtype;          // "stored", "f32", "bf16"
-  std::string kv_dtype;       // "f32", "bf16"
-  std::string chat_template;  // "auto", "plain", "llama2", …
+  std::string path;                // absolute
+  std::string dtype;               // "stored", "f32", "bf16"
+  std::string kv_dtype;            // "f32", "bf16"
+  std::string device{kCpuDevice};  // or "host"
+  std::string chat_template;       // "auto", "plain", "llama2", …
   // Of "auto": the words of the model's own template, where it has one that could be rendered, and
   // what was lost on the way. Found when the model is created or its files change.
   std::optional<ChatWords> chat_words;

@@ -31,6 +31,8 @@ int64_t Now() { return std::time(nullptr); }
 
 std::string_view TierName(Tier tier) {
   switch (tier) {
+    case Tier::kGpu:
+      return "gpu";
     case Tier::kCpu:
       return "cpu";
     case Tier::kDisk:
@@ -64,7 +66,8 @@ class StateCache::ChangeGuard {
   Digest key_;
 };
 
-StateCache::StateCache(Rocks* rocks, BufferPool* pool) : rocks_(rocks), pool_(pool) {
+StateCache::StateCache(Rocks* rocks, BufferPool* pool, DevicePool* device_pool)
+    : rocks_(rocks), pool_(pool), device_pool_(device_pool) {
   LoadIndex();
   RemoveOrphanBlocks();
 }
@@ -185,35 +188,47 @@ void StateCache::EraseExpired() {
   }
 }
 
-void StateCache::Use(const Digest& key, const BlockGrid& grid) {
+void StateCache::Use(const Digest& key, const BlockGrid& grid, Tier tier) {
   {
     const std::scoped_lock lock(mutex_);
     index_.Use(key, Now());
-    if (!MayHold(key, grid.TotalBytes())) return;
+    if (!MayHold(key, grid.TotalBytes(), tier)) return;
   }
-  // Whoever uses the state has it pinned, so that all of it is in memory.
-  std::vector<BlockPin> pins;
+  // Whoever uses the state has it pinned, so that all of it is there.
+  Held held{tier, grid.TotalBytes(), {}, {}};
   for (int i = 0; i < grid.blocks(); ++i) {
-    std::optional<BlockPin> pin = pool_->Pin({key, i});
-    if (!pin) return;
-    pins.push_back(std::move(*pin));
+    if (tier == Tier::kGpu) {
+      std::optional<DevicePin> pin = device_pool_->Pin({key, i});
+      if (!pin) return;
+      held.device_pins.push_back(*std::move(pin));
+    } else {
+      std::optional<BlockPin> pin = pool_->Pin({key, i});
+      if (!pin) return;
+      held.pins.push_back(*std::move(pin));
+    }
   }
+  std::optional<Held> released;  // outlives the lock: unpinning may evict
   const std::scoped_lock lock(mutex_);
-  if (!MayHold(key, grid.TotalBytes())) return;
-  held_.emplace(key, std::move(pins));
-  stats_.held_bytes += grid.TotalBytes();
+  if (!MayHold(key, held.bytes, tier)) return;
+  if (const auto found = held_.find(key); found != held_.end()) released = Release(found);
+  stats_.held_bytes += held.bytes;
+  held_.emplace(key, std::move(held));
 }
 
-bool StateCache::MayHold(const Digest& key, int64_t bytes) const {
-  return index_.PolicyOf(key).is_pinned && index_.Contains(key) && !held_.contains(key) &&
-         stats_.held_bytes + bytes <= stats_.pin_budget;
+bool StateCache::MayHold(const Digest& key, int64_t bytes, Tier tier) const {
+  if (!index_.PolicyOf(key).is_pinned || !index_.Contains(key)) return false;
+  if (const auto found = held_.find(key); found != held_.end()) {
+    return found->second.tier == Tier::kCpu && tier == Tier::kGpu;
+  }
+  return stats_.held_bytes + bytes <= stats_.pin_budget;
 }
 
 void StateCache::SetPolicy(const Digest& key, const StatePolicy& policy) {
-  std::vector<BlockPin> released;  // outlives the lock: unpinning may evict
+  std::optional<Held> released;  // outlives the lock: unpinning may evict
   const std::scoped_lock lock(mutex_);
   index_.SetPolicy(key, policy);
   pool_->SetPriority(key, policy.priority);
+  if (device_pool_ != nullptr) device_pool_->SetPriority(key, policy.priority);
   if (policy.is_pinned) return;
   if (const auto found = held_.find(key); found != held_.end()) released = Release(found);
 }
@@ -235,17 +250,17 @@ void StateCache::SetDiskBudget(int64_t bytes) {
 }
 
 void StateCache::SetPinBudget(int64_t bytes) {
-  std::vector<std::vector<BlockPin>> released;  // outlives the lock: unpinning may evict
+  std::vector<Held> released;  // outlives the lock: unpinning may evict
   const std::scoped_lock lock(mutex_);
   stats_.pin_budget = bytes;
   while (stats_.held_bytes > bytes) released.push_back(Release(held_.begin()));
 }
 
-std::vector<BlockPin> StateCache::Release(std::map<Digest, std::vector<BlockPin>>::iterator held) {
-  std::vector<BlockPin> pins = std::move(held->second);
-  for (const BlockPin& pin : pins) stats_.held_bytes -= pin.block().size();
+StateCache::Held StateCache::Release(std::map<Digest, Held>::iterator held) {
+  Held released = std::move(held->second);
+  stats_.held_bytes -= released.bytes;
   held_.erase(held);
-  return pins;
+  return released;
 }
 
 bool StateCache::IsHeld(const Digest& key) const {
@@ -282,17 +297,8 @@ StateCache::Computing::~Computing() {
   cache_->computing_ended_.notify_all();
 }
 
-StateInfo StateCache::Probe(const Digest& key) const {
-  const std::optional<StateIndex::Outline> entry = Find(key);
-  if (!entry) return {};
-  StateInfo info;
-  info.bytes = entry->bytes;
-  info.cpu_bytes = pool_->StateBytes(key);
-  info.tier = info.cpu_bytes == info.bytes ? Tier::kCpu : Tier::kDisk;
-  return info;
-}
-
-std::optional<StateCache::Acquired> StateCache::Acquire(const Digest& key, bool* no_room) {
+std::optional<StateCache::Acquired> StateCache::Acquire(const Digest& key, bool* no_room,
+                                                        Tier home) {
   *no_room = false;
   const std::optional<StateIndex::Outline> entry = Find(key);
   if (!entry) {
@@ -300,7 +306,21 @@ std::optional<StateCache::Acquired> StateCache::Acquire(const Digest& key, bool*
     ++stats_.misses;
     return std::nullopt;
   }
-  const BlockGrid grid(entry->shape, entry->tokens);
+  const bool is_for_device = home == Tier::kGpu && HasDevice();
+  if (is_for_device) {
+    bool no_device_room = false;
+    auto acquired = AcquireOnDevice(key, *entry, &no_device_room);
+    if (acquired || !no_device_room) return acquired;
+  }
+  auto acquired = AcquireInCpu(key, *entry, no_room);
+  if (acquired) acquired->lacked_device_room = is_for_device;
+  return acquired;
+}
+
+std::optional<StateCache::Acquired> StateCache::AcquireInCpu(const Digest& key,
+                                                             const StateIndex::Outline& entry,
+                                                             bool* no_room) {
+  const BlockGrid grid(entry.shape, entry.tokens);
   std::vector<std::optional<BlockPin>> found(static_cast<size_t>(grid.blocks()));
   int64_t missing_bytes = 0;
   for (int i = 0; i < grid.blocks(); ++i) {
@@ -316,14 +336,20 @@ std::optional<StateCache::Acquired> StateCache::Acquire(const Digest& key, bool*
   }
   std::vector<BlockPin> pins;
   pins.reserve(found.size());
+  std::atomic<int64_t> disk_bytes = 0;
   try {
     if (missing_bytes > 0) {
       ReadBlocks(grid, missing_bytes, [&](int i) {
         std::optional<BlockPin>& pin = found[static_cast<size_t>(i)];
         if (pin) return true;
-        BlockBuffer block = ReadStoredBlock(*rocks_, key, entry->shape, grid, i);
-        const double share = static_cast<double>(block.size()) / static_cast<double>(entry->bytes);
-        pin = pool_->Insert({key, i}, std::move(block), entry->cost_ms * share);
+        std::optional<BlockBuffer> block;
+        if (device_pool_ != nullptr) block = device_pool_->Read({key, i});
+        if (!block) {
+          block = ReadStoredBlock(*rocks_, key, entry.shape, grid, i);
+          disk_bytes += block->size();
+        }
+        const double cost_ms = entry.CostOf(block->size());
+        pin = pool_->Insert({key, i}, *std::move(block), cost_ms);
         return pin.has_value();
       });
     }
@@ -342,12 +368,13 @@ std::optional<StateCache::Acquired> StateCache::Acquire(const Digest& key, bool*
     DropCorrupt(key);
     return std::nullopt;
   }
-  Use(key, grid);
+  Use(key, grid, Tier::kCpu);
   const std::scoped_lock lock(mutex_);
-  ++(missing_bytes > 0 ? stats_.disk_hits : stats_.cpu_hits);
-  stats_.read_bytes += missing_bytes;
-  return Acquired{KvSegment(entry->shape, entry->start_position, entry->tokens, std::move(pins)),
-                  missing_bytes > 0 ? Tier::kDisk : Tier::kCpu, missing_bytes};
+  ++(disk_bytes > 0 ? stats_.disk_hits : stats_.cpu_hits);
+  stats_.read_bytes += disk_bytes;
+  const Tier tier = disk_bytes > 0 ? Tier::kDisk : missing_bytes > 0 ? Tier::kGpu : Tier::kCpu;
+  return Acquired{KvSegment(entry.shape, entry.start_position, entry.tokens, std::move(pins)), tier,
+                  disk_bytes};
 }
 
 std::optional<StateCache::Acquired> StateCache::Read(const Digest& key) {
@@ -413,7 +440,7 @@ void StateCache::DropCorrupt(const Digest& key) {
   if (was_there) ++stats_.corrupt;
 }
 
-KvSegment StateCache::Publish(const StateManifest& manifest, KvSegment segment) {
+KvSegment StateCache::Publish(const StateManifest& manifest, KvSegment segment, Tier home) {
   Check(segment.shape() == manifest.shape && segment.tokens() == manifest.tokens &&
             segment.start_position() == manifest.start_position,
         "a manifest describes the segment that is published");
@@ -440,7 +467,14 @@ KvSegment StateCache::Publish(const StateManifest& manifest, KvSegment segment) 
     reserved_disk_bytes_ -= bytes;
   }
   if (auto pins = pool_->InsertState(manifest.key, blocks, CostOf(manifest))) {
-    Use(manifest.key, grid);
+    if (home == Tier::kGpu && HasDevice()) {
+      if (auto device_pins = Promote(manifest.key, grid, CostOf(manifest))) {
+        Use(manifest.key, grid, Tier::kGpu);
+        return KvSegment(manifest.shape, manifest.start_position, manifest.tokens,
+                         *std::move(device_pins));
+      }
+    }
+    Use(manifest.key, grid, Tier::kCpu);
     return KvSegment(manifest.shape, manifest.start_position, manifest.tokens, std::move(*pins));
   }
   return KvSegment(manifest.shape, manifest.start_position, manifest.tokens, std::move(blocks));
@@ -539,7 +573,7 @@ void StateCache::ForgetLabel(const std::string& label) {
 void StateCache::Erase(const Digest& key) { EraseIfThere(key); }
 
 bool StateCache::EraseIfThere(const Digest& key) {
-  std::vector<BlockPin> released;
+  std::optional<Held> released;
   const ChangeGuard guard(this, key);
   {
     const std::scoped_lock lock(mutex_);
@@ -552,6 +586,7 @@ bool StateCache::EraseIfThere(const Digest& key) {
   rocks_->Write(std::move(batch));
   rocks_->EraseRange(Family::kBlocks, key.ToBytes(), EndOfBlocks(key));
   pool_->EraseState(key);
+  if (device_pool_ != nullptr) device_pool_->EraseState(key);
   return true;
 }
 

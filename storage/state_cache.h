@@ -1,4 +1,5 @@
-// The cache of attention states over both tiers: memory (BufferPool) over disk (RocksDB).
+// The cache of attention states over all tiers: a device's memory (DevicePool) over the CPU's
+// (BufferPool) over disk (RocksDB).
 //
 // A state is the K and V of one prompt segment in all layers. It is named by a Digest over all that
 // it depends on (see planner/state_key.h), so a changed model, text, setting or position is simply
@@ -8,6 +9,9 @@
 // states of the lowest priority go, and of these the ones that are worth least
 // (GreedyDual-Size-Frequency, Cherkasova, 1998: uses times the cost to compute, by bytes, aged by a
 // clock that stands where the last victim did).
+//
+// Whoever reads a state says which tier is home: kGpu for a model that computes on the device, kCpu
+// for any other.
 //
 // Thread-safe.
 #ifndef PROMPTDB_STORAGE_STATE_CACHE_H_
@@ -26,6 +30,7 @@
 #include <vector>
 
 #include "storage/buffer_pool.h"
+#include "storage/device_pool.h"
 #include "storage/kv_segment.h"
 #include "storage/rocks.h"
 #include "storage/state_index.h"
@@ -34,21 +39,26 @@
 
 namespace promptdb {
 
-enum class Tier { kCpu, kDisk, kMiss };
+enum class Tier { kGpu, kCpu, kDisk, kMiss };
 
-std::string_view TierName(Tier tier);  // "cpu", "disk", "miss"
+std::string_view TierName(Tier tier);  // "gpu", "cpu", "disk", "miss"
 
 // What is known of a state without touching its blocks.
 struct StateInfo {
-  Tier tier = Tier::kMiss;  // kCpu only if every block is in memory
-  int64_t bytes = 0;        // of all blocks; 0 for a miss
-  int64_t cpu_bytes = 0;    // of those in memory
+  // kGpu (kCpu) only if every block is in that tier; of a state whose blocks are spread over both,
+  // the one that is not home; kDisk if any block is on disk alone.
+  Tier tier = Tier::kMiss;
+  int64_t bytes = 0;         // of all blocks; 0 for a miss
+  int64_t gpu_bytes = 0;     // of those in the device's memory
+  int64_t cpu_bytes = 0;     // of those in the CPU's
+  int64_t memory_bytes = 0;  // of those in either
 };
 
 struct StateCacheStats {
   int64_t states = 0;
   int64_t disk_bytes = 0;
-  int64_t cpu_hits = 0;       // states served wholly from memory
+  int64_t gpu_hits = 0;       // states served wholly from the device's memory
+  int64_t cpu_hits = 0;       // states served from memory otherwise
   int64_t disk_hits = 0;      // states of which a block was read from disk
   int64_t misses = 0;         // states asked for and not there
   int64_t writes = 0;         // states published
@@ -65,30 +75,38 @@ struct StateCacheStats {
 
 class StateCache {
  public:
-  // Both borrowed. Removes blocks without a manifest, left by a crash in mid-write.
-  StateCache(Rocks* rocks, BufferPool* pool);
+  // All borrowed. `device_pool`: nullptr where there is no device. Removes blocks without a
+  // manifest, left by a crash in mid-write.
+  StateCache(Rocks* rocks, BufferPool* pool, DevicePool* device_pool = nullptr);
 
-  StateInfo Probe(const Digest& key) const;
+  StateInfo Probe(const Digest& key, Tier home = Tier::kCpu) const;
 
   struct Acquired {
     KvSegment segment;
-    Tier tier = Tier::kCpu;  // kDisk if any block had to be read
-    int64_t disk_bytes = 0;  // read from disk
+    Tier tier = Tier::kCpu;           // as StateInfo has it, of where the blocks were
+    int64_t disk_bytes = 0;           // read from disk
+    bool lacked_device_room = false;  // it is in the CPU tier, though the device is home
   };
-  // The state, pinned in memory. nullopt when it is absent; when a block is corrupt (the state is
-  // then dropped, counted, and so recomputed by the caller); or when it can't be pinned within the
-  // pool's budget (`*no_room` says so).
-  std::optional<Acquired> Acquire(const Digest& key, bool* no_room);
-  // The state, read from disk into memory of its own that the pool knows nothing of: for who needs
-  // more at once than the pool has room for. nullopt when it is absent or corrupt, as above.
+  // The state, pinned in the tier that is home, or else in the CPU tier where the device has no
+  // room. nullopt when it is absent; when a block is corrupt (the state is then dropped, counted,
+  // and so recomputed by the caller); or when it can't be pinned within the CPU pool's budget
+  // either
+  // (`*no_room` says so).
+  std::optional<Acquired> Acquire(const Digest& key, bool* no_room, Tier home = Tier::kCpu);
+  // The state, read from disk into memory of its own that no pool knows of: for who needs more at
+  // once than the pools have room for. nullopt when it is absent or corrupt, as above.
   std::optional<Acquired> Read(const Digest& key);
-  // Bytes that Acquire() could pin on top of what is pinned now.
+  // Bytes that Acquire() could pin in the CPU tier, or on the device, on top of what is pinned now.
   int64_t Room() const { return pool_->UnpinnedBudget(); }
+  int64_t DeviceRoom() const { return HasDevice() ? device_pool_->UnpinnedBudget() : 0; }
+  // Whether there is a device tier: a device with a budget.
+  bool HasDevice() const;
 
-  // Stores a full segment on disk, then hands its blocks to the pool. Returns the segment, pinned;
-  // or in memory of its own where the pool has no room. `segment` is consumed. Visible to others,
-  // on disk, when this returns. Publishing a key that exists is no error.
-  KvSegment Publish(const StateManifest& manifest, KvSegment segment);
+  // Stores a full segment on disk, then hands its blocks to the CPU pool, and to the device if that
+  // is home. Returns the segment, pinned; or in memory of its own where there is no room. `segment`
+  // is consumed. Visible to others, on disk, when this returns. Publishing a key that exists is no
+  // error.
+  KvSegment Publish(const StateManifest& manifest, KvSegment segment, Tier home = Tier::kCpu);
 
   // See StateIndex.
   StateIndex::PrefixMatch LongestPrefix(const Digest& model, const Digest& context,
@@ -108,13 +126,16 @@ class StateCache {
   // Forgets what was last published under a label, but no state.
   void ForgetLabel(const std::string& label);
 
-  // Forgets a state in both tiers. Pinned blocks stay until they are unpinned.
+  // Forgets a state in all tiers. Pinned blocks stay until they are unpinned.
   void Erase(const Digest& key);
-  // Forgets it in memory only; returns the bytes freed.
+  // Forgets it in the CPU tier only; returns the bytes freed.
   int64_t EvictFromMemory(const Digest& key);
+  // Sends it from the device to the CPU tier; returns the bytes freed on the device.
+  int64_t EvictFromDevice(const Digest& key);
 
   // What is done with a state from now on, whether or not it is there already. A pinned one stays
-  // in memory from its next use on, as far as the pin budget goes.
+  // in memory from its next use on, as far as the pin budget goes: in the tier that is home to who
+  // used it, the device where that was so once.
   void SetPolicy(const Digest& key, const StatePolicy& policy);
   StatePolicy PolicyOf(const Digest& key) const;
   bool IsHeld(const Digest& key) const;  // in memory, by policy
@@ -123,6 +144,8 @@ class StateCache {
   void SetDiskBudget(int64_t bytes);
   // Bytes that policies may keep in memory.
   void SetPinBudget(int64_t bytes);
+  // Bytes of blocks on the device, those that policies keep there included. REQUIRES: a device.
+  void SetDeviceBudget(int64_t bytes);
 
   // Only one caller at a time computes a state; others wait for it here, and find it afterwards.
   // Move-only; ends when destroyed.
@@ -191,8 +214,17 @@ class StateCache {
   // nullopt for states that are not there, and for those whose time is over.
   std::optional<StateIndex::Outline> Find(const Digest& key) const;
   bool IsThere(const Digest& key) const;  // whether or not its time is over
-  // Counts a use, and keeps the state in memory if its policy says so.
-  void Use(const Digest& key, const BlockGrid& grid);
+  // Counts a use, and keeps the state in memory, in a tier that has all of it, if its policy says
+  // so.
+  void Use(const Digest& key, const BlockGrid& grid, Tier tier);
+  std::optional<Acquired> AcquireInCpu(const Digest& key, const StateIndex::Outline& entry,
+                                       bool* no_room);
+  // nullopt also where the device has no room (`*no_room` says so).
+  std::optional<Acquired> AcquireOnDevice(const Digest& key, const StateIndex::Outline& entry,
+                                          bool* no_room);
+  // A state whose blocks are in the CPU tier, pinned on the device; nullopt where that has no room.
+  std::optional<std::vector<DevicePin>> Promote(const Digest& key, const BlockGrid& grid,
+                                                double cost_ms);
   // Sets `bytes` of the disk budget aside for a state that is to be written, dropping others as
   // far as needed. False, if there is no room to be made.
   bool ReserveDisk(int64_t bytes);
@@ -204,12 +236,21 @@ class StateCache {
                   const std::vector<BlockBuffer>& blocks);
   void DropCorrupt(const Digest& key);
   bool EraseIfThere(const Digest& key);
+
+  // A state that a policy keeps in memory.
+  struct Held {
+    Tier tier = Tier::kCpu;
+    int64_t bytes = 0;
+    std::vector<BlockPin> pins;  // of one of the tiers
+    std::vector<DevicePin> device_pins;
+  };
   // REQUIRES: mutex_ held, for both.
-  bool MayHold(const Digest& key, int64_t bytes) const;
-  std::vector<BlockPin> Release(std::map<Digest, std::vector<BlockPin>>::iterator held);
+  bool MayHold(const Digest& key, int64_t bytes, Tier tier) const;
+  Held Release(std::map<Digest, Held>::iterator held);
 
   Rocks* rocks_;
   BufferPool* pool_;
+  DevicePool* device_pool_;
   mutable std::mutex mutex_;
   std::condition_variable change_ended_;
   // Guarded by mutex_:
@@ -217,7 +258,7 @@ class StateCache {
   std::set<Digest> changing_;  // published or erased right now; one thread at a time for each
   std::condition_variable computing_ended_;
   std::set<Digest> computing_;
-  std::map<Digest, std::vector<BlockPin>> held_;  // of pinned states
+  std::map<Digest, Held> held_;
   int64_t reserved_disk_bytes_ = 0;
   StateCacheStats stats_;
   std::vector<DroppedState> damage_at_opening_;

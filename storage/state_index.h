@@ -33,6 +33,11 @@ class StateIndex {
     int start_position = 0;
     int64_t bytes = 0;   // of all blocks
     double cost_ms = 0;  // of computing it again
+
+    // The share of so many bytes in that.
+    double CostOf(int64_t part) const {
+      return cost_ms * static_cast<double>(part) / static_cast<double>(bytes);
+    }
   };
 
   // REQUIRES: the state is not there. `now`: seconds since 1970, as everywhere here; it counts as

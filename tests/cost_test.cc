@@ -111,7 +111,16 @@ MachineRates OwnRates() {
 TEST(MachineRatesTest, RowsAreReadAsTheyWereWritten) {
   MachineRates rates = OwnRates();
   rates.processor = "a \"processor\" \\ of é";
+  rates.device = "a device";
+  rates.copy_bytes_per_second = 7e9;
   EXPECT_EQ(DecodeRates(EncodeRates(rates)), rates);
+}
+
+TEST(MachineRatesTest, RowsOfReleasesWithoutADeviceAreRead) {
+  Json json = Json::parse(EncodeRates(OwnRates()));
+  json.erase("device");
+  json.erase("copy_bytes_per_second");
+  EXPECT_EQ(DecodeRates(json.dump()), OwnRates());
 }
 
 TEST(MachineRatesTest, WhatIsNoRateIsRefused) {
@@ -137,6 +146,7 @@ TEST(MachineRatesTest, WhatIsNoRateIsRefused) {
       changed([](Json& json) { json["disk"][0][1] = 0; }),
       changed([](Json& json) { json["disk"][0] = {4}; }),
       changed([](Json& json) { json["store_seconds"] = -1; }),
+      changed([](Json& json) { json["copy_bytes_per_second"] = 0; }),
       changed([](Json& json) { json["call_seconds"] = nullptr; }),
       changed([](Json& json) { json["version"] = 2; }),
   };
@@ -280,6 +290,52 @@ TEST_F(PlannedByCostTest, WhatIsInMemoryIsAlwaysTakenFromThere) {
   EXPECT_GT(CachedTokens(bench_.Run(kQuery)), 0);
 }
 
+TEST_F(PlannedByCostTest, CopiesToADeviceCount) {
+  bench_.Run("WARM t");
+  StateCache& cache = bench_.cache();
+  RecordingSink sink;
+  const std::vector<ast::Statement> statements = Parse(std::string(kQuery) + ";");
+  const auto& select = std::get<ast::Select>(statements[0].node);
+  const auto schema = bench_.database().rep().Open(select.schema, sink);
+  const OpenModel& model = *schema->model;
+  const auto plan_with = [&](double bytes_per_second) {
+    PlanContext context = bench_.database().rep().ContextOf(model);
+    MachineRates rates = CostModel().rates();
+    rates.copy_bytes_per_second = bytes_per_second;
+    context.cost = CostModel(rates);
+    context.home = Tier::kGpu;
+    return PlanQuery(BindPrompt(select, schema->definition, schema->layout, model.tokenizer(),
+                                model.chat_template(), 512, QueryDefaults()),
+                     context);
+  };
+  // By how much longer a slow copy makes the scans, in bytes at its rate.
+  const auto copied_bytes = [&] {
+    const QueryPlan slow = plan_with(1e3), fast = plan_with(1e12);
+    double bytes = 0;
+    for (size_t i = 0; i < slow.scans.size(); ++i) {
+      if (slow.scans[i] != nullptr) {
+        bytes += slow.scans[i]->estimate_ms - fast.scans[i]->estimate_ms;
+      }
+    }
+    return bytes;
+  };
+  const auto all = static_cast<double>(bench_.database().rep().pool.stats().used_bytes);
+  EXPECT_EQ(copied_bytes(), 0) << "there is no device tier";
+  cache.SetDeviceBudget(int64_t{1} << 20);
+  EXPECT_NEAR(copied_bytes(), all, 1);
+  cache.SetDeviceBudget(static_cast<int64_t>(all) - 1);
+  EXPECT_LT(copied_bytes(), all - 1);
+  EXPECT_GT(copied_bytes(), 0);
+  int lacking = 0;
+  for (const ModuleScanNode* scan : plan_with(1e9).scans) {
+    if (scan == nullptr || !scan->lacks_device_room) continue;
+    EXPECT_EQ(scan->reason, "no room in gpu_cache, read in the CPU tier");
+    ++lacking;
+  }
+  EXPECT_EQ(lacking, 1);
+  cache.SetDeviceBudget(0);
+}
+
 TEST_F(PlannedByCostTest, WarmScansHoweverSlowTheDisk) {
   ForgetMemory();
   MakeDiskSlow();
@@ -362,7 +418,7 @@ TEST(AnalyzeTest, MeasuresWithoutAnyModelAndLeavesNothingBehind) {
     // Less memory than the state that it writes needs.
     database.rep().pool.SetBudget(1 << 20);
     const RecordingSink sink = Say(database, "ANALYZE;");
-    EXPECT_EQ(sink.rows.size(), 27u);
+    EXPECT_EQ(sink.rows.size(), 28u);
     for (const std::vector<Value>& row : sink.rows) EXPECT_GT(std::get<double>(row[1]), 0);
     EXPECT_EQ(database.rep().cache.stats().states, 0);
     EXPECT_EQ(database.rep().pool.stats().used_bytes, 0);
