@@ -45,10 +45,18 @@ class FloatBuffer {
   size_t size_ = 0;
 };
 
-// Rows and one KV head, whose keys are read in `parts` tasks. The rows are a group's; or those of
-// several, one after the other, with the keys that these share.
+// Keys of a list that queries meet in one form.
+struct KeyRun {
+  int first_key = 0;
+  int last_key = 0;
+  const QueryTurn* turn = nullptr;  // of the queries; nullptr: none
+};
+
+// Rows and one KV head, whose keys, of one run, are read in `parts` tasks. The rows are a group's;
+// or those of several, one after the other, with the keys that these share.
 struct Block {
   const AttentionGroup* group = nullptr;  // whose slices are read; of several, the first
+  const QueryTurn* turn = nullptr;
   int kv_head = 0;
   int first_row = 0;  // in the group
   int rows = 0;
@@ -68,12 +76,21 @@ struct Task {
   int part = 0;
 };
 
-// Rows whose results come from the parts of their own block, and those of a block that they share
-// with other groups.
+// Rows whose results come from the parts of several blocks, or of one.
 struct Sum {
-  int block = 0;
-  int shared_block = -1;  // -1: none
-  int row_of_shared = 0;  // of the shared block, that is the own one's first
+  // A block that has these rows among its own, from `first_row` on.
+  struct Source {
+    int block = 0;
+    int first_row = 0;
+  };
+  std::vector<Source> sources;  // the last one's rows are these
+};
+
+// What a thread keeps from task to task.
+struct TaskMemory {
+  FloatBuffer scratch;
+  FloatBuffer result;
+  FloatBuffer turned;  // queries
 };
 
 int TokensOf(std::span<const KvSlice> slices) {
@@ -101,10 +118,9 @@ class Attention {
     float* partials = partial_floats_ > 0 ? partial_results.AtLeast(partial_floats_) : nullptr;
 #pragma omp parallel num_threads(threads) if (threads > 1 && task_count > 1)
     {
-      thread_local FloatBuffer scratch;
-      thread_local FloatBuffer result;
+      thread_local TaskMemory memory;
 #pragma omp for schedule(dynamic, 1)
-      for (int i = 0; i < task_count; ++i) RunTask(tasks_[i], partials, scratch, result);
+      for (int i = 0; i < task_count; ++i) RunTask(tasks_[i], partials, memory);
       if (partial_floats_ > 0) {
 #pragma omp for schedule(dynamic, 1)
         for (int i = 0; i < sum_count; ++i) Merge(sums_[i], partials);
@@ -163,26 +179,49 @@ class Attention {
     Check(group.causal_tokens == 0 || group.causal_tokens >= group.rows,
           "the causal part holds the group's own rows");
     Check(group.causal_tokens <= tokens, "the causal part is in the slices");
-    const bool is_causal = group.causal_tokens > 0;
+    const std::vector<KeyRun> runs = RunsOf(group.slices);
     for (int kv_head = 0; kv_head < shape_.kv_heads; ++kv_head) {
       for (int row = 0; row < group.rows; row += MostRows()) {
-        const int rows = std::min(MostRows(), group.rows - row);
-        const int last_key = is_causal ? tokens - group.rows + row + rows : tokens;
-        const int block = AddBlock({.group = &group,
-                                    .kv_head = kv_head,
-                                    .first_row = row,
-                                    .rows = rows,
-                                    .last_key = last_key,
-                                    .is_causal = is_causal});
-        if (blocks_[block].parts > 1) sums_.push_back({.block = block});
+        Sum sum;
+        AddRows(group, kv_head, row, std::min(MostRows(), group.rows - row), 0, runs, sum);
       }
     }
   }
 
-  // Blocks over the keys that the groups share, of as many whole groups as fit, and one over each
+  // Blocks over the keys from `first_key` on, for some rows of a group. `sum` has what else these
+  // rows see.
+  void AddRows(const AttentionGroup& group, int kv_head, int row, int rows, int first_key,
+               const std::vector<KeyRun>& runs, Sum& sum) {
+    const int tokens = runs.back().last_key;
+    const bool is_causal = group.causal_tokens > 0;
+    const int last_key = is_causal ? tokens - group.rows + row + rows : tokens;
+    const bool is_whole = sum.sources.empty() && runs.size() == 1;
+    bool is_in_parts = false;
+    for (const KeyRun& run : runs) {
+      if (run.last_key <= first_key && runs.size() > 1) continue;
+      // The causal part is the rows' own segment, and so of one run.
+      const bool is_last = &run == &runs.back();
+      const int block = AddBlock({.group = &group,
+                                  .turn = run.turn,
+                                  .kv_head = kv_head,
+                                  .first_row = row,
+                                  .rows = rows,
+                                  .first_key = std::max(first_key, run.first_key),
+                                  .last_key = is_last ? last_key : run.last_key,
+                                  .is_causal = is_causal && is_last,
+                                  .is_whole = is_whole});
+      sum.sources.push_back({block, 0});
+      is_in_parts = is_in_parts || blocks_[block].parts > 1;
+    }
+    if (!is_whole || is_in_parts) sums_.push_back(sum);
+  }
+
+  // Blocks over the keys that the groups share, of as many whole groups as fit, and those over each
   // group's own.
   void AddSharing(std::span<const AttentionGroup> groups) {
     const int shared = groups[1].shared_tokens;
+    std::vector<std::vector<KeyRun>> runs;
+    for (const AttentionGroup& group : groups) runs.push_back(RunsOf(group.slices));
     for (int kv_head = 0; kv_head < shape_.kv_heads; ++kv_head) {
       for (size_t first = 0; first < groups.size();) {
         int rows = 0;
@@ -190,31 +229,53 @@ class Attention {
         while (end < groups.size() && rows + groups[end].rows <= MostRows()) {
           rows += groups[end++].rows;
         }
-        const int shared_block = AddBlock({.group = &groups[first],
+        const AttentionGroup& leader = groups[first];
+        Sum sum;
+        for (const KeyRun& run : runs[first]) {
+          if (run.first_key >= shared) break;
+          sum.sources.push_back({AddBlock({.group = &leader,
+                                           .turn = run.turn,
                                            .kv_head = kv_head,
                                            .rows = rows,
-                                           .last_key = shared,
-                                           .is_whole = false});
-        const AttentionGroup& leader = groups[first];
+                                           .first_key = run.first_key,
+                                           .last_key = std::min(run.last_key, shared),
+                                           .is_whole = false}),
+                                 0});
+        }
         int row = 0;
         for (; first < end; row += groups[first++].rows) {
           const AttentionGroup& group = groups[first];
-          const int tokens = TokensOf(group.slices);
           Check(group.q == leader.q + int64_t{row} * shape_.heads * shape_.head_dim &&
-                    tokens - shared >= group.rows,
+                    TokensOf(group.slices) - shared >= group.rows,
                 "rows that share keys follow one another, and have their own keys behind those");
-          sums_.push_back({.block = AddBlock({.group = &group,
-                                              .kv_head = kv_head,
-                                              .rows = group.rows,
-                                              .first_key = shared,
-                                              .last_key = tokens,
-                                              .is_causal = true,
-                                              .is_whole = false}),
-                           .shared_block = shared_block,
-                           .row_of_shared = row});
+          Sum of_group = sum;
+          for (Sum::Source& source : of_group.sources) source.first_row = row;
+          AddRows(group, kv_head, 0, group.rows, shared, runs[first], of_group);
         }
       }
     }
+  }
+
+  // The list's keys as few runs: at least one, which may be empty.
+  std::vector<KeyRun> RunsOf(std::span<const KvSlice> slices) const {
+    std::vector<KeyRun> runs;
+    int key = 0;
+    for (const KvSlice& slice : slices) {
+      if (slice.tokens == 0) continue;
+      const QueryTurn* turn = TurnFor(slice.moved_by);
+      if (runs.empty() || runs.back().turn != turn) runs.push_back({key, key, turn});
+      key = runs.back().last_key = key + slice.tokens;
+    }
+    if (runs.empty()) runs.emplace_back();
+    return runs;
+  }
+
+  const QueryTurn* TurnFor(int moved_by) const {
+    if (moved_by == 0 || shape_.rope == nullptr) return nullptr;
+    const auto found = std::ranges::lower_bound(shape_.turns, moved_by, {}, &QueryTurn::moved_by);
+    Check(found != shape_.turns.end() && found->moved_by == moved_by,
+          "keys that were moved come with the turn for it");
+    return &*found;
   }
 
   int AddBlock(Block block) {
@@ -243,20 +304,20 @@ class Attention {
     return static_cast<size_t>(VirtualRows(block)) * (wide_ + 2);
   }
 
-  void RunTask(const Task& planned, float* partials, FloatBuffer& scratch,
-               FloatBuffer& result) const {
+  void RunTask(const Task& planned, float* partials, TaskMemory& memory) const {
     const Block& block = blocks_[planned.block];
     const AttentionGroup& group = *block.group;
     const int virtual_rows = VirtualRows(block);
     const bool is_partial = block.parts > 1 || !block.is_whole;
     float* out = is_partial ? partials + block.partial + planned.part * PartialFloats(block)
-                            : result.AtLeast(PartialFloats(block));
+                            : memory.result.AtLeast(PartialFloats(block));
     AttentionTask task;
     task.q = group.q + (static_cast<int64_t>(block.first_row) * shape_.heads +
                         static_cast<int64_t>(block.kv_head) * heads_) *
                            shape_.head_dim;
     task.q_stride = static_cast<int64_t>(shape_.heads) * shape_.head_dim;
     task.rows = block.rows;
+    if (block.turn != nullptr) TurnQueries(block, memory.turned, task);
     task.heads = heads_;
     task.head_dim = shape_.head_dim;
     task.scale = shape_.scale;
@@ -276,7 +337,7 @@ class Attention {
     task.maximum = out + static_cast<int64_t>(virtual_rows) * wide_;
     task.sum = task.maximum + virtual_rows;
     task.scratch =
-        scratch.AtLeast(kernels_.attention_scratch(block.rows * heads_, shape_.head_dim));
+        memory.scratch.AtLeast(kernels_.attention_scratch(block.rows * heads_, shape_.head_dim));
     if (block.keys() == 0) {
       std::fill_n(out, PartialFloats(block), 0.0f);  // nothing to see
     } else if (path_ == AttentionPath::kDots ||
@@ -295,46 +356,55 @@ class Attention {
     }
   }
 
+  // Points the task at queries that are turned to meet its keys.
+  void TurnQueries(const Block& block, FloatBuffer& turned, AttentionTask& task) const {
+    const int64_t row_floats = int64_t{heads_} * shape_.head_dim;
+    float* to = turned.AtLeast(static_cast<size_t>(block.rows * row_floats));
+    for (int row = 0; row < block.rows; ++row) {
+      const float* from = task.q + row * task.q_stride;
+      for (int64_t at = 0; at < row_floats; at += shape_.head_dim) {
+        shape_.rope->Rotate(block.turn->turns, 0, from + at, to + row * row_floats + at);
+      }
+    }
+    task.q = to;
+    task.q_stride = row_floats;
+  }
+
   // One part's results for all rows of a sum.
-  struct Source {
+  struct PartialResult {
     const float* acc;  // [virtual rows, wide_]
     const float* maximum;
     const float* sum;
   };
 
-  void AddSources(const Block& block, int first_row, const float* partials,
-                  std::vector<Source>& sources) const {
-    const int virtual_rows = VirtualRows(block);
-    const int64_t row = int64_t{first_row} * heads_;
-    for (int part = 0; part < block.parts; ++part) {
-      const float* acc = partials + block.partial + part * PartialFloats(block);
-      const float* maximum = acc + static_cast<int64_t>(virtual_rows) * wide_;
-      sources.push_back({acc + row * wide_, maximum + row, maximum + virtual_rows + row});
-    }
-  }
-
   // Each part's sums are relative to its own maximum.
   void Merge(const Sum& merged, const float* partials) const {
-    const Block& block = blocks_[merged.block];
-    std::vector<Source> sources;
-    AddSources(block, 0, partials, sources);
-    if (merged.shared_block >= 0) {
-      AddSources(blocks_[merged.shared_block], merged.row_of_shared, partials, sources);
-    }
-    std::vector<float> factors(sources.size());
-    for (int row = 0; row < block.rows * heads_; ++row) {
-      float most = sources[0].maximum[row];
-      for (const Source& source : sources) most = std::max(most, source.maximum[row]);
-      float sum = 0;
-      for (size_t i = 0; i < sources.size(); ++i) {
-        factors[i] = std::exp2(sources[i].maximum[row] - most);
-        sum += factors[i] * sources[i].sum[row];
+    const Block& own = blocks_[merged.sources.back().block];
+    std::vector<PartialResult> results;
+    for (const Sum::Source& source : merged.sources) {
+      const Block& block = blocks_[source.block];
+      const int virtual_rows = VirtualRows(block);
+      const int64_t row = int64_t{source.first_row} * heads_;
+      for (int part = 0; part < block.parts; ++part) {
+        const float* acc = partials + block.partial + part * PartialFloats(block);
+        const float* maximum = acc + static_cast<int64_t>(virtual_rows) * wide_;
+        results.push_back({acc + row * wide_, maximum + row, maximum + virtual_rows + row});
       }
-      float* to = OutRow(block, row);
+    }
+    std::vector<float> factors(results.size());
+    for (int row = 0; row < own.rows * heads_; ++row) {
+      float most = results[0].maximum[row];
+      for (const PartialResult& result : results) most = std::max(most, result.maximum[row]);
+      float sum = 0;
+      for (size_t i = 0; i < results.size(); ++i) {
+        factors[i] = std::exp2(results[i].maximum[row] - most);
+        sum += factors[i] * results[i].sum[row];
+      }
+      float* to = OutRow(own, row);
       std::fill_n(to, shape_.head_dim, 0.0f);
-      for (size_t i = 0; i < sources.size(); ++i) {
+      for (size_t i = 0; i < results.size(); ++i) {
         const float factor = factors[i] / sum;
-        const float* from = sources[i].acc + static_cast<int64_t>(row) * wide_;
+        const float* from = results[i].acc + static_cast<int64_t>(row) * wide_;
         for (int d = 0; d < shape_.head_dim; ++d) to[d] += from[d] * factor;
       }
     }

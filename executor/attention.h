@@ -11,6 +11,7 @@
 
 #include <span>
 
+#include "executor/rope.h"
 #include "executor/simd.h"
 #include "storage/kv_segment.h"
 
@@ -32,6 +33,12 @@ struct AttentionGroup {
   int shared_tokens = 0;
 };
 
+// How queries are turned to meet keys that were turned for positions less by `moved_by`.
+struct QueryTurn {
+  int moved_by = 0;
+  Rope::Turns turns;  // one row: at the position -moved_by
+};
+
 struct AttentionShape {
   int heads = 0;
   int kv_heads = 0;
@@ -41,6 +48,10 @@ struct AttentionShape {
   // ALiBi's slopes, [heads] or none: a score then gets -slope * (the row's position - the key's),
   // by the positions that the group and the slices say, gaps included.
   std::span<const float> slopes;
+  // RoPE of models that have it, and a turn for every KvSlice::moved_by but 0, ascending. Without
+  // it that says nothing: ALiBi goes by positions, and keys are not turned.
+  const Rope* rope = nullptr;
+  std::span<const QueryTurn> turns;
 };
 
 // Computes `out` for every group.

@@ -79,7 +79,7 @@ ChatDefinition CommitTurn(const ChatDefinition& before, const Generation& genera
 
   std::vector<PromptSegment> segments = prompt.segments;
   segments.back() = FinishedTurn(turn, answer);
-  const std::vector<SegmentKeys> keys = ComputeSegmentKeys(segments, model.fingerprint());
+  const std::vector<SegmentKeys> keys = ComputeSegmentKeys(segments, model.fingerprint(), model.config().positions);
   if (prompt.cache && prompt.reuse != ReuseMode::kNone) {
     const PromptSegment& finished = segments.back();
     const StateManifest manifest =
@@ -108,7 +108,8 @@ std::string RunBeginChat(const ast::BeginChat& statement, Database::Rep& databas
   ChatDefinition chat = ChatOf(statement.name.text, opening);
   chat.tokenizer = model.tokenizer().digest();
   chat.fingerprint = model.fingerprint();
-  SetKeys(ComputeSegmentKeys(opening.segments, model.fingerprint()), chat);
+  SetKeys(ComputeSegmentKeys(opening.segments, model.fingerprint(), model.config().positions),
+          chat);
   chat.created_at = chat.last_used_at = std::time(nullptr);
   Check(database.catalog.AddChat(chat), "a chat that is held is not added by others");
   return "BEGIN CHAT";

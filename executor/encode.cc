@@ -13,7 +13,7 @@ StateManifest ManifestOf(const PromptSegment& segment, const SegmentKeys& keys,
   manifest.key = keys.key;
   manifest.shape = model.kv_shape();
   manifest.tokens = static_cast<int>(segment.tokens.size());
-  manifest.start_position = segment.start;
+  manifest.start_position = segment.start - keys.origin;
   manifest.label = label;
   manifest.of_chat = !segment.chat_label.empty();
   manifest.model = model.fingerprint();
@@ -45,11 +45,13 @@ void EncodeSegments(const std::vector<int>& segments, QueryState& query) {
     const ModuleScanNode* scan = query.plan.scans[static_cast<size_t>(index)];
     // A piece of another state, which is gone, has no name of its own.
     if (scan != nullptr && !query.Segment(index).prefix_of) {
-      const StateManifest manifest = ManifestOf(query.Segment(index), {scan->key, scan->context},
-                                                scan->module, query.model, share_ms);
+      const StateManifest manifest =
+          ManifestOf(query.Segment(index), query.plan.keys[static_cast<size_t>(index)],
+                     scan->module, query.model, share_ms);
       // The address of the segment stays, since later groups point at it.
       KvSegment& states = *query.segments[static_cast<size_t>(index)];
       states = query.cache.Publish(manifest, std::move(states), query.model.home());
+      states.PlaceAt(query.Segment(index).start);
     }
     if (node != nullptr) {
       NodeActuals& actual = query.actuals[static_cast<size_t>(node->id)];

@@ -5,21 +5,31 @@
 
 #include "base/nearest_name.h"
 #include "planner/module_path.h"
+#include "planner/schema_states.h"
+#include "planner/state_key.h"
 
 namespace promptdb {
 
 namespace {
 
-// What a state was made of, besides what it attends to.
+// What a state was made of, besides what it attends to: where it begins, by how it is named, and
+// its tokens.
 using Place = std::pair<int, std::vector<TokenId>>;
 
 // Drops states of the schema that no part of its new layout can use.
-void DropStaleStates(const std::string& schema, const SchemaLayout& layout, const OpenModel& model,
-                     Database::Rep& database) {
+void DropStaleStates(const SchemaDefinition& schema, const SchemaLayout& layout,
+                     const OpenModel& model, Database::Rep& database) {
+  const std::vector<PromptSegment> segments = ListStates(schema, layout).prompt.segments;
+  const std::vector<SegmentKeys> keys =
+      ComputeSegmentKeys(segments, model.fingerprint(), model.config().positions);
   std::set<Place> places;
-  for (const Atom& atom : layout.atoms) places.emplace(atom.start, atom.tokens);
+  for (size_t i = 0; i < segments.size(); ++i) {
+    // Modular reuse counts from the origin; exact reuse, nearly always, from the prompt's start.
+    places.emplace(segments[i].start - keys[i].origin, segments[i].tokens);
+    places.emplace(segments[i].start, segments[i].tokens);
+  }
   for (const StateManifest& state : database.cache.List()) {
-    if (!state.label.starts_with(schema + ".")) continue;
+    if (!state.label.starts_with(schema.name + ".")) continue;
     const bool is_usable = state.model == model.fingerprint() &&
                            places.contains({state.start_position, state.token_ids});
     if (!is_usable) database.cache.Erase(state.key);
@@ -81,7 +91,7 @@ void InstallSchema(SchemaDefinition schema, const SchemaDefinition* replaced,
     database.catalog.PutSchema(schema);
   }
   database.ForgetLayouts();
-  if (replaced != nullptr) DropStaleStates(schema.name, layout, *model, database);
+  if (replaced != nullptr) DropStaleStates(schema, layout, *model, database);
 }
 
 void DropStates(const std::string& schema, Database::Rep& database) {

@@ -45,8 +45,7 @@ bool ScanModule(const ModuleScanNode& scan, QueryState& query, ScansWithoutRoom&
   }
   actual.tier = acquired ? acquired->tier : Tier::kMiss;
   if (acquired) {
-    query.segments[static_cast<size_t>(scan.segment)] =
-        std::make_unique<KvSegment>(std::move(acquired->segment));
+    query.TakeStates(scan.segment, std::move(acquired->segment));
     query.cached_tokens += query.Segment(scan.segment).prompt_tokens();
   }
   actual.rows = scan.tokens;

@@ -33,7 +33,7 @@ void AcquireContext(int index, Database::Rep& database, QueryState& query, std::
     auto acquired = database.cache.Acquire(key, &no_room, query.model.home());
     if (no_room) acquired = database.cache.Read(key);
     if (acquired) {
-      query.segments[seen] = std::make_unique<KvSegment>(std::move(acquired->segment));
+      query.TakeStates(span.segment, std::move(acquired->segment));
     } else {
       AcquireContext(span.segment, database, query, missing);
       missing.insert(span.segment);

@@ -46,7 +46,8 @@ void StoreNewText(const Generation& generation, QueryState& query) {
     segment.tokens.insert(segment.tokens.end(), generation.tokens.begin(),
                           generation.tokens.begin() + static_cast<long>(grown));
   }
-  const std::vector<SegmentKeys> keys = ComputeSegmentKeys(segments, query.model.fingerprint());
+  const std::vector<SegmentKeys> keys =
+      ComputeSegmentKeys(segments, query.model.fingerprint(), query.model.config().positions);
   const double ms_per_token =
       query.actuals[static_cast<size_t>(prefill.id)].ms / std::max(1, prefill.tokens);
   for (const int index : prefill.segments) {

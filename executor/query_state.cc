@@ -41,11 +41,19 @@ QueryState::Token QueryState::LastToken() const {
   return last;
 }
 
+void QueryState::TakeStates(int index, KvSegment states) {
+  states.PlaceAt(Segment(index).start);
+  segments[static_cast<size_t>(index)] = std::make_shared<KvSegment>(std::move(states));
+}
+
 void QueryState::AddSegment(int index, ForwardBatch& batch) {
   const PromptSegment& segment = Segment(index);
   const int tokens = static_cast<int>(segment.tokens.size());
   auto& states = segments[static_cast<size_t>(index)];
-  states = std::make_unique<KvSegment>(model.kv_shape(), segment.start, tokens);
+  // Keys are turned as they are stored: for positions that count from the origin.
+  const int origin = plan.keys[static_cast<size_t>(index)].origin;
+  states = std::make_unique<KvSegment>(model.kv_shape(), segment.start - origin, tokens);
+  states->PlaceAt(segment.start);
   batch.tokens.insert(batch.tokens.end(), segment.tokens.begin(), segment.tokens.end());
   for (int i = 0; i < tokens; ++i) batch.positions.push_back(segment.start + i);
   batch.groups.push_back({tokens, Context(index), states.get()});

@@ -50,6 +50,9 @@ class QueryState {
   // Takes over the states of the first segments, which count as cached.
   void TakeSegments(const std::vector<std::shared_ptr<KvSegment>>& first);
 
+  // The states of segment `index`, from the cache.
+  void TakeStates(int index, KvSegment states);
+
   // The rows of segment `index`, which see what it attends to, as one group of `batch`. Its states
   // are written to segments[index], which is made here.
   void AddSegment(int index, ForwardBatch& batch);

@@ -33,7 +33,7 @@ PlannedQuery Plan(const ast::Select& query, Database::Rep& database, const Setti
     rows = prompt.rows;
     if (prompt.kind == ast::Select::Kind::kGenerate && prompt.reuse == ReuseMode::kExact &&
         prompt.cache && rows == 1) {
-      CutAtCachedPrefixes(model.fingerprint(), database.cache, prompt);
+      CutAtCachedPrefixes(model.fingerprint(), model.config().positions, database.cache, prompt);
     }
     planned.plans.push_back(PlanQuery(std::move(prompt), context));
   }

@@ -4,7 +4,8 @@ namespace promptdb {
 
 KeyedStates::KeyedStates(const OpenSchema& schema)
     : states(ListStates(schema.definition, schema.layout)),
-      keys(ComputeSegmentKeys(states.prompt.segments, schema.model->fingerprint())) {}
+      keys(ComputeSegmentKeys(states.prompt.segments, schema.model->fingerprint(),
+                              schema.model->config().positions)) {}
 
 void Coverage::Add(const Coverage& other) {
   tokens += other.tokens;

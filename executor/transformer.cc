@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -87,6 +88,13 @@ std::vector<Piece> CutIntoPieces(const ForwardBatch& batch) {
   return pieces;
 }
 
+// RoPE's turns for a piece.
+struct PieceTurns {
+  Rope::Turns rows;                 // by the rows' positions
+  std::optional<Rope::Turns> keys;  // where they differ: by those that their segments turn keys for
+  std::vector<QueryTurn> moved;     // for the segments that the rows see; by moved_by
+};
+
 // The activations of a piece.
 struct Activations {
   std::vector<float> residual;   // [rows, dim]
@@ -168,10 +176,12 @@ struct Transformer::Rep {
   void Norm(const float* x, const NormWeights& norm, int rows, float* out) const;
   void AddToResidual(int rows, Activations& a) const;
   // Brings Q and K to what attention compares, and writes K and V into the groups' own segments.
-  void SplitQkv(const Layer& layer, int layer_index, const Piece& piece,
-                const std::optional<Rope::Turns>& turns, Activations& a) const;
+  void SplitQkv(const Layer& layer, int layer_index, const Piece& piece, const PieceTurns* turns,
+                Activations& a) const;
   void StoreKv(const float* values, KvDtype dtype, std::byte* to) const;
-  void AttendTo(int layer_index, const Piece& piece, Activations& a) const;
+  PieceTurns TurnsOf(const Piece& piece, std::span<const int32_t> positions) const;
+  // `turns`: nullptr without RoPE, here and above.
+  void AttendTo(int layer_index, const Piece& piece, const PieceTurns* turns, Activations& a) const;
   void Mlp(const Layer& layer, int rows, Activations& a) const;
   // The piece of `wanted` rows alone, whose residuals and queries are brought to the front.
   Piece Narrow(const Piece& piece, std::span<const int> wanted, Activations& a) const;
@@ -262,17 +272,39 @@ void Transformer::Rep::StoreKv(const float* values, KvDtype dtype, std::byte* to
   }
 }
 
+PieceTurns Transformer::Rep::TurnsOf(const Piece& piece,
+                                     std::span<const int32_t> positions_of) const {
+  std::set<int> moved_by;
+  std::vector<int32_t> of_keys;
+  for (const GroupPart& part : piece.parts) {
+    const int own = part.group->own->moved_by();
+    moved_by.insert(own);
+    for (const KvSpan& span : part.group->context) moved_by.insert(span.segment->moved_by());
+    for (int i = 0; i < part.rows; ++i) of_keys.push_back(positions_of[part.first_row + i] - own);
+  }
+  PieceTurns turns{.rows = rope->TurnsAt(positions_of)};
+  if (!std::ranges::equal(of_keys, positions_of)) turns.keys = rope->TurnsAt(of_keys);
+  for (const int moved : moved_by) {
+    if (moved == 0) continue;
+    const int32_t back = -moved;
+    turns.moved.push_back({moved, rope->TurnsAt({&back, 1})});
+  }
+  return turns;
+}
+
 void Transformer::Rep::SplitQkv(const Layer& layer, int layer_index, const Piece& piece,
-                                const std::optional<Rope::Turns>& turns, Activations& a) const {
+                                const PieceTurns* turns, Activations& a) const {
   const int head_dim = config.head_dim;
   const float eps = static_cast<float>(config.norm_eps);
-  const auto rotate = [&](int row, const float* x, float* out) {
-    if (turns.has_value()) {
-      rope->Rotate(*turns, row, x, out);
+  const auto rotate = [&](const Rope::Turns* by, int row, const float* x, float* out) {
+    if (by != nullptr) {
+      rope->Rotate(*by, row, x, out);
     } else if (x != out) {
       std::memcpy(out, x, sizeof(float) * head_dim);
     }
   };
+  const Rope::Turns* of_queries = turns == nullptr ? nullptr : &turns->rows;
+  const Rope::Turns* of_keys = turns == nullptr || !turns->keys ? of_queries : &*turns->keys;
   for (const GroupPart& part : piece.parts) {
     ForRows(part.rows, qkv_width(), [&](int i) {
       const int row = part.first_row + i;
@@ -288,7 +320,7 @@ void Transformer::Rep::SplitQkv(const Layer& layer, int layer_index, const Piece
         const int64_t at = int64_t{head} * head_dim;
         float* x = q + at;
         if (!layer.q_norm.empty()) kernels.rms_norm(x, layer.q_norm.data(), head_dim, eps, x);
-        rotate(row, x, rotated_q + at);
+        rotate(of_queries, row, x, rotated_q + at);
       }
       KvSegment& own = *part.group->own;
       const KvDtype dtype = own.shape().dtype;
@@ -296,7 +328,7 @@ void Transformer::Rep::SplitQkv(const Layer& layer, int layer_index, const Piece
         const int64_t at = int64_t{head} * head_dim;
         float* x = k + at;
         if (!layer.k_norm.empty()) kernels.rms_norm(x, layer.k_norm.data(), head_dim, eps, x);
-        rotate(row, x, x);
+        rotate(of_keys, row, x, x);
         StoreKv(x, dtype, own.MutableK(layer_index, head, token));
         StoreKv(v + at, dtype, own.MutableV(layer_index, head, token));
       }
@@ -304,7 +336,8 @@ void Transformer::Rep::SplitQkv(const Layer& layer, int layer_index, const Piece
   }
 }
 
-void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, Activations& a) const {
+void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, const PieceTurns* turns,
+                                Activations& a) const {
   const KvDtype dtype = piece.parts.front().group->own->shape().dtype;
   std::vector<std::vector<KvSlice>> slices(piece.parts.size());
   std::vector<AttentionGroup> groups;
@@ -333,7 +366,9 @@ void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, Activations
           .head_dim = config.head_dim,
           .dtype = dtype,
           .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
-          .slopes = slopes},
+          .slopes = slopes,
+          .rope = rope.get(),
+          .turns = turns == nullptr ? std::span<const QueryTurn>() : turns->moved},
          groups);
 }
 
@@ -389,8 +424,9 @@ void Transformer::Rep::Run(const ForwardBatch& batch, const Piece& whole,
   int rows = piece.rows;
   const auto positions_of =
       std::span(batch.positions).subspan(static_cast<size_t>(piece.first_row), rows);
-  std::optional<Rope::Turns> turns;
-  if (rope != nullptr) turns = rope->TurnsAt(positions_of);
+  std::optional<PieceTurns> rope_turns;
+  if (rope != nullptr) rope_turns = TurnsOf(piece, positions_of);
+  const PieceTurns* turns = rope_turns ? &*rope_turns : nullptr;
   Embed(batch.tokens.data() + piece.first_row, positions_of.data(), rows, a.residual.data());
   for (const GroupPart& part : piece.parts) part.group->own->Grow(part.rows);
 
@@ -409,7 +445,7 @@ void Transformer::Rep::Run(const ForwardBatch& batch, const Piece& whole,
       piece = Narrow(piece, wanted, a);
       rows = piece.rows;
     }
-    AttendTo(i, piece, a);
+    AttendTo(i, piece, turns, a);
     if (config.parallel) Norm(a.residual.data(), layer.mlp_norm, rows, a.normed.data());
     layer.attention_output.Apply(a.attended.data(), rows, a.projected.data());
     AddToResidual(rows, a);

@@ -7,6 +7,7 @@
 // block mask, is one batch.
 //
 // States are read and written as the segments have them; all segments of a batch are of one dtype.
+// Segments may have been moved (KvSegment::PlaceAt): with RoPE, queries are turned to meet the keys.
 //
 // Thread-safe: const after Load(); a forward pass writes only the segments it is given.
 #ifndef PROMPTDB_EXECUTOR_TRANSFORMER_H_

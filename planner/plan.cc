@@ -22,6 +22,7 @@ void ModuleScanNode::Describe(PlanDetails& details) const {
   details.emplace_back("module", module);
   details.emplace_back("tokens", int64_t{tokens});
   details.emplace_back("positions", Positions(start, start + tokens - 1));
+  if (moved_by != 0) details.emplace_back("moved_by", int64_t{moved_by});
   details.emplace_back("tier", std::string(TierName(tier)));
   details.emplace_back("bytes", bytes);
   if (!reason.empty()) details.emplace_back("reason", reason);

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "planner/prompt_binder.h"
+#include "planner/state_key.h"
 #include "storage/state_cache.h"
 
 namespace promptdb {
@@ -77,7 +78,7 @@ class ModuleScanNode : public PlanNode {
   int tokens = 0;
   int start = 0;
   Digest key;
-  Digest context;
+  int moved_by = 0;         // positions from where the states were computed for
   Tier tier = Tier::kMiss;  // where the states were when the plan was made
   int64_t bytes = 0;
   std::string reason;  // of a miss, for reads_apart or for lacks_device_room
@@ -132,6 +133,7 @@ class QueryNode : public PlanNode {
 
 struct QueryPlan {
   BoundPrompt prompt;
+  std::vector<SegmentKeys> keys;  // by segment
   std::unique_ptr<QueryNode> root;
   // Borrowed from the tree:
   const DecodeNode* decode = nullptr;        // Generate alone has one

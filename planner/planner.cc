@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "planner/state_key.h"
-
 namespace promptdb {
 
 namespace {
@@ -32,6 +30,8 @@ class Planner {
     root->cache = prompt.cache;
     root->rows = prompt.rows;
     root->prompt_tokens = prompt.prompt_tokens;
+    plan_.keys =
+        ComputeSegmentKeys(prompt.segments, context_.model_fingerprint, context_.config.positions);
     plan_.scans.resize(prompt.segments.size());
     plan_.encodes.resize(prompt.segments.size());
 
@@ -54,7 +54,6 @@ class Planner {
   struct Choice {
     enum class Source { kPrefill, kEncode, kScan };
     Source source = Source::kPrefill;
-    SegmentKeys keys;
     StateInfo info;
     double read_ms = 0;  // from disk
     double copy_ms = 0;  // between host and device
@@ -110,12 +109,10 @@ class Planner {
   // use.
   std::vector<Choice> ListChoices() const {
     const std::vector<PromptSegment>& segments = plan_.prompt.segments;
-    const std::vector<SegmentKeys> keys = ComputeSegmentKeys(segments, context_.model_fingerprint);
     std::vector<Choice> choices(segments.size());
     bool after_new_text = false;
     for (size_t i = 0; i < segments.size(); ++i) {
       Choice& choice = choices[i];
-      choice.keys = keys[i];
       after_new_text = after_new_text || segments[i].is_new;
       if (segments[i].is_new || plan_.prompt.reuse == ReuseMode::kNone ||
           (plan_.prompt.reuse == ReuseMode::kExact && after_new_text)) {
@@ -126,9 +123,9 @@ class Planner {
         continue;
       }
       choice.source = Choice::Source::kScan;
-      choice.info = context_.cache.Probe(keys[i].key, context_.home);
+      choice.info = context_.cache.Probe(plan_.keys[i].key, context_.home);
       if (choice.info.tier == Tier::kMiss) {
-        choice.reason = MissReason(context_.cache, Label(segments[i]), keys[i],
+        choice.reason = MissReason(context_.cache, Label(segments[i]), plan_.keys[i],
                                    context_.model_fingerprint, segments[i]);
       } else if (choice.info.tier == Tier::kDisk) {
         choice.read_ms = ReadMs(i, choice.info.bytes - choice.info.memory_bytes);
@@ -141,11 +138,12 @@ class Planner {
   // left, in the prompt's order.
   void FindDeviceRoom(std::vector<Choice>& choices) const {
     int64_t room = context_.cache.DeviceRoom();
-    for (Choice& choice : choices) {
+    for (size_t i = 0; i < choices.size(); ++i) {
+      Choice& choice = choices[i];
       if (choice.info.tier != Tier::kGpu) continue;
       choice.goes_to_device = true;
       // What a policy keeps there is pinned already.
-      if (!context_.cache.IsHeld(choice.keys.key)) room -= choice.info.bytes;
+      if (!context_.cache.IsHeld(plan_.keys[i].key)) room -= choice.info.bytes;
     }
     for (Choice& choice : choices) {
       if (choice.info.tier != Tier::kCpu && choice.info.tier != Tier::kDisk) continue;
@@ -165,11 +163,11 @@ class Planner {
   void FindRoom(std::vector<Choice>& choices) const {
     if (context_.home == Tier::kGpu && context_.cache.HasDevice()) FindDeviceRoom(choices);
     int64_t room = context_.cache.Room();
-    for (const Choice& choice : choices) {
+    for (size_t i = 0; i < choices.size(); ++i) {
       // What a policy keeps in memory is pinned already.
-      if (choice.info.tier == Tier::kCpu && !choice.goes_to_device &&
-          !context_.cache.IsHeld(choice.keys.key)) {
-        room -= choice.info.bytes;
+      if (choices[i].info.tier == Tier::kCpu && !choices[i].goes_to_device &&
+          !context_.cache.IsHeld(plan_.keys[i].key)) {
+        room -= choices[i].info.bytes;
       }
     }
     for (size_t i = 0; i < choices.size(); ++i) {
@@ -271,8 +269,10 @@ class Planner {
     scan->module = Label(segment);
     scan->tokens = static_cast<int>(segment.tokens.size());
     scan->start = segment.start;
-    scan->key = choice.keys.key;
-    scan->context = choice.keys.context;
+    scan->key = plan_.keys[index].key;
+    if (context_.config.positions == PositionScheme::kRope) {
+      scan->moved_by = plan_.keys[index].origin;
+    }
     scan->tier = choice.info.tier;
     scan->reason = choice.reason;
     scan->reads_apart = choice.reads_apart;
@@ -395,24 +395,6 @@ class Planner {
 
 }  // namespace
 
-std::vector<SegmentKeys> ComputeSegmentKeys(const std::vector<PromptSegment>& segments,
-                                            const Digest& model_fingerprint) {
-  std::vector<SegmentKeys> keys;
-  for (const PromptSegment& segment : segments) {
-    std::vector<AttendedKey> attended;
-    for (const AttendedSpan& span : segment.attends) {
-      attended.push_back({keys[static_cast<size_t>(span.segment)].key, span.begin, span.end});
-    }
-    SegmentKeys own;
-    own.context = ContextDigest(attended);
-    own.key = segment.prefix_of
-                  ? *segment.prefix_of
-                  : StateKey(model_fingerprint, own.context, segment.tokens, segment.start);
-    keys.push_back(own);
-  }
-  return keys;
-}
-
 std::string MissReason(const StateCache& cache, const std::string& label, const SegmentKeys& keys,
                        const Digest& model_fingerprint, const PromptSegment& segment) {
   const std::optional<StateManifest> last = cache.LastUnderLabel(label);
@@ -424,7 +406,7 @@ std::string MissReason(const StateCache& cache, const std::string& label, const 
   if (difference.first != last->token_ids.end() || difference.second != segment.tokens.end()) {
     return "text changed at token " + std::to_string(difference.second - segment.tokens.begin());
   }
-  if (last->start_position != segment.start) {
+  if (last->start_position != segment.start - keys.origin) {
     return "moved from position " + std::to_string(last->start_position);
   }
   return "context changed";

@@ -11,6 +11,7 @@
 
 #include "planner/cost.h"
 #include "planner/plan.h"
+#include "planner/state_key.h"
 #include "storage/state_cache.h"
 
 namespace promptdb {
@@ -29,15 +30,6 @@ struct PlanContext {
 };
 
 QueryPlan PlanQuery(BoundPrompt prompt, const PlanContext& context);
-
-// The key and context of every segment, each over the keys of those it attends to. The key is that
-// of the state which holds the segment's tokens.
-struct SegmentKeys {
-  Digest key;
-  Digest context;
-};
-std::vector<SegmentKeys> ComputeSegmentKeys(const std::vector<PromptSegment>& segments,
-                                            const Digest& model_fingerprint);
 
 // Why the state `key` is not in the cache, by what was last encoded under its label: "never
 // encoded", "evicted", "model changed", "moved from position 12", "text changed at token 7",

@@ -12,8 +12,8 @@ namespace {
 
 class PrefixCutter {
  public:
-  PrefixCutter(const Digest& model, const StateCache& cache, BoundPrompt& prompt)
-      : model_(model), cache_(cache), prompt_(prompt) {}
+  PrefixCutter(SegmentNamer namer, const StateCache& cache, BoundPrompt& prompt)
+      : namer_(std::move(namer)), cache_(cache), prompt_(prompt) {}
 
   void Cut() {
     std::vector<PromptSegment> segments = std::move(prompt_.segments);
@@ -38,17 +38,7 @@ class PrefixCutter {
   };
 
   bool IsCached(const PromptSegment& segment) const {
-    if (segment.is_new) return false;
-    const Digest key = StateKey(model_, ContextOf(segment), segment.tokens, segment.start);
-    return cache_.Probe(key).tier != Tier::kMiss;
-  }
-
-  Digest ContextOf(const PromptSegment& segment) const {
-    std::vector<AttendedKey> attended;
-    for (const AttendedSpan& span : segment.attends) {
-      attended.push_back({keys_[static_cast<size_t>(span.segment)], span.begin, span.end});
-    }
-    return ContextDigest(attended);
+    return !segment.is_new && cache_.Probe(namer_.KeysOf(segment).key).tier != Tier::kMiss;
   }
 
   // Spans of the former segments, in those that they were cut into.
@@ -69,8 +59,9 @@ class PrefixCutter {
     // Behind text that has to be computed nothing can be cached but what was stored after the very
     // same text, which the search finds too.
     while (!rest.tokens.empty()) {
+      const SegmentKeys keys = namer_.KeysOf(rest);
       const StateIndex::PrefixMatch match =
-          cache_.LongestPrefix(model_, ContextOf(rest), rest.start, rest.tokens);
+          cache_.LongestPrefix(namer_.model(), keys.context, rest.start - keys.origin, rest.tokens);
       if (match.tokens < kLeastTokens) break;
       PromptSegment cached = rest;
       cached.tokens.resize(static_cast<size_t>(match.tokens));
@@ -93,9 +84,7 @@ class PrefixCutter {
   int Add(PromptSegment segment, int first) {
     const int index = static_cast<int>(prompt_.segments.size());
     pieces_.back().push_back({index, first, static_cast<int>(segment.tokens.size())});
-    keys_.push_back(segment.prefix_of
-                        ? *segment.prefix_of
-                        : StateKey(model_, ContextOf(segment), segment.tokens, segment.start));
+    namer_.Add(segment);
     prompt_.segments.push_back(std::move(segment));
     return index;
   }
@@ -103,18 +92,17 @@ class PrefixCutter {
   // A scan costs more than computing fewer tokens beside others.
   static constexpr int kLeastTokens = 4;
 
-  const Digest& model_;
+  SegmentNamer namer_;  // of the new segments
   const StateCache& cache_;
   BoundPrompt& prompt_;
   std::vector<std::vector<Piece>> pieces_;  // by former segment
-  std::vector<Digest> keys_;                // of the states that the new segments' tokens are in
 };
 
 }  // namespace
 
-void CutAtCachedPrefixes(const Digest& model_fingerprint, const StateCache& cache,
-                         BoundPrompt& prompt) {
-  PrefixCutter(model_fingerprint, cache, prompt).Cut();
+void CutAtCachedPrefixes(const Digest& model_fingerprint, PositionScheme positions,
+                         const StateCache& cache, BoundPrompt& prompt) {
+  PrefixCutter(SegmentNamer(model_fingerprint, positions), cache, prompt).Cut();
 }
 
 }  // namespace promptdb

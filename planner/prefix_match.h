@@ -16,8 +16,8 @@ namespace promptdb {
 // they are scans of the first tokens of another state (PromptSegment::prefix_of). All from the
 // first token on that is not cached is new text. Segments whose own states are cached stay as they
 // are. REQUIRES: the prompt's reuse is exact, and it is no chat's.
-void CutAtCachedPrefixes(const Digest& model_fingerprint, const StateCache& cache,
-                         BoundPrompt& prompt);
+void CutAtCachedPrefixes(const Digest& model_fingerprint, PositionScheme positions,
+                         const StateCache& cache, BoundPrompt& prompt);
 
 }  // namespace promptdb
 

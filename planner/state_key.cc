@@ -1,5 +1,7 @@
 #include "planner/state_key.h"
 
+#include <algorithm>
+
 namespace promptdb {
 
 Digest ModelFingerprint(const Digest& content, const ModelConfig& config, const Digest& tokenizer,
@@ -16,18 +18,44 @@ Digest ModelFingerprint(const Digest& content, const ModelConfig& config, const 
   return hasher.Finish();
 }
 
-Digest ContextDigest(std::span<const AttendedKey> attended) {
-  Hasher hasher;
-  hasher.Add("context").Add(static_cast<int64_t>(attended.size()));
-  for (const AttendedKey& seen : attended) hasher.Add(seen.key).Add(seen.begin).Add(seen.end);
-  return hasher.Finish();
+SegmentKeys SegmentNamer::KeysOf(const PromptSegment& segment) const {
+  SegmentKeys own;
+  own.origin = positions_ == PositionScheme::kLearned ? 0 : segment.start;
+  for (const AttendedSpan& span : segment.attends) {
+    own.origin = std::min(own.origin, keys_[static_cast<size_t>(span.segment)].origin);
+  }
+  Hasher context;
+  context.Add("context").Add(static_cast<int64_t>(segment.attends.size()));
+  bool is_moved = false;
+  for (const AttendedSpan& span : segment.attends) {
+    const SegmentKeys& seen = keys_[static_cast<size_t>(span.segment)];
+    context.Add(seen.key).Add(span.begin).Add(span.end);
+    is_moved = is_moved || seen.origin != own.origin;
+  }
+  // Where all count from one position, that is what earlier releases named it.
+  if (is_moved) {
+    context.Add("moved by");
+    for (const AttendedSpan& span : segment.attends) {
+      context.Add(keys_[static_cast<size_t>(span.segment)].origin - own.origin);
+    }
+  }
+  own.context = context.Finish();
+  if (segment.prefix_of) {
+    own.key = *segment.prefix_of;
+    return own;
+  }
+  Hasher key;
+  key.Add("state").Add(model_).Add(own.context).Add(segment.start - own.origin);
+  own.key = key.Add(std::span<const TokenId>(segment.tokens)).Finish();
+  return own;
 }
 
-Digest StateKey(const Digest& model_fingerprint, const Digest& context,
-                std::span<const TokenId> tokens, int start_position) {
-  Hasher hasher;
-  hasher.Add("state").Add(model_fingerprint).Add(context).Add(start_position).Add(tokens);
-  return hasher.Finish();
+std::vector<SegmentKeys> ComputeSegmentKeys(const std::vector<PromptSegment>& segments,
+                                            const Digest& model_fingerprint,
+                                            PositionScheme positions) {
+  SegmentNamer namer(model_fingerprint, positions);
+  for (const PromptSegment& segment : segments) namer.Add(segment);
+  return namer.keys();
 }
 
 }  // namespace promptdb

@@ -5,15 +5,24 @@
 // Two prompts share a state exactly when an uncached run would compute the same numbers for it; in
 // particular schemas share modules that lie alike, and `exact` reuse is the case where every
 // segment attends to all before it.
+//
+// Positions count from the segment's origin: the first position of all that its numbers depend on.
+// RoPE and ALiBi see distances only, so that a segment and all it attends to, moved together, have
+// the same states, but for keys that RoPE turns further (Su et al., "RoFormer", 2021). States are
+// computed and stored as if the origin were 0, and moved when they are used (KvSegment::PlaceAt).
+// Whatever attends to the prompt's first token has the origin 0; a module that attends to nothing
+// before it has its own start. Learned positions are absolute: their origin is always 0.
 #ifndef PROMPTDB_PLANNER_STATE_KEY_H_
 #define PROMPTDB_PLANNER_STATE_KEY_H_
 
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "base/digest.h"
 #include "model/model_config.h"
 #include "planner/chat_template.h"
+#include "planner/prompt_binder.h"
 #include "storage/kv_format.h"
 #include "tokenizer/tokenizer.h"
 
@@ -25,18 +34,35 @@ Digest ModelFingerprint(const Digest& content, const ModelConfig& config, const 
                         const ChatTemplate& chat_template, std::string_view weight_dtype,
                         const KvShape& kv_shape);
 
-// Tokens [begin, end) of the segment that `key` names.
-struct AttendedKey {
+// `key` is that of the state which holds the segment's tokens.
+struct SegmentKeys {
   Digest key;
-  int begin = 0;
-  int end = 0;
+  Digest context;  // the digest of what the segment attends to besides itself
+  int origin = 0;
 };
 
-// The digest of what a segment attends to besides itself.
-Digest ContextDigest(std::span<const AttendedKey> attended);
+// Names segments one after another, each over the names of those it attends to.
+class SegmentNamer {
+ public:
+  SegmentNamer(const Digest& model_fingerprint, PositionScheme positions)
+      : model_(model_fingerprint), positions_(positions) {}
 
-Digest StateKey(const Digest& model_fingerprint, const Digest& context,
-                std::span<const TokenId> tokens, int start_position);
+  // The keys of a segment that attends to some of those that were added.
+  SegmentKeys KeysOf(const PromptSegment& segment) const;
+  void Add(const PromptSegment& segment) { keys_.push_back(KeysOf(segment)); }
+
+  const Digest& model() const { return model_; }
+  const std::vector<SegmentKeys>& keys() const { return keys_; }  // in the order of Add()
+
+ private:
+  Digest model_;
+  PositionScheme positions_;
+  std::vector<SegmentKeys> keys_;
+};
+
+std::vector<SegmentKeys> ComputeSegmentKeys(const std::vector<PromptSegment>& segments,
+                                            const Digest& model_fingerprint,
+                                            PositionScheme positions);
 
 }  // namespace promptdb
 

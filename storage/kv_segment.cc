@@ -70,6 +70,11 @@ int64_t KvSegment::bytes() const {
   return total;
 }
 
+void KvSegment::PlaceAt(int start_position) {
+  moved_by_ += start_position - start_position_;
+  start_position_ = start_position;
+}
+
 KvSegment::Place KvSegment::PlaceOf(int token) const {
   // The last expected chunk may be smaller than the others, so what follows counts from its end.
   const bool expected = token < expected_tokens_;
@@ -141,6 +146,7 @@ void KvSegment::AppendSlices(int layer, int begin, int end, std::vector<KvSlice>
     slice.head_stride = int64_t{capacity} * shape_.head_dim;
     slice.tokens = std::min(end - begin, capacity - place.token);
     slice.start_position = start_position_ + begin;
+    slice.moved_by = moved_by_;
     out.push_back(slice);
     begin += slice.tokens;
   }
@@ -165,7 +171,8 @@ void KvSegment::AppendMutableSlices(int layer, int begin, int end,
 
 KvSegment KvSegment::CopyOf(int tokens) const {
   Check(tokens <= tokens_, "a copy is no longer than the segment");
-  KvSegment copy(shape_, start_position_, tokens);
+  KvSegment copy(shape_, start_position_ - moved_by_, tokens);
+  copy.PlaceAt(start_position_);
   copy.Grow(tokens);
   const auto element_bytes = int64_t{KvDtypeBytes(shape_.dtype)};
   const auto row_bytes = static_cast<size_t>(shape_.head_dim * element_bytes);

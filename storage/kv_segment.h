@@ -26,6 +26,7 @@ struct KvSlice {
   int64_t head_stride = 0;  // in elements
   int tokens = 0;
   int start_position = 0;  // of the first token; the others follow one by one
+  int moved_by = 0;        // where RoPE turned the keys for positions that are less by this
 };
 
 // The same for a writer.
@@ -59,10 +60,15 @@ class KvSegment {
 
   const KvShape& shape() const { return shape_; }
   int start_position() const { return start_position_; }
+  int moved_by() const { return moved_by_; }
   int tokens() const { return tokens_; }
   // False: own memory.
   bool is_pinned() const { return !pins_.empty() || !device_pins_.empty(); }
   int64_t bytes() const;
+
+  // Moves the segment to other positions. Its keys stay as they were turned, or are turned from now
+  // on, for those that it had at first: whoever reads them turns queries back by moved_by().
+  void PlaceAt(int start_position);
 
   // Makes room for `count` more tokens, whose K and V the caller then writes in every layer through
   // the pointers below. Past `expected_tokens` the segment grows by whole chunks. REQUIRES: own
@@ -106,6 +112,7 @@ class KvSegment {
 
   KvShape shape_;
   int start_position_ = 0;
+  int moved_by_ = 0;
   int tokens_ = 0;
   // Chunks follow the grid of this many tokens; beyond them every chunk is whole.
   int expected_tokens_ = 0;

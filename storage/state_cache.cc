@@ -442,7 +442,7 @@ void StateCache::DropCorrupt(const Digest& key) {
 
 KvSegment StateCache::Publish(const StateManifest& manifest, KvSegment segment, Tier home) {
   Check(segment.shape() == manifest.shape && segment.tokens() == manifest.tokens &&
-            segment.start_position() == manifest.start_position,
+            segment.start_position() - segment.moved_by() == manifest.start_position,
         "a manifest describes the segment that is published");
   const BlockGrid grid(manifest.shape, manifest.tokens);
   std::vector<BlockBuffer> blocks = segment.TakeBlocks();

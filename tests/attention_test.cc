@@ -31,7 +31,21 @@ struct Case {
   };
   std::vector<Group> groups;
   bool alibi = false;
+  bool moves = false;  // slices by several distances, the causal ones by one
 };
+
+Rope RopeOf(const Case& c) {
+  ModelConfig config;
+  config.head_dim = config.rope_dims = c.head_dim;
+  return Rope(config, nullptr);
+}
+
+QueryTurn TurnFor(const Rope& rope, int moved_by) {
+  const int32_t back = -moved_by;
+  return {moved_by, rope.TurnsAt({&back, 1})};
+}
+
+constexpr int kMoves[] = {0, 3, 41, -17};
 
 // A slope for each head; none like another, so that a mix-up shows.
 std::vector<float> SlopesOf(const Case& c) {
@@ -77,7 +91,7 @@ struct Keys {
     return tokens;
   }
 
-  void Add(const Case& c, int tokens, std::mt19937& random) {
+  void Add(const Case& c, int tokens, int moved_by, std::mt19937& random) {
     // Room for more tokens than are used: the heads' stride is the room, as in a chunk.
     const int room = tokens + static_cast<int>(random() % 5);
     const int64_t head_stride = int64_t{room} * c.head_dim;
@@ -115,6 +129,16 @@ struct Keys {
       }
       (value ? slice.v : slice.k) = bytes.get();
       memory.push_back(std::move(bytes));
+    }
+    slice.moved_by = moved_by;
+    // What the keys mean is what is stored, turned by so much.
+    const Rope rope = RopeOf(c);
+    const QueryTurn on = TurnFor(rope, -moved_by);
+    for (size_t token = first; moved_by != 0 && token < k.size(); ++token) {
+      for (int head = 0; head < c.kv_heads; ++head) {
+        float* x = k[token].data() + head * c.head_dim;
+        rope.Rotate(on.turns, 0, x, x);
+      }
     }
     slices.push_back(slice);
   }
@@ -174,12 +198,13 @@ void Verify(const Case& c, uint32_t seed) {
         group.shared_slices > 0 ? keys[i].Share(keys[i - 1], group.shared_slices) : 0;
     for (const int tokens : group.slices) {
       keys[i].next_position += static_cast<int>(random() % 30);
-      keys[i].Add(c, tokens, random);
+      keys[i].Add(c, tokens, c.moves ? kMoves[random() % 4] : 0, random);
     }
+    const int causal_move = c.moves ? kMoves[random() % 4] : 0;
     keys[i].next_position += static_cast<int>(random() % 30);
     for (int left = group.causal_tokens; left > 0;) {
       const int tokens = 1 + static_cast<int>(random() % static_cast<uint32_t>(left));
-      keys[i].Add(c, tokens, random);
+      keys[i].Add(c, tokens, causal_move, random);
       left -= tokens;
     }
     const size_t first = wanted.size();
@@ -191,9 +216,16 @@ void Verify(const Case& c, uint32_t seed) {
                       group.causal_tokens, keys[i].positions.back() - (group.rows - 1), shared});
   }
   const std::vector<float> slopes = SlopesOf(c);
-  const AttentionShape shape{
-      c.heads, c.kv_heads, c.head_dim, c.dtype, 1.0f / std::sqrt(static_cast<float>(c.head_dim)),
-      slopes};
+  const Rope rope = RopeOf(c);
+  const std::vector<QueryTurn> turns = {TurnFor(rope, -17), TurnFor(rope, 3), TurnFor(rope, 41)};
+  const AttentionShape shape{c.heads,
+                             c.kv_heads,
+                             c.head_dim,
+                             c.dtype,
+                             1.0f / std::sqrt(static_cast<float>(c.head_dim)),
+                             slopes,
+                             c.moves ? &rope : nullptr,
+                             turns};
   for (const CpuPath cpu : CpuPaths()) {
     for (const auto path : {AttentionPath::kByRows, AttentionPath::kPanels, AttentionPath::kDots}) {
       std::fill(out.begin(), out.end(), NAN);
@@ -271,6 +303,26 @@ TEST(Attention, KeysThatGroupsShareAreSeenByEach) {
   Verify(many, 14);
   // Positions are each group's own.
   Verify({4, 2, 16, KvDtype::kF32, {{1, {400}, 7}, {1, {}, 3, 1}}, true}, 15);
+}
+
+TEST(Attention, QueriesAreTurnedToMeetKeysThatWereMoved) {
+  for (uint32_t seed = 1; seed < 12; ++seed) {
+    Verify({9, 3, 64, KvDtype::kBf16, {{7, {33, 5, 8, 100}, 9}}, false, true}, seed);
+    Verify({4, 4, 20, KvDtype::kF32, {{1, {1000, 3, 400}, 40}}, false, true}, seed);
+    Verify({6, 2, 32, KvDtype::kF32, {{150, {70, 20}, 200}}, false, true}, seed);
+    Verify({4, 1, 16, KvDtype::kBf16, {{9, {20, 1, 300}, 0}}, false, true}, seed);
+    // Shared keys of which some were moved.
+    Verify({4,
+            2,
+            16,
+            KvDtype::kF32,
+            {{5, {200, 99}, 9}, {8, {}, 8, 2}, {1, {30}, 70, 2}},
+            false,
+            true},
+           seed);
+  }
+  // Without RoPE keys are not turned.
+  Verify({4, 2, 16, KvDtype::kF32, {{7, {33, 5}, 9}, {1, {300, 7}, 1}}, true}, 6);
 }
 
 TEST(Attention, NoKeysGiveZeros) {
