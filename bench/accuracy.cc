@@ -91,6 +91,8 @@ Arguments ReadArguments(int argc, char** argv) {
   arguments.tasks.most = 500;
   std::map<std::string, AccuracyMode> modes;
   for (const AccuracyMode mode : AllAccuracyModes()) modes.emplace(AccuracyModeName(mode), mode);
+  std::map<std::string, KvDtype> dtypes;
+  for (const KvDtype dtype : kAllKvDtypes) dtypes.emplace(KvDtypeName(dtype), dtype);
   const std::map<std::string, std::function<void(const std::string&, const std::string&)>> readers =
       {{"--model", [&](const auto&, const auto& value) { arguments.model = value; }},
        {"--data", [&](const auto&, const auto& value) { arguments.data = value; }},
@@ -125,7 +127,7 @@ Arguments ReadArguments(int argc, char** argv) {
         }},
        {"--kv", [&](const auto& name, const auto& value) {
           arguments.measurement.kv_dtypes =
-              List<KvDtype>(name, value, {{"f32", KvDtype::kF32}, {"bf16", KvDtype::kBf16}});
+              List(name, value, dtypes);
         }}};
   for (int i = 1; i < argc; i += 2) {
     const std::string name = argv[i];

@@ -24,7 +24,7 @@
 #include "executor/attention.h"
 #include "executor/linear.h"
 #include "executor/threads.h"
-#include "storage/kv_segment.h"
+#include "storage/kv_quantization.h"
 
 namespace promptdb {
 namespace {
@@ -124,31 +124,31 @@ void RunAttention(benchmark::State& state, const AttentionCase& c) {
   const ModelShape& m = c.shape;
   const KvShape kv{m.layers, m.kv_heads, m.head_dim(), c.dtype};
   const int tokens = c.earlier + c.rows;
-  KvSegment segment(kv, 0, tokens);
+  KvSegment segment(WorkingShape(kv), 0, tokens);
   segment.Grow(tokens);
   std::vector<std::vector<KvSlice>> layers(m.layers);
   for (int layer = 0; layer < m.layers; ++layer) {
     std::vector<KvMutableSlice> slices;
     segment.AppendMutableSlices(layer, 0, tokens, slices);
+    const int element = KvDtypeBits(segment.shape().dtype) / 8;
     for (const KvMutableSlice& slice : slices) {
       for (int head = 0; head < m.kv_heads; ++head) {
-        const int64_t offset = head * slice.head_stride * KvDtypeBytes(c.dtype);
-        const int64_t bytes = int64_t{slice.tokens} * m.head_dim() * KvDtypeBytes(c.dtype);
+        const int64_t offset = head * slice.head_stride * element;
+        const int64_t bytes = int64_t{slice.tokens} * m.head_dim() * element;
         std::memcpy(slice.k + offset, Numbers(2 * bytes), static_cast<size_t>(bytes));
         std::memcpy(slice.v + offset, Numbers(2 * bytes) + bytes, static_cast<size_t>(bytes));
       }
     }
+  }
+  if (IsQuantized(c.dtype)) segment = Quantize(segment, c.dtype);
+  for (int layer = 0; layer < m.layers; ++layer) {
     segment.AppendSlices(layer, 0, tokens, layers[layer]);
   }
   const size_t width = static_cast<size_t>(c.rows) * m.dim;
   const std::vector<float> q = Floats(width);
   std::vector<float> out(width);
-  const AttentionShape shape{m.heads,
-                             m.kv_heads,
-                             m.head_dim(),
-                             c.dtype,
-                             1.0f / std::sqrt(static_cast<float>(m.head_dim())),
-                             {}};
+  const AttentionShape shape{
+      m.heads, m.kv_heads, m.head_dim(), 1.0f / std::sqrt(static_cast<float>(m.head_dim())), {}};
   int layer = 0;
   for (auto _ : state) {
     const AttentionGroup group{q.data(), out.data(), c.rows, layers[layer], c.rows, c.earlier};
@@ -214,7 +214,7 @@ void RegisterAttention(const ModelShape& m, bool every_path) {
     paths.emplace_back(AttentionPath::kDots, "/dots");
   }
   for (const auto& use : uses) {
-    for (const KvDtype dtype : {KvDtype::kBf16, KvDtype::kF32}) {
+    for (const KvDtype dtype : kAllKvDtypes) {
       for (const auto& [path, path_name] : paths) {
         const std::string name = std::string("attention/") + m.name + "/" + use.name + "/" +
                                  std::string(KvDtypeName(dtype)) + path_name;

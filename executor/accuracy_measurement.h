@@ -56,7 +56,7 @@ struct ProbeAnswer {
 
 struct AccuracyOptions {
   std::vector<AccuracyMode> modes = AllAccuracyModes();
-  std::vector<KvDtype> kv_dtypes = {KvDtype::kF32, KvDtype::kBf16};
+  std::vector<KvDtype> kv_dtypes{std::begin(kAllKvDtypes), std::end(kAllKvDtypes)};
   int max_tokens = 24;  // of an answer
   std::function<void(const ProbeAnswer&)> on_answer = nullptr;
 };

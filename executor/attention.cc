@@ -49,6 +49,7 @@ class FloatBuffer {
 struct KeyRun {
   int first_key = 0;
   int last_key = 0;
+  KvDtype dtype = KvDtype::kF32;
   const QueryTurn* turn = nullptr;  // of the queries; nullptr: none
 };
 
@@ -56,6 +57,7 @@ struct KeyRun {
 // or those of several, one after the other, with the keys that these share.
 struct Block {
   const AttentionGroup* group = nullptr;  // whose slices are read; of several, the first
+  KvDtype dtype = KvDtype::kF32;
   const QueryTurn* turn = nullptr;
   int kv_head = 0;
   int first_row = 0;  // in the group
@@ -202,6 +204,7 @@ class Attention {
       // The causal part is the rows' own segment, and so of one run.
       const bool is_last = &run == &runs.back();
       const int block = AddBlock({.group = &group,
+                                  .dtype = run.dtype,
                                   .turn = run.turn,
                                   .kv_head = kv_head,
                                   .first_row = row,
@@ -234,6 +237,7 @@ class Attention {
         for (const KeyRun& run : runs[first]) {
           if (run.first_key >= shared) break;
           sum.sources.push_back({AddBlock({.group = &leader,
+                                           .dtype = run.dtype,
                                            .turn = run.turn,
                                            .kv_head = kv_head,
                                            .rows = rows,
@@ -263,7 +267,9 @@ class Attention {
     for (const KvSlice& slice : slices) {
       if (slice.tokens == 0) continue;
       const QueryTurn* turn = TurnFor(slice.moved_by);
-      if (runs.empty() || runs.back().turn != turn) runs.push_back({key, key, turn});
+      if (runs.empty() || runs.back().turn != turn || runs.back().dtype != slice.dtype) {
+        runs.push_back({key, key, slice.dtype, turn});
+      }
       key = runs.back().last_key = key + slice.tokens;
     }
     if (runs.empty()) runs.emplace_back();
@@ -321,7 +327,7 @@ class Attention {
     task.heads = heads_;
     task.head_dim = shape_.head_dim;
     task.scale = shape_.scale;
-    task.bf16 = shape_.dtype == KvDtype::kBf16;
+    task.dtype = block.dtype;
     task.slices = group.slices.data();
     task.slice_count = static_cast<int>(group.slices.size());
     task.kv_head = block.kv_head;

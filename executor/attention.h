@@ -1,4 +1,4 @@
-// Attention over a list of KV slices: blocked, online softmax, no mask tensors, nothing
+// Attention over a list of KV slices, each of any dtype: blocked, online softmax, no mask tensors, nothing
 // concatenated.
 //
 // Source: Milakov & Gimelshein, "Online normalizer calculation for softmax" (2018); the blocking
@@ -43,7 +43,6 @@ struct AttentionShape {
   int heads = 0;
   int kv_heads = 0;
   int head_dim = 0;
-  KvDtype dtype = KvDtype::kBf16;
   float scale = 1.0f;  // 1 / sqrt(head_dim)
   // ALiBi's slopes, [heads] or none: a score then gets -slope * (the row's position - the key's),
   // by the positions that the group and the slices say, gaps included.

@@ -31,7 +31,7 @@ Decoder::Decoder(const DecodeNode& decode, const Stopwatch& since, bool stream, 
       constraint_(query.plan.prompt.generate, query.model.tokenizer(),
                   query.plan.prompt.generate.constraint != nullptr ? query.model.vocabulary_trie()
                                                                    : nullptr),
-      own_(query.model.kv_shape(), query.plan.prompt.end_position, 0) {
+      own_(query.model.working_kv_shape(), query.plan.prompt.end_position, 0) {
   const BoundPrompt& prompt = query.plan.prompt;
   const int last = query.LastToken().segment;
   const bool extends_prompt =

@@ -47,11 +47,8 @@ ModelDefinition BindModel(const ast::CreateModel& statement) {
   model.name = statement.name.text;
   model.path = std::filesystem::absolute(statement.path.text).lexically_normal().string();
   model.dtype = options.Choice("dtype", {"stored", "f32", "bf16"}).value_or("stored");
-  model.kv_dtype = options.Choice("kv_dtype", {"auto", "f32", "bf16", "int8"}).value_or("auto");
-  if (model.kv_dtype == "int8") {
-    throw Error(ErrorCode::kUnsupported, "kv_dtype 'int8' is not in this release yet",
-                "Use 'bf16', which is half of 'f32'.", options.RangeOf("kv_dtype"));
-  }
+  model.kv_dtype =
+      options.Choice("kv_dtype", {"auto", "f32", "bf16", "int8", "int4"}).value_or("auto");
   model.device = DeviceOf(options);
   model.chat_template = options.Choice("chat_template", templates).value_or("auto");
   model.created_at = std::time(nullptr);

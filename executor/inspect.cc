@@ -105,7 +105,7 @@ void ForEachToken(PrefillResult wanted, QueryState& query, const Use& use) {
     const PromptSegment& segment = segments[static_cast<size_t>(s)];
     const int tokens = static_cast<int>(segment.tokens.size());
     auto& states = query.segments[static_cast<size_t>(s)];
-    states = std::make_shared<KvSegment>(query.model.kv_shape(), segment.start, tokens);
+    states = std::make_shared<KvSegment>(query.model.working_kv_shape(), segment.start, tokens);
     for (int first = 0; first < tokens; first += kLogitRows) {
       const int rows = std::min(kLogitRows, tokens - first);
       ForwardBatch batch;

@@ -303,7 +303,6 @@ class Analysis {
     const AttentionShape shape{.heads = kShape.kv_heads,
                                .kv_heads = kShape.kv_heads,
                                .head_dim = kShape.head_dim,
-                               .dtype = kShape.dtype,
                                .scale = 1.0f / std::sqrt(static_cast<float>(kShape.head_dim))};
     std::vector<KvSlice> slices;
     const auto attend = [&](int layer, int keys, int rows) {

@@ -81,7 +81,12 @@ OpenModel::OpenModel(ModelDefinition definition, ProgressListener* progress)
     definition_.kv_dtype = checkpoint_->weight_dtype() == TensorDtype::kF32 ? "f32" : "bf16";
   }
   kv_shape_ = {config.layers, config.kv_heads, config.head_dim,
-               definition_.kv_dtype == "f32" ? KvDtype::kF32 : KvDtype::kBf16};
+               KvDtypeNamed(definition_.kv_dtype).value_or(KvDtype::kBf16)};
+  if (!IsValid(kv_shape_)) {
+    throw Error(ErrorCode::kUnsupported, "attention states of " + std::to_string(config.kv_heads) +
+                                             " KV heads of " + std::to_string(config.head_dim) +
+                                             " elements can't be " + definition_.kv_dtype);
+  }
 
   definition_.architecture = config.architecture;
   definition_.context_length = config.context_length;
@@ -136,7 +141,7 @@ const Transformer& OpenModel::Weights(ProgressListener* progress) const {
   if (weights_->loaded == nullptr) {
     Transformer::Options options;
     options.dtype = weight_dtype_;
-    options.kv_dtype = kv_shape_.dtype;
+    options.kv_dtype = working_kv_shape().dtype;
     weights_->loaded = Transformer::Load(checkpoint_, options, progress);
   }
   return *weights_->loaded;

@@ -17,6 +17,7 @@
 #include "model/checkpoint.h"
 #include "planner/chat_template.h"
 #include "storage/catalog.h"
+#include "storage/kv_quantization.h"
 #include "storage/state_cache.h"
 #include "tokenizer/tokenizer.h"
 
@@ -39,7 +40,9 @@ class OpenModel {
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const ChatTemplate& chat_template() const { return chat_template_; }
   WeightDtype weight_dtype() const { return weight_dtype_; }
-  const KvShape& kv_shape() const { return kv_shape_; }
+  const KvShape& kv_shape() const { return kv_shape_; }  // as states are stored
+  // As the forward pass writes them.
+  KvShape working_kv_shape() const { return WorkingShape(kv_shape_); }
   // The tier in which the model reads states.
   Tier home() const { return definition_.device == kCpuDevice ? Tier::kCpu : Tier::kGpu; }
   // Bytes of weights that one token reads.

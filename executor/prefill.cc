@@ -18,7 +18,7 @@ std::vector<float> RepeatToken(QueryState::Token token, PrefillResult wanted, Qu
   const PromptSegment& segment = query.Segment(token.segment);
   const int position = segment.start + token.index;
   ForwardBatch batch;
-  KvSegment own(query.model.kv_shape(), position, 1);
+  KvSegment own(query.model.working_kv_shape(), position, 1);
   RowGroup group{1, query.Context(token.segment), &own};
   group.context.push_back(
       {query.segments[static_cast<size_t>(token.segment)].get(), 0, token.index});

@@ -52,7 +52,7 @@ void QueryState::AddSegment(int index, ForwardBatch& batch) {
   auto& states = segments[static_cast<size_t>(index)];
   // Keys are turned as they are stored: for positions that count from the origin.
   const int origin = plan.keys[static_cast<size_t>(index)].origin;
-  states = std::make_unique<KvSegment>(model.kv_shape(), segment.start - origin, tokens);
+  states = std::make_unique<KvSegment>(model.working_kv_shape(), segment.start - origin, tokens);
   states->PlaceAt(segment.start);
   batch.tokens.insert(batch.tokens.end(), segment.tokens.begin(), segment.tokens.end());
   for (int i = 0; i < tokens; ++i) batch.positions.push_back(segment.start + i);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "model/checkpoint.h"
+#include "storage/kv_format.h"
 
 namespace promptdb {
 
@@ -40,7 +41,7 @@ struct AttentionTask {
   int heads = 0;
   int head_dim = 0;
   float scale = 1.0f;
-  bool bf16 = false;                // of the slices; else f32
+  KvDtype dtype = KvDtype::kBf16;   // of the slices that it reads
   const KvSlice* slices = nullptr;  // the whole list of keys
   int slice_count = 0;
   int kv_head = 0;

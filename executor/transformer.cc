@@ -338,7 +338,6 @@ void Transformer::Rep::SplitQkv(const Layer& layer, int layer_index, const Piece
 
 void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, const PieceTurns* turns,
                                 Activations& a) const {
-  const KvDtype dtype = piece.parts.front().group->own->shape().dtype;
   std::vector<std::vector<KvSlice>> slices(piece.parts.size());
   std::vector<AttentionGroup> groups;
   for (size_t i = 0; i < piece.parts.size(); ++i) {
@@ -346,11 +345,9 @@ void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, const Piece
     for (const KvSpan& span : part.group->context) {
       if (span.begin == span.end) continue;
       Check(span.end <= span.segment->tokens(), "a context span is computed before it is read");
-      Check(span.segment->shape().dtype == dtype, "a batch's segments are of one dtype");
       span.segment->AppendSlices(layer_index, span.begin, span.end, slices[i]);
     }
     const int own_tokens = part.first_token + part.rows;
-    Check(part.group->own->shape().dtype == dtype, "a batch's segments are of one dtype");
     part.group->own->AppendSlices(layer_index, 0, own_tokens, slices[i]);
     const int64_t offset = static_cast<int64_t>(part.first_row) * q_width();
     groups.push_back({.q = a.q.data() + offset,
@@ -364,7 +361,6 @@ void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, const Piece
   Attend({.heads = config.heads,
           .kv_heads = config.kv_heads,
           .head_dim = config.head_dim,
-          .dtype = dtype,
           .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
           .slopes = slopes,
           .rope = rope.get(),

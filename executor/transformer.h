@@ -6,7 +6,7 @@
 // group of the same batch, if that group comes earlier: so a whole prompt of modules, with its
 // block mask, is one batch.
 //
-// States are read and written as the segments have them; all segments of a batch are of one dtype.
+// States are read and written as the segments have them. Those that grow are f32 or bf16.
 // Segments may have been moved (KvSegment::PlaceAt): with RoPE, queries are turned to meet the keys.
 //
 // Thread-safe: const after Load(); a forward pass writes only the segments it is given.
@@ -52,7 +52,7 @@ class Transformer {
  public:
   struct Options {
     std::optional<WeightDtype> dtype;   // nullopt: bf16 if most are stored so, else f32
-    KvDtype kv_dtype = KvDtype::kBf16;  // what kv_shape() says
+    KvDtype kv_dtype = KvDtype::kBf16;  // what kv_shape() says, f32 or bf16
   };
 
   // Keeps `checkpoint`, whose embeddings are read from its mapping.

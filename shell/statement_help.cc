@@ -13,7 +13,7 @@ constexpr auto kTopics = std::to_array<StatementHelp>({
   path: a GGUF file, or a Hugging Face folder (config.json, *.safetensors,
         tokenizer.json)
   options: dtype ('stored' | 'f32' | 'bf16'), device ('cpu' | 'host'),
-           kv_dtype ('auto' | 'f32' | 'bf16'),
+           kv_dtype ('auto' | 'f32' | 'bf16' | 'int8' | 'int4'),
            chat_template ('auto' | 'plain' | 'chatml' | 'llama2' | 'llama3' |
                           'mistral' | 'gemma' | 'falcon'))",
      "CREATE MODEL stories FROM 'stories260K.gguf';"},

@@ -16,15 +16,75 @@ static_assert(std::endian::native == std::endian::little,
               "blocks are written as they lie in memory, which must be little-endian");
 static_assert(offsetof(BlockHeader, header_digest) == 80);
 
-std::string_view KvDtypeName(KvDtype dtype) { return dtype == KvDtype::kF32 ? "f32" : "bf16"; }
+std::string_view KvDtypeName(KvDtype dtype) {
+  switch (dtype) {
+    case KvDtype::kF32:
+      return "f32";
+    case KvDtype::kBf16:
+      return "bf16";
+    case KvDtype::kInt8:
+      return "int8";
+    case KvDtype::kInt4:
+      return "int4";
+  }
+  return "";
+}
 
-int KvDtypeBytes(KvDtype dtype) { return dtype == KvDtype::kF32 ? 4 : 2; }
+std::optional<KvDtype> KvDtypeNamed(std::string_view name) {
+  for (const KvDtype dtype : kAllKvDtypes) {
+    if (KvDtypeName(dtype) == name) return dtype;
+  }
+  return std::nullopt;
+}
+
+int KvDtypeBits(KvDtype dtype) {
+  switch (dtype) {
+    case KvDtype::kF32:
+      return 32;
+    case KvDtype::kBf16:
+      return 16;
+    case KvDtype::kInt8:
+      return 8;
+    case KvDtype::kInt4:
+      return 4;
+  }
+  return 0;
+}
+
+int64_t KvShape::BytesPerTokenLayer() const {
+  const int64_t elements = int64_t{kv_heads} * head_dim;
+  const int64_t codes = 2 * elements * KvDtypeBits(dtype) / 8;
+  if (!IsQuantized(dtype)) return codes;
+  constexpr int64_t kPair = 2 * sizeof(uint16_t);
+  return codes + kPair * kv_heads + kPair * elements / kScaledTokens;
+}
+
+LayerLayout LayoutOf(const KvShape& shape, int tokens) {
+  const int64_t elements = int64_t{shape.kv_heads} * tokens * shape.head_dim;
+  const int64_t plane = elements * KvDtypeBits(shape.dtype) / 8;
+  LayerLayout layout;
+  if (!IsQuantized(shape.dtype)) {
+    layout.v = plane;
+    layout.bytes = 2 * plane;
+    return layout;
+  }
+  const auto after = [](int64_t offset, int64_t bytes) {
+    return (offset + bytes + kBlockAlignment - 1) / kBlockAlignment * kBlockAlignment;
+  };
+  constexpr int64_t kPair = 2 * sizeof(uint16_t);
+  const int64_t groups = (int64_t{tokens} + kScaledTokens - 1) / kScaledTokens;
+  layout.k_scales = after(0, plane);
+  layout.v = after(layout.k_scales, kPair * shape.kv_heads * groups * shape.head_dim);
+  layout.v_scales = after(layout.v, plane);
+  layout.bytes = after(layout.v_scales, kPair * shape.kv_heads * tokens);
+  return layout;
+}
 
 bool IsValid(const KvShape& shape) {
   const auto within = [](int value, int limit) { return value >= 1 && value <= limit; };
   return within(shape.layers, 1 << 12) && within(shape.kv_heads, 1 << 12) &&
-         within(shape.head_dim, 1 << 12) &&
-         (shape.dtype == KvDtype::kF32 || shape.dtype == KvDtype::kBf16);
+         within(shape.head_dim, 1 << 12) && shape.dtype <= KvDtype::kInt4 &&
+         (shape.dtype != KvDtype::kInt4 || shape.head_dim % 2 == 0);
 }
 
 BlockGrid::BlockGrid(const KvShape& shape, int tokens) : shape_(shape), tokens_(tokens) {
@@ -48,12 +108,16 @@ BlockExtent BlockGrid::Extent(int index) const {
   extent.layers = std::min(group_layers_, shape_.layers - extent.first_layer);
   extent.first_token = index % chunks_ * chunk_tokens_;
   extent.tokens = std::min(chunk_tokens_, tokens_ - extent.first_token);
-  extent.payload_bytes = shape_.BytesPerTokenLayer() * extent.layers * extent.tokens;
+  extent.payload_bytes = LayoutOf(shape_, extent.tokens).bytes * extent.layers;
   return extent;
 }
 
 int64_t BlockGrid::TotalBytes() const {
-  return shape_.BytesPerToken() * tokens_ + int64_t{kBlockHeaderBytes} * blocks();
+  if (chunks_ == 0) return 0;
+  const int last_tokens = tokens_ - (chunks_ - 1) * chunk_tokens_;
+  const int64_t layer_bytes =
+      (chunks_ - 1) * LayoutOf(shape_, chunk_tokens_).bytes + LayoutOf(shape_, last_tokens).bytes;
+  return layer_bytes * shape_.layers + int64_t{kBlockHeaderBytes} * blocks();
 }
 
 BlockBuffer::BlockBuffer(int64_t payload_bytes) : size_(payload_bytes + kBlockHeaderBytes) {

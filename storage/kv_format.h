@@ -8,6 +8,9 @@
 //   block   = BlockHeader (128 bytes), then per layer of the group:  K, then V
 //   K, V    = [kv_heads, tokens of the chunk, head_dim], dtype as in the header, little-endian
 //
+// Quantized dtypes have codes in the place of values, and behind each of K and V what their codes
+// mean (LayerLayout); storage/kv_quantization.h has how they are made.
+//
 // docs/storage-format.md describes it field by field; constants here never change within a format
 // version.
 //
@@ -18,16 +21,32 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "base/digest.h"
 
 namespace promptdb {
 
-enum class KvDtype : uint32_t { kF32 = 0, kBf16 = 1 };
+// A code stands for offset + code * scale, both bf16: keys have a pair for each channel and
+// kScaledTokens tokens, values one for each token and head. Two codes of 4 bits are a byte: the low
+// one is element d of the first half of the head, the high one element d of the second.
+enum class KvDtype : uint32_t { kF32 = 0, kBf16 = 1, kInt8 = 2, kInt4 = 3 };
 
-std::string_view KvDtypeName(KvDtype dtype);  // "f32", "bf16"
-int KvDtypeBytes(KvDtype dtype);
+inline constexpr KvDtype kAllKvDtypes[] = {KvDtype::kF32, KvDtype::kBf16, KvDtype::kInt8,
+                                           KvDtype::kInt4};
+
+std::string_view KvDtypeName(KvDtype dtype);  // "f32", "bf16", "int8", "int4"
+std::optional<KvDtype> KvDtypeNamed(std::string_view name);
+int KvDtypeBits(KvDtype dtype);  // of an element's value or code
+inline bool IsQuantized(KvDtype dtype) {
+  return dtype == KvDtype::kInt8 || dtype == KvDtype::kInt4;
+}
+
+inline constexpr int kBlockAlignment = 64;  // of a block in memory
+
+// Tokens whose keys share scales, counted from the chunk's first.
+inline constexpr int kScaledTokens = 64;
 
 struct KvShape {
   int layers = 0;
@@ -37,10 +56,9 @@ struct KvShape {
 
   bool operator==(const KvShape&) const = default;
 
-  // K and V of one token in one layer, in bytes.
-  int64_t BytesPerTokenLayer() const {
-    return int64_t{2} * kv_heads * head_dim * KvDtypeBytes(dtype);
-  }
+  // K and V of one token in one layer, in bytes; of a quantized dtype with what scales come to in a
+  // long run of tokens.
+  int64_t BytesPerTokenLayer() const;
   int64_t BytesPerToken() const { return BytesPerTokenLayer() * layers; }
 };
 
@@ -48,10 +66,21 @@ struct KvShape {
 // shape overflows. Shapes that come from a file are asked this first.
 bool IsValid(const KvShape& shape);
 
+// Where K and V of one layer lie in a chunk: offsets in bytes from the layer's first. Each part of
+// a quantized layer begins at a multiple of kBlockAlignment.
+struct LayerLayout {
+  int64_t k = 0;         // [kv_heads, tokens, head_dim] values or codes
+  int64_t k_scales = 0;  // quantized: [kv_heads, ceil(tokens / kScaledTokens), 2, head_dim] bf16
+  int64_t v = 0;
+  int64_t v_scales = 0;  // quantized: [kv_heads, 2, tokens] bf16
+  int64_t bytes = 0;     // of the whole layer
+};
+// REQUIRES: IsValid(shape).
+LayerLayout LayoutOf(const KvShape& shape, int tokens);
+
 inline constexpr uint64_t kBlockMagic = 0x31304b4c42564b50;  // "PKVBLK01"
 inline constexpr uint32_t kBlockFormatVersion = 1;
 inline constexpr int kBlockHeaderBytes = 128;
-inline constexpr int kBlockAlignment = 64;  // of a block in memory
 inline constexpr int64_t kTargetBlockBytes = int64_t{1} << 20;
 inline constexpr int kMaxChunkTokens = 512;
 inline constexpr int kMinChunkTokens = 16;

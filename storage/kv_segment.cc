@@ -94,21 +94,22 @@ const std::byte* KvSegment::Payload(int chunk, int group) const {
   return pins_.empty() ? device_pins_[index].payload() : pins_[index].block().payload();
 }
 
-int64_t KvSegment::PlaneOffset(int layer_in_group, int capacity, bool value) const {
-  return (int64_t{2} * layer_in_group + (value ? 1 : 0)) * shape_.kv_heads * capacity *
-         shape_.head_dim * KvDtypeBytes(shape_.dtype);
-}
-
 void KvSegment::AddChunk(int capacity) {
   for (int group = 0; group < groups_; ++group) {
     const int layers = std::min(group_layers_, shape_.layers - group * group_layers_);
-    owned_.emplace_back(shape_.BytesPerTokenLayer() * layers * capacity);
+    BlockBuffer& block = owned_.emplace_back(LayoutOf(shape_, capacity).bytes * layers);
+    // Between its parts lie bytes that nobody writes.
+    if (IsQuantized(shape_.dtype)) {
+      std::memset(block.payload(), 0, static_cast<size_t>(block.payload_bytes()));
+    }
   }
   capacity_ += capacity;
 }
 
 void KvSegment::Grow(int count) {
   Check(!is_pinned() && count >= 0, "only a segment with own memory grows");
+  Check(!IsQuantized(shape_.dtype) || (tokens_ == 0 && count == expected_tokens_),
+        "a quantized segment is made whole");
   while (capacity_ < tokens_ + count) {
     AddChunk(ChunkCapacity(static_cast<int>(owned_.size()) / groups_));
   }
@@ -128,21 +129,29 @@ std::byte* KvSegment::MutableAt(int layer, int kv_head, int token, bool value) {
   const int capacity = ChunkCapacity(place.chunk);
   const int group = layer / group_layers_;
   std::byte* payload = owned_[static_cast<size_t>(place.chunk * groups_ + group)].payload();
+  const LayerLayout layout = LayoutOf(shape_, capacity);
   const int64_t row = int64_t{kv_head} * capacity + place.token;
-  return payload + PlaneOffset(layer - group * group_layers_, capacity, value) +
-         row * shape_.head_dim * KvDtypeBytes(shape_.dtype);
+  return payload + (layer - group * group_layers_) * layout.bytes + (value ? layout.v : layout.k) +
+         row * RowBytes();
 }
 
 void KvSegment::AppendSlices(int layer, int begin, int end, std::vector<KvSlice>& out) const {
   const int group = layer / group_layers_;
-  const int row_bytes = shape_.head_dim * KvDtypeBytes(shape_.dtype);
   while (begin < end) {
     const Place place = PlaceOf(begin);
     const int capacity = ChunkCapacity(place.chunk);
-    const std::byte* first = Payload(place.chunk, group) + int64_t{place.token} * row_bytes;
+    const LayerLayout layout = LayoutOf(shape_, capacity);
+    const std::byte* first =
+        Payload(place.chunk, group) + (layer - group * group_layers_) * layout.bytes;
     KvSlice slice;
-    slice.k = first + PlaneOffset(layer - group * group_layers_, capacity, false);
-    slice.v = first + PlaneOffset(layer - group * group_layers_, capacity, true);
+    slice.k = first + layout.k + place.token * RowBytes();
+    slice.v = first + layout.v + place.token * RowBytes();
+    slice.dtype = shape_.dtype;
+    if (IsQuantized(shape_.dtype)) {
+      slice.k_scales = reinterpret_cast<const uint16_t*>(first + layout.k_scales);
+      slice.v_scales = reinterpret_cast<const uint16_t*>(first + layout.v_scales);
+      slice.first_of_chunk = place.token;
+    }
     slice.head_stride = int64_t{capacity} * shape_.head_dim;
     slice.tokens = std::min(end - begin, capacity - place.token);
     slice.start_position = start_position_ + begin;
@@ -164,18 +173,25 @@ void KvSegment::AppendMutableSlices(int layer, int begin, int end,
     slice.head_stride = int64_t{capacity} * shape_.head_dim;
     slice.tokens = std::min(end - begin, capacity - place.token);
     slice.first_token = begin;
+    if (IsQuantized(shape_.dtype)) {
+      Check(place.token == 0 && slice.tokens == capacity, "quantized chunks are written whole");
+      const LayerLayout layout = LayoutOf(shape_, capacity);
+      slice.k_scales = reinterpret_cast<uint16_t*>(slice.k - layout.k + layout.k_scales);
+      slice.v_scales = reinterpret_cast<uint16_t*>(slice.v - layout.v + layout.v_scales);
+    }
     out.push_back(slice);
     begin += slice.tokens;
   }
 }
 
 KvSegment KvSegment::CopyOf(int tokens) const {
-  Check(tokens <= tokens_, "a copy is no longer than the segment");
+  Check(tokens <= tokens_ && !IsQuantized(shape_.dtype),
+        "a copy is no longer than the segment, and of values");
   KvSegment copy(shape_, start_position_ - moved_by_, tokens);
   copy.PlaceAt(start_position_);
   copy.Grow(tokens);
-  const auto element_bytes = int64_t{KvDtypeBytes(shape_.dtype)};
-  const auto row_bytes = static_cast<size_t>(shape_.head_dim * element_bytes);
+  const auto element_bytes = int64_t{KvDtypeBits(shape_.dtype) / 8};
+  const auto row_bytes = static_cast<size_t>(RowBytes());
   std::vector<KvMutableSlice> to;
   std::vector<KvSlice> from;
   for (int layer = 0; layer < shape_.layers; ++layer) {

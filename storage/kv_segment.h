@@ -19,14 +19,20 @@ namespace promptdb {
 
 // Part of one layer of a segment: `tokens` tokens that lie evenly in memory.
 // Element (head h, token t, d) of K is at k + (h * head_stride + t * head_dim + d) * element size;
-// V likewise.
+// V likewise. Codes of 4 bits: their pair's byte is at k + (h * head_stride + t * head_dim) / 2 +
+// d % (head_dim / 2).
 struct KvSlice {
   const std::byte* k = nullptr;
   const std::byte* v = nullptr;
-  int64_t head_stride = 0;  // in elements
+  int64_t head_stride = 0;  // in elements: of a chunk, which the slice is part of
   int tokens = 0;
   int start_position = 0;  // of the first token; the others follow one by one
   int moved_by = 0;        // where RoPE turned the keys for positions that are less by this
+  KvDtype dtype = KvDtype::kBf16;
+  // Quantized: the scales of the chunk, as LayerLayout has them, and the first token's place in it.
+  const uint16_t* k_scales = nullptr;
+  const uint16_t* v_scales = nullptr;
+  int first_of_chunk = 0;
 };
 
 // The same for a writer.
@@ -35,7 +41,9 @@ struct KvMutableSlice {
   std::byte* v = nullptr;
   int64_t head_stride = 0;  // in elements
   int tokens = 0;
-  int first_token = 0;  // of the slice, within the segment
+  int first_token = 0;           // of the slice, within the segment
+  uint16_t* k_scales = nullptr;  // quantized, and so whole chunks
+  uint16_t* v_scales = nullptr;
 };
 
 class KvSegment {
@@ -72,11 +80,11 @@ class KvSegment {
 
   // Makes room for `count` more tokens, whose K and V the caller then writes in every layer through
   // the pointers below. Past `expected_tokens` the segment grows by whole chunks. REQUIRES: own
-  // memory.
+  // memory; of a quantized dtype, all expected tokens at once.
   void Grow(int count);
 
   // Where K (V) of one token in one layer and head is written: head_dim elements.
-  // REQUIRES: own memory, token < tokens().
+  // REQUIRES: own memory, token < tokens(), not quantized.
   std::byte* MutableK(int layer, int kv_head, int token);
   std::byte* MutableV(int layer, int kv_head, int token);
 
@@ -89,7 +97,7 @@ class KvSegment {
 
   // A copy of the first `tokens` tokens in own memory, with the block grid of a stored state of
   // that length: what a segment that grew past `expected_tokens` is stored as. REQUIRES: tokens <=
-  // tokens().
+  // tokens(), not quantized.
   KvSegment CopyOf(int tokens) const;
 
   // The blocks, once full, for the store: moves the memory out. Afterwards the segment is empty.
@@ -105,8 +113,7 @@ class KvSegment {
   Place PlaceOf(int token) const;
   int ChunkCapacity(int chunk) const;  // in tokens
   const std::byte* Payload(int chunk, int group) const;
-  // The byte offset in a payload of K (V) of a layer of a group, head 0, token 0.
-  int64_t PlaneOffset(int layer_in_group, int capacity, bool value) const;
+  int64_t RowBytes() const { return int64_t{shape_.head_dim} * KvDtypeBits(shape_.dtype) / 8; }
   void AddChunk(int capacity);
   std::byte* MutableAt(int layer, int kv_head, int token, bool value);
 

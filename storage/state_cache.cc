@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "storage/kv_quantization.h"
 #include "storage/stored_blocks.h"
 
 namespace promptdb {
@@ -441,6 +442,9 @@ void StateCache::DropCorrupt(const Digest& key) {
 }
 
 KvSegment StateCache::Publish(const StateManifest& manifest, KvSegment segment, Tier home) {
+  if (IsQuantized(manifest.shape.dtype) && !IsQuantized(segment.shape().dtype)) {
+    segment = Quantize(segment, manifest.shape.dtype);
+  }
   Check(segment.shape() == manifest.shape && segment.tokens() == manifest.tokens &&
             segment.start_position() - segment.moved_by() == manifest.start_position,
         "a manifest describes the segment that is published");

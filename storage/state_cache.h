@@ -104,8 +104,9 @@ class StateCache {
 
   // Stores a full segment on disk, then hands its blocks to the CPU pool, and to the device if that
   // is home. Returns the segment, pinned, or in memory of its own where there is no room; at the
-  // manifest's position, if it was moved from there. `segment` is consumed. Visible to others, on
-  // disk, when this returns. Publishing a key that exists is no error.
+  // manifest's position, if it was moved from there. Quantizes it first where the manifest's shape
+  // is. `segment` is consumed. Visible to others, on disk, when this returns. Publishing a key that
+  // exists is no error.
   KvSegment Publish(const StateManifest& manifest, KvSegment segment, Tier home = Tier::kCpu);
 
   // See StateIndex.

@@ -28,8 +28,9 @@ StateManifest FromJson(const Json& json) {
   manifest.shape.kv_heads = json.at("kv_heads").get<int>();
   manifest.shape.head_dim = json.at("head_dim").get<int>();
   const auto dtype = json.at("dtype").get<std::string>();
-  if (dtype != "f32" && dtype != "bf16") Corrupt("unknown dtype " + dtype);
-  manifest.shape.dtype = dtype == "f32" ? KvDtype::kF32 : KvDtype::kBf16;
+  const std::optional<KvDtype> known = KvDtypeNamed(dtype);
+  if (!known) Corrupt("unknown dtype " + dtype);
+  manifest.shape.dtype = *known;
   manifest.tokens = json.at("tokens").get<int>();
   manifest.start_position = json.at("start_position").get<int>();
   if (!IsValid(manifest.shape) || manifest.tokens < 0) Corrupt("impossible shape");

@@ -14,6 +14,8 @@
 
 #include "base/bfloat16.h"
 #include "executor/threads.h"
+#include "storage/kv_quantization.h"
+#include "tests/kv_codes.h"
 
 namespace promptdb {
 namespace {
@@ -32,6 +34,7 @@ struct Case {
   std::vector<Group> groups;
   bool alibi = false;
   bool moves = false;  // slices by several distances, the causal ones by one
+  bool mixed = false;  // all dtypes but for the causal part
 };
 
 Rope RopeOf(const Case& c) {
@@ -59,7 +62,7 @@ std::vector<float> SlopesOf(const Case& c) {
 std::string Describe(const Case& c, uint32_t seed) {
   std::string text = "seed " + std::to_string(seed) + ": heads " + std::to_string(c.heads) + "/" +
                      std::to_string(c.kv_heads) + ", head_dim " + std::to_string(c.head_dim) +
-                     ", " + std::string(c.dtype == KvDtype::kF32 ? "f32" : "bf16");
+                     ", " + std::string(KvDtypeName(c.dtype)) + (c.mixed ? " and others" : "");
   for (const Case::Group& group : c.groups) {
     text += "; rows " + std::to_string(group.rows) + ", slices";
     for (const int tokens : group.slices) text += " " + std::to_string(tokens);
@@ -72,6 +75,7 @@ std::string Describe(const Case& c, uint32_t seed) {
 // Keys and values of one group, in slices that do not adjoin in memory.
 struct Keys {
   std::vector<std::unique_ptr<std::byte[]>> memory;
+  std::vector<std::unique_ptr<KvSegment>> quantized;
   std::vector<KvSlice> slices;
   std::vector<std::vector<float>> k, v;  // [token][kv_head * head_dim], as stored
   std::vector<int> positions;            // [token]
@@ -91,22 +95,78 @@ struct Keys {
     return tokens;
   }
 
-  void Add(const Case& c, int tokens, int moved_by, std::mt19937& random) {
+  void Add(const Case& c, KvDtype dtype, int tokens, int moved_by, std::mt19937& random) {
+    const size_t first = k.size(), first_slice = slices.size();
+    k.resize(first + tokens, std::vector<float>(c.kv_heads * c.head_dim));
+    v.resize(first + tokens, std::vector<float>(c.kv_heads * c.head_dim));
+    if (IsQuantized(dtype)) {
+      AddCodes(c, dtype, tokens, random);
+    } else {
+      AddValues(c, dtype, tokens, random);
+    }
+    // Only what stands before the causal part has gaps.
+    for (size_t i = first_slice; i < slices.size(); ++i) {
+      slices[i].dtype = dtype;
+      slices[i].moved_by = moved_by;
+      slices[i].start_position = next_position;
+      for (int token = 0; token < slices[i].tokens; ++token) positions.push_back(next_position++);
+    }
+    // What the keys mean is what is stored, turned by so much.
+    const Rope rope = RopeOf(c);
+    const QueryTurn on = TurnFor(rope, -moved_by);
+    for (size_t token = first; moved_by != 0 && token < k.size(); ++token) {
+      for (int head = 0; head < c.kv_heads; ++head) {
+        float* x = k[token].data() + head * c.head_dim;
+        rope.Rotate(on.turns, 0, x, x);
+      }
+    }
+  }
+
+ private:
+  // The last tokens of a quantized segment, whose values come from its codes one by one.
+  void AddCodes(const Case& c, KvDtype dtype, int tokens, std::mt19937& random) {
+    const int unused = static_cast<int>(random() % 100);
+    const int all = unused + tokens;
+    KvSegment segment({1, c.kv_heads, c.head_dim, KvDtype::kF32}, 0, all);
+    segment.Grow(all);
+    std::normal_distribution<float> normal;
+    for (int head = 0; head < c.kv_heads; ++head) {
+      for (int token = 0; token < all; ++token) {
+        for (int d = 0; d < c.head_dim; ++d) {
+          const float x = normal(random) + static_cast<float>(d % 3), y = normal(random);
+          std::memcpy(segment.MutableK(0, head, token) + 4 * d, &x, 4);
+          std::memcpy(segment.MutableV(0, head, token) + 4 * d, &y, 4);
+        }
+      }
+    }
+    quantized.push_back(std::make_unique<KvSegment>(Quantize(segment, dtype)));
+    size_t at = k.size() - static_cast<size_t>(tokens);
+    const size_t first_slice = slices.size();
+    quantized.back()->AppendSlices(0, unused, all, slices);
+    for (size_t i = first_slice; i < slices.size(); ++i) {
+      for (int token = 0; token < slices[i].tokens; ++token, ++at) {
+        for (int head = 0; head < c.kv_heads; ++head) {
+          for (int d = 0; d < c.head_dim; ++d) {
+            const size_t element = static_cast<size_t>(head * c.head_dim + d);
+            k[at][element] = ElementOf(slices[i], c.head_dim, head, token, d, false);
+            v[at][element] = ElementOf(slices[i], c.head_dim, head, token, d, true);
+          }
+        }
+      }
+    }
+  }
+
+  void AddValues(const Case& c, KvDtype dtype, int tokens, std::mt19937& random) {
     // Room for more tokens than are used: the heads' stride is the room, as in a chunk.
     const int room = tokens + static_cast<int>(random() % 5);
     const int64_t head_stride = int64_t{room} * c.head_dim;
     const int64_t count = head_stride * c.kv_heads;
-    const int element = c.dtype == KvDtype::kF32 ? 4 : 2;
+    const int element = dtype == KvDtype::kF32 ? 4 : 2;
     KvSlice slice;
     slice.head_stride = head_stride;
     slice.tokens = tokens;
-    // Only what stands before the causal part has gaps.
-    slice.start_position = next_position;
-    for (int i = 0; i < tokens; ++i) positions.push_back(next_position++);
     std::normal_distribution<float> normal;
-    const size_t first = k.size();
-    k.resize(first + tokens, std::vector<float>(c.kv_heads * c.head_dim));
-    v.resize(first + tokens, std::vector<float>(c.kv_heads * c.head_dim));
+    const size_t first = k.size() - static_cast<size_t>(tokens);
     for (const bool value : {false, true}) {
       auto bytes = std::make_unique<std::byte[]>(static_cast<size_t>(count * element + element));
       // NaN where no token is: whoever reads it spoils the result.
@@ -116,7 +176,7 @@ struct Keys {
           for (int d = 0; d < c.head_dim; ++d) {
             float x = normal(random);
             std::byte* to = bytes.get() + (head * head_stride + token * c.head_dim + d) * element;
-            if (c.dtype == KvDtype::kBf16) {
+            if (dtype == KvDtype::kBf16) {
               const uint16_t bits = Bf16FromFloat(x);
               std::memcpy(to, &bits, 2);
               x = FloatFromBf16(bits);
@@ -129,16 +189,6 @@ struct Keys {
       }
       (value ? slice.v : slice.k) = bytes.get();
       memory.push_back(std::move(bytes));
-    }
-    slice.moved_by = moved_by;
-    // What the keys mean is what is stored, turned by so much.
-    const Rope rope = RopeOf(c);
-    const QueryTurn on = TurnFor(rope, -moved_by);
-    for (size_t token = first; moved_by != 0 && token < k.size(); ++token) {
-      for (int head = 0; head < c.kv_heads; ++head) {
-        float* x = k[token].data() + head * c.head_dim;
-        rope.Rotate(on.turns, 0, x, x);
-      }
     }
     slices.push_back(slice);
   }
@@ -198,13 +248,14 @@ void Verify(const Case& c, uint32_t seed) {
         group.shared_slices > 0 ? keys[i].Share(keys[i - 1], group.shared_slices) : 0;
     for (const int tokens : group.slices) {
       keys[i].next_position += static_cast<int>(random() % 30);
-      keys[i].Add(c, tokens, c.moves ? kMoves[random() % 4] : 0, random);
+      keys[i].Add(c, c.mixed ? kAllKvDtypes[random() % 4] : c.dtype, tokens,
+                  c.moves ? kMoves[random() % 4] : 0, random);
     }
     const int causal_move = c.moves ? kMoves[random() % 4] : 0;
     keys[i].next_position += static_cast<int>(random() % 30);
     for (int left = group.causal_tokens; left > 0;) {
       const int tokens = 1 + static_cast<int>(random() % static_cast<uint32_t>(left));
-      keys[i].Add(c, tokens, causal_move, random);
+      keys[i].Add(c, c.dtype, tokens, causal_move, random);
       left -= tokens;
     }
     const size_t first = wanted.size();
@@ -218,13 +269,9 @@ void Verify(const Case& c, uint32_t seed) {
   const std::vector<float> slopes = SlopesOf(c);
   const Rope rope = RopeOf(c);
   const std::vector<QueryTurn> turns = {TurnFor(rope, -17), TurnFor(rope, 3), TurnFor(rope, 41)};
-  const AttentionShape shape{c.heads,
-                             c.kv_heads,
-                             c.head_dim,
-                             c.dtype,
-                             1.0f / std::sqrt(static_cast<float>(c.head_dim)),
-                             slopes,
-                             c.moves ? &rope : nullptr,
+  const AttentionShape shape{c.heads,    c.kv_heads,
+                             c.head_dim, 1.0f / std::sqrt(static_cast<float>(c.head_dim)),
+                             slopes,     c.moves ? &rope : nullptr,
                              turns};
   for (const CpuPath cpu : CpuPaths()) {
     for (const auto path : {AttentionPath::kByRows, AttentionPath::kPanels, AttentionPath::kDots}) {
@@ -243,7 +290,7 @@ TEST(Attention, EveryHeadDimAndRatio) {
   uint32_t seed = 1;
   for (const int head_dim : {8, 16, 20, 24, 32, 48, 64, 80, 96, 128}) {
     for (const auto& [heads, kv_heads] : {std::pair{4, 4}, {9, 3}, {8, 1}, {10, 2}}) {
-      for (const KvDtype dtype : {KvDtype::kF32, KvDtype::kBf16}) {
+      for (const KvDtype dtype : kAllKvDtypes) {
         Verify({heads, kv_heads, head_dim, dtype, {{7, {33, 5}, 9}}, false}, seed++);
       }
     }
@@ -255,6 +302,8 @@ TEST(Attention, OneRowOverManyKeysIsSplitAndMerged) {
     Verify({9, 3, 64, KvDtype::kBf16, {{1, {tokens}, 1}}}, static_cast<uint32_t>(tokens));
     Verify({4, 4, 16, KvDtype::kF32, {{1, {tokens, tokens / 3}, 40}}},
            static_cast<uint32_t>(tokens));
+    Verify({9, 3, 64, KvDtype::kInt8, {{1, {tokens}, 1}}}, static_cast<uint32_t>(tokens));
+    Verify({4, 1, 32, KvDtype::kInt4, {{1, {tokens}, 1}}}, static_cast<uint32_t>(tokens));
   }
 }
 
@@ -325,10 +374,31 @@ TEST(Attention, QueriesAreTurnedToMeetKeysThatWereMoved) {
   Verify({4, 2, 16, KvDtype::kF32, {{7, {33, 5}, 9}, {1, {300, 7}, 1}}, true}, 6);
 }
 
+TEST(Attention, SlicesOfEveryDtypeStandInOneList) {
+  for (uint32_t seed = 1; seed < 4; ++seed) {
+    for (const bool moves : {false, true}) {
+      for (const bool alibi : {false, true}) {
+        Verify({9, 3, 64, KvDtype::kBf16, {{7, {33, 5, 8, 100}, 9}}, alibi, moves, true}, seed);
+        Verify({4, 4, 20, KvDtype::kF32, {{1, {1000, 3, 400}, 40}}, alibi, moves, true}, seed);
+        Verify({6, 2, 32, KvDtype::kF32, {{150, {70, 20, 130}, 200}}, alibi, moves, true}, seed);
+        Verify({4,
+                2,
+                16,
+                KvDtype::kF32,
+                {{5, {200, 99}, 9}, {8, {}, 8, 2}, {1, {30}, 70, 2}},
+                alibi,
+                moves,
+                true},
+               seed);
+      }
+    }
+  }
+}
+
 TEST(Attention, NoKeysGiveZeros) {
   std::vector<float> q(2 * 4, 1.0f), out(2 * 4, 7.0f);
   const AttentionGroup group{q.data(), out.data(), 2, {}, 0, 0};
-  Attend({1, 1, 4, KvDtype::kF32, 0.5f, {}}, {&group, 1});
+  Attend({1, 1, 4, 0.5f, {}}, {&group, 1});
   EXPECT_EQ(out, std::vector<float>(8, 0.0f));
 }
 
@@ -336,11 +406,16 @@ TEST(Attention, LargeScoresDoNotOverflow) {
   // Scores of ±900: e to the power of them is out of range, their softmax is not.
   std::vector<float> k = {30, 0, -30, 0, 0, 30}, v = {1, 2, 3, 4, 5, 6}, q = {30, 0}, out(2);
   const KvSlice slice{reinterpret_cast<std::byte*>(k.data()),
-                      reinterpret_cast<std::byte*>(v.data()), 6, 3, 0};
+                      reinterpret_cast<std::byte*>(v.data()),
+                      6,
+                      3,
+                      0,
+                      0,
+                      KvDtype::kF32};
   const AttentionGroup group{q.data(), out.data(), 1, {&slice, 1}, 0, 0};
   for (const CpuPath cpu : CpuPaths()) {
     for (const auto path : {AttentionPath::kPanels, AttentionPath::kDots}) {
-      AttendBy(path, cpu, {1, 1, 2, KvDtype::kF32, 1.0f, {}}, {&group, 1});
+      AttendBy(path, cpu, {1, 1, 2, 1.0f, {}}, {&group, 1});
       EXPECT_EQ(out, (std::vector<float>{1, 2})) << CpuPathName(cpu);
     }
   }
@@ -356,7 +431,8 @@ TEST(Attention, RandomBatches) {
     c.kv_heads = pick(1, 3);
     c.heads = c.kv_heads * pick(1, 5);
     c.head_dim = pick(1, 20) * 4;
-    c.dtype = pick(0, 1) == 0 ? KvDtype::kF32 : KvDtype::kBf16;
+    c.dtype = kAllKvDtypes[pick(0, 3)];
+    c.mixed = pick(0, 1) == 0;
     c.alibi = pick(0, 1) == 0;
     const int groups = pick(1, 4);
     for (int i = 0; i < groups; ++i) {

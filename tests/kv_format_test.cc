@@ -73,7 +73,7 @@ TEST(BlockGridTest, AgreesWithTheSlowRuleOverManyShapes) {
       for (int layer = extent.first_layer; layer < extent.first_layer + extent.layers; ++layer) {
         for (int t = extent.first_token; t < extent.first_token + extent.tokens; ++t) {
           ++covered.at(static_cast<size_t>(layer * tokens + t));
-          payload += 2 * shape.kv_heads * shape.head_dim * KvDtypeBytes(shape.dtype);
+          payload += 2 * shape.kv_heads * shape.head_dim * KvDtypeBits(shape.dtype) / 8;
         }
       }
       ASSERT_EQ(extent.payload_bytes, payload);
@@ -94,6 +94,9 @@ TEST(BlockGridTest, KnownShapesKeepTheirGeometry) {
   EXPECT_EQ(geometry(22, 4, 64, KvDtype::kBf16), std::tuple(512, 2, 88));     // TinyLlama 1.1B
   EXPECT_EQ(geometry(32, 32, 128, KvDtype::kBf16), std::tuple(64, 1, 2048));  // Llama 2 7B
   EXPECT_EQ(geometry(5, 4, 8, KvDtype::kF32), std::tuple(512, 5, 8));         // stories260K
+  EXPECT_EQ(geometry(30, 3, 64, KvDtype::kInt8), std::tuple(512, 5, 48));
+  EXPECT_EQ(geometry(30, 3, 64, KvDtype::kInt4), std::tuple(512, 9, 32));
+  EXPECT_EQ(geometry(32, 32, 128, KvDtype::kInt8), std::tuple(64, 2, 1024));
 }
 
 TEST(BlockGridTest, ImpossibleShapesAreNotValid) {
@@ -102,6 +105,29 @@ TEST(BlockGridTest, ImpossibleShapesAreNotValid) {
   EXPECT_FALSE(IsValid({30, -3, 64, KvDtype::kBf16}));
   EXPECT_FALSE(IsValid({30, 3, 1 << 30, KvDtype::kBf16}));
   EXPECT_FALSE(IsValid({30, 3, 64, static_cast<KvDtype>(7)}));
+  EXPECT_TRUE(IsValid({30, 3, 5, KvDtype::kInt8}));
+  EXPECT_FALSE(IsValid({30, 3, 5, KvDtype::kInt4}));  // two elements are a byte
+}
+
+// Parts of a quantized layer do not overlap, and begin where they may; see docs/storage-format.md.
+TEST(LayerLayoutTest, PartsFollowOneAnother) {
+  for (const KvDtype dtype : {KvDtype::kInt8, KvDtype::kInt4}) {
+    for (const int tokens : {1, 63, 64, 65, 300}) {
+      const KvShape shape{4, 3, 20, dtype};
+      const LayerLayout layout = LayoutOf(shape, tokens);
+      const int64_t codes = int64_t{3} * tokens * 20 * KvDtypeBits(dtype) / 8;
+      const int64_t groups = tokens <= 64 ? 1 : tokens <= 128 ? 2 : 5;
+      EXPECT_EQ(layout.k, 0);
+      EXPECT_EQ(layout.k_scales, (codes + 63) / 64 * 64);
+      EXPECT_EQ(layout.v, (layout.k_scales + 3 * groups * 2 * 20 * 2 + 63) / 64 * 64);
+      EXPECT_EQ(layout.v_scales, (layout.v + codes + 63) / 64 * 64);
+      EXPECT_EQ(layout.bytes, (layout.v_scales + 3 * 2 * tokens * 2 + 63) / 64 * 64);
+      const BlockGrid grid(shape, tokens);
+      int64_t total = 0;
+      for (int i = 0; i < grid.blocks(); ++i) total += grid.Extent(i).payload_bytes + 128;
+      EXPECT_EQ(grid.TotalBytes(), total);
+    }
+  }
 }
 
 std::vector<BlockBuffer> SealedBlocks(const Digest& state, const KvShape& shape, int tokens,

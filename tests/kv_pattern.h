@@ -29,7 +29,7 @@ inline std::string PatternRow(const KvShape& shape, uint32_t seed, int layer, in
   for (int d = 0; d < shape.head_dim; ++d) {
     const uint32_t element = PatternElement(seed, layer, head, token, d, value);
     row.append(reinterpret_cast<const char*>(&element),
-               static_cast<size_t>(KvDtypeBytes(shape.dtype)));
+               static_cast<size_t>(KvDtypeBits(shape.dtype) / 8));
   }
   return row;
 }
@@ -61,7 +61,7 @@ inline KvSegment PatternSegment(const KvShape& shape, int start_position, int to
 // what is wrong first.
 inline std::string PatternMismatch(const KvSegment& segment, uint32_t seed, int begin, int end) {
   const KvShape& shape = segment.shape();
-  const int64_t element = KvDtypeBytes(shape.dtype);
+  const int64_t element = KvDtypeBits(shape.dtype) / 8;
   for (int layer = 0; layer < shape.layers; ++layer) {
     std::vector<KvSlice> slices;
     segment.AppendSlices(layer, begin, end, slices);

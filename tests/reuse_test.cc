@@ -417,7 +417,10 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"gpt2", true, KvDtype::kF32, 1e-4}, Case{"llama", true, KvDtype::kBf16, 0.03},
         Case{"qwen2", false, KvDtype::kBf16, 0.03}, Case{"qwen3", true, KvDtype::kBf16, 0.03},
         Case{"falcon", false, KvDtype::kBf16, 0.03}, Case{"mpt", true, KvDtype::kBf16, 0.03},
-        Case{"gpt2", false, KvDtype::kBf16, 0.03}),
+        Case{"gpt2", false, KvDtype::kBf16, 0.03}, Case{"llama", true, KvDtype::kInt8, 0.05},
+        Case{"qwen2", false, KvDtype::kInt8, 0.05}, Case{"mpt", true, KvDtype::kInt8, 0.05},
+        Case{"llama", false, KvDtype::kInt4, 0.5}, Case{"qwen3", true, KvDtype::kInt4, 0.5},
+        Case{"gpt2", true, KvDtype::kInt4, 0.5}),
     [](const testing::TestParamInfo<Case>& info) {
       return info.param.architecture + (info.param.is_gguf ? "_gguf_" : "_hf_") +
              std::string(KvDtypeName(info.param.kv_dtype));
