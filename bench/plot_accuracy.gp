@@ -9,9 +9,9 @@ if (!exists("csv")) csv = "accuracy.csv"
 if (!exists("out")) out = "accuracy.svg"
 
 if (out[strlen(out)-3:] eq ".png") {
-  set terminal pngcairo size 1100,420 font "sans,10"
+  set terminal pngcairo size 1100,460 font "sans,10"
 } else {
-  set terminal svg size 1100,420 font "sans,11" background rgb "white"
+  set terminal svg size 1100,460 font "sans,11" background rgb "white"
 }
 set output out
 
@@ -22,9 +22,10 @@ set style fill solid 0.85 noborder
 set boxwidth 0.9
 set grid ytics lc rgb "#dddddd"
 set border 3
-set bmargin 4
+set bmargin 6
+set xtics rotate by -50
 set tics nomirror
-label(mode, dtype) = mode . "\n" . dtype
+label(mode, dtype) = mode . " " . dtype
 
 # Whether answers were scored: column 5 of the first row says something then.
 is_of_answers = strlen(system("sed -n 2p '" . csv . "' | cut -d, -f5")) > 0

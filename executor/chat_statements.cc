@@ -8,6 +8,7 @@
 #include "parser/parser.h"
 #include "planner/chat_binder.h"
 #include "planner/planner.h"
+#include "planner/prefix_match.h"
 
 namespace promptdb {
 
@@ -63,28 +64,44 @@ std::shared_ptr<const OpenModel> OpenModelOf(const ChatDefinition& chat, const a
   return model;
 }
 
-// The chat after the turn that `query` has computed. States first, then the row: a chat never names
-// what is not there, though it could be computed again.
-ChatDefinition CommitTurn(const ChatDefinition& before, const Generation& generation,
-                          const OpenModel& model, Database::Rep& database, double encode_ms,
-                          QueryState& query) {
+// The first `tokens` states of the turn: those of its first tokens may have come from the cache, as
+// segments of their own.
+KvSegment CopyOfTurn(int tokens, const PromptSegment& turn, const QueryState& query) {
+  std::vector<KvSegment::Part> parts;
+  for (size_t i = 0; i < query.segments.size(); ++i) {
+    if (query.Segment(static_cast<int>(i)).start < turn.start) continue;
+    const KvSegment& states = *query.segments[i];
+    const bool is_last = i + 1 == query.segments.size();
+    const int all = static_cast<int>(query.Segment(static_cast<int>(i)).tokens.size());
+    parts.push_back({&states, is_last ? tokens : all});
+    tokens -= all;
+  }
+  return KvSegment::CopyOf(parts);
+}
+
+// The chat after the turn that `query` has computed; `segments` are its prompt's, before they were
+// cut. States first, then the row: a chat never names what is not there, though it could be
+// computed again.
+ChatDefinition CommitTurn(const ChatDefinition& before, std::vector<PromptSegment> segments,
+                          const Generation& generation, const OpenModel& model,
+                          Database::Rep& database, double encode_ms, QueryState& query) {
   const BoundPrompt& prompt = query.plan.prompt;
-  const PromptSegment& turn = prompt.segments.back();
+  const PromptSegment turn = segments.back();
   TurnAnswer answer;
   answer.tokens.assign(generation.tokens.begin(),
                        generation.tokens.begin() + generation.shown_tokens);
-  answer.states = std::min(query.segments.back()->tokens(),
-                           static_cast<int>(turn.tokens.size() + answer.tokens.size()));
+  const int states = prompt.segments.back().start - turn.start + query.segments.back()->tokens();
+  answer.states = std::min(states, static_cast<int>(turn.tokens.size() + answer.tokens.size()));
   answer.end_token = generation.end_token;
 
-  std::vector<PromptSegment> segments = prompt.segments;
   segments.back() = FinishedTurn(turn, answer);
-  const std::vector<SegmentKeys> keys = ComputeSegmentKeys(segments, model.fingerprint(), model.config().positions);
+  const std::vector<SegmentKeys> keys =
+      ComputeSegmentKeys(segments, model.fingerprint(), model.config().positions);
   if (prompt.cache && prompt.reuse != ReuseMode::kNone) {
     const PromptSegment& finished = segments.back();
     const StateManifest manifest =
         ManifestOf(finished, keys.back(), finished.chat_label, model, encode_ms);
-    query.cache.Publish(manifest, query.segments.back()->CopyOf(manifest.tokens), model.home());
+    query.cache.Publish(manifest, CopyOfTurn(manifest.tokens, turn, query), model.home());
   }
   ChatDefinition after = AfterTurn(before, turn, answer);
   SetKeys(keys, after);
@@ -124,6 +141,11 @@ std::string RunContinueChat(const ast::ContinueChat& statement, Database::Rep& d
   BoundPrompt prompt = BindTurn(statement, chat, model->tokenizer(), model->chat_template(),
                                 model->config(), settings.query_defaults());
   const PlanContext context = database.ContextOf(*model);
+  const std::vector<PromptSegment> segments = prompt.segments;
+  // A finished turn is stored as one state, which is put together of values, not of codes.
+  if (prompt.reuse == ReuseMode::kExact && prompt.cache && !IsQuantized(model->kv_shape().dtype)) {
+    CutTurnAtCachedPrefix(model->fingerprint(), model->config().positions, database.cache, prompt);
+  }
   const QueryPlan plan = PlanQuery(std::move(prompt), context);
   const double planning_ms = watch.Milliseconds();
 
@@ -132,7 +154,7 @@ std::string RunContinueChat(const ast::ContinueChat& statement, Database::Rep& d
   const auto commit = [&](QueryState& query, const Generation& generation) {
     const double encode_ms = query.actuals[static_cast<size_t>(plan.prefill->id)].ms +
                              query.actuals[static_cast<size_t>(plan.decode->id)].ms;
-    CommitTurn(chat, generation, *model, database, encode_ms, query);
+    CommitTurn(chat, segments, generation, *model, database, encode_ms, query);
   };
   const QueryOutcome outcome =
       RunQuery(plan, planning_ms, *model, database.cache, true, sink, commit);

@@ -74,8 +74,8 @@ void KeepNewText(const Generation& generation, QueryState& query) {
   }
 }
 
-// Rows that share all segments but the last, which is new text: one batch for their prompts, and
-// one for each step of their answers.
+// Rows that share their first segments: one batch for their prompts, and one for each step of their
+// answers.
 class RowBatch {
  public:
   // `since`, borrowed: when the statement's run began.
@@ -91,13 +91,15 @@ class RowBatch {
   void Run(std::vector<std::shared_ptr<KvSegment>>& shared, const OnRow& on_row) {
     ForwardBatch batch;
     for (const auto& row : rows_) {
-      if (!shared.empty()) row->query.TakeSegments(shared);
-      RunBelowPrefill(row->query);
+      QueryState& query = row->query;
+      if (!shared.empty()) query.TakeSegments(shared);
+      RunBelowPrefill(query);
+      Check(AddPrefill(*query.plan.prefill, query, batch), "a row of several ends in its own text");
       if (shared.empty()) {
-        shared.assign(row->query.segments.begin(), row->query.segments.end() - 1);
+        // New text among it is computed in this batch, before the rows that see it.
+        const auto begin = query.segments.begin();
+        shared.assign(begin, begin + query.plan.prompt.shared_segments);
       }
-      Check(AddPrefill(*row->query.plan.prefill, row->query, batch),
-            "a row of several ends in its own text");
     }
     const Stopwatch prefill_watch;
     std::vector<float> logits = weights_.Forward(batch, &sink_);

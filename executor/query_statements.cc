@@ -25,16 +25,19 @@ PlannedQuery Plan(const ast::Select& query, Database::Rep& database, const Setti
   const OpenModel& model = planned.model();
   const Stopwatch watch;
   const PlanContext context = database.ContextOf(model);
-  int rows = 1;
-  for (int row = 0; row < rows; ++row) {
-    BoundPrompt prompt = BindPrompt(query, planned.schema->definition, planned.schema->layout,
-                                    model.tokenizer(), model.chat_template(),
-                                    model.config().context_length, settings.query_defaults(), row);
-    rows = prompt.rows;
-    if (prompt.kind == ast::Select::Kind::kGenerate && prompt.reuse == ReuseMode::kExact &&
-        prompt.cache && rows == 1) {
-      CutAtCachedPrefixes(model.fingerprint(), model.config().positions, database.cache, prompt);
-    }
+  std::vector<BoundPrompt> prompts;
+  for (int row = 0, rows = 1; row < rows; ++row) {
+    prompts.push_back(BindPrompt(query, planned.schema->definition, planned.schema->layout,
+                                 model.tokenizer(), model.chat_template(),
+                                 model.config().context_length, settings.query_defaults(), row));
+    rows = prompts.front().rows;
+  }
+  const BoundPrompt& first = prompts.front();
+  if (first.kind == ast::Select::Kind::kGenerate && first.reuse == ReuseMode::kExact &&
+      first.cache) {
+    CutAtCachedPrefixes(model.fingerprint(), model.config().positions, database.cache, prompts);
+  }
+  for (BoundPrompt& prompt : prompts) {
     planned.plans.push_back(PlanQuery(std::move(prompt), context));
   }
   planned.planning_ms = watch.Milliseconds();

@@ -12,22 +12,25 @@ namespace {
 
 class PrefixCutter {
  public:
-  PrefixCutter(SegmentNamer namer, const StateCache& cache, BoundPrompt& prompt)
-      : namer_(std::move(namer)), cache_(cache), prompt_(prompt) {}
+  PrefixCutter(SegmentNamer namer, const StateCache& cache)
+      : namer_(std::move(namer)), cache_(cache) {}
 
-  void Cut() {
-    std::vector<PromptSegment> segments = std::move(prompt_.segments);
-    prompt_.segments.clear();
-    for (PromptSegment& segment : segments) {
-      segment.attends = Moved(segment.attends);
-      pieces_.emplace_back();
-      if (segment.placeholders.empty() && !IsCached(segment)) {
-        CutOne(segment);
-      } else {
-        Add(std::move(segment), 0);
-      }
+  // Each takes the next segment of the prompt; `left`: how many of its last tokens are not looked
+  // for.
+  void Keep(PromptSegment segment) {
+    Begin(segment);
+    Add(std::move(segment), 0);
+  }
+  void Cut(PromptSegment segment, int left = 0) {
+    Begin(segment);
+    if (segment.placeholders.empty() && !IsCached(segment)) {
+      CutOne(segment, static_cast<size_t>(left));
+    } else {
+      Add(std::move(segment), 0);
     }
   }
+
+  const std::vector<PromptSegment>& segments() const { return segments_; }
 
  private:
   // Where a part of a segment that was cut has gone.
@@ -36,6 +39,11 @@ class PrefixCutter {
     int first = 0;  // token of the former segment
     int tokens = 0;
   };
+
+  void Begin(PromptSegment& segment) {
+    segment.attends = Moved(segment.attends);
+    pieces_.emplace_back();
+  }
 
   bool IsCached(const PromptSegment& segment) const {
     return !segment.is_new && cache_.Probe(namer_.KeysOf(segment).key).tier != Tier::kMiss;
@@ -54,14 +62,15 @@ class PrefixCutter {
     return moved;
   }
 
-  void CutOne(PromptSegment& rest) {
+  void CutOne(PromptSegment& rest, size_t left) {
     int first = 0;
     // Behind text that has to be computed nothing can be cached but what was stored after the very
     // same text, which the search finds too.
-    while (!rest.tokens.empty()) {
+    while (rest.tokens.size() > left) {
       const SegmentKeys keys = namer_.KeysOf(rest);
+      const auto sought = std::span(rest.tokens).first(rest.tokens.size() - left);
       const StateIndex::PrefixMatch match =
-          cache_.LongestPrefix(namer_.model(), keys.context, rest.start - keys.origin, rest.tokens);
+          cache_.LongestPrefix(namer_.model(), keys.context, rest.start - keys.origin, sought);
       if (match.tokens < kLeastTokens) break;
       PromptSegment cached = rest;
       cached.tokens.resize(static_cast<size_t>(match.tokens));
@@ -75,17 +84,17 @@ class PrefixCutter {
     }
     if (rest.tokens.empty()) return;
     // A schema's text of which nothing is cached is stored as its own.
-    const bool behind_new_text = std::ranges::any_of(
-        prompt_.segments, [](const PromptSegment& segment) { return segment.is_new; });
+    const bool behind_new_text =
+        std::ranges::any_of(segments_, [](const PromptSegment& segment) { return segment.is_new; });
     rest.is_new = rest.is_new || first > 0 || behind_new_text;
     Add(std::move(rest), first);
   }
 
   int Add(PromptSegment segment, int first) {
-    const int index = static_cast<int>(prompt_.segments.size());
+    const int index = static_cast<int>(segments_.size());
     pieces_.back().push_back({index, first, static_cast<int>(segment.tokens.size())});
     namer_.Add(segment);
-    prompt_.segments.push_back(std::move(segment));
+    segments_.push_back(std::move(segment));
     return index;
   }
 
@@ -94,15 +103,37 @@ class PrefixCutter {
 
   SegmentNamer namer_;  // of the new segments
   const StateCache& cache_;
-  BoundPrompt& prompt_;
+  std::vector<PromptSegment> segments_;
   std::vector<std::vector<Piece>> pieces_;  // by former segment
 };
 
 }  // namespace
 
 void CutAtCachedPrefixes(const Digest& model_fingerprint, PositionScheme positions,
-                         const StateCache& cache, BoundPrompt& prompt) {
-  PrefixCutter(SegmentNamer(model_fingerprint, positions), cache, prompt).Cut();
+                         const StateCache& cache, std::span<BoundPrompt> rows) {
+  BoundPrompt& first = rows.front();
+  PrefixCutter shared(SegmentNamer(model_fingerprint, positions), cache);
+  const bool has_rows = rows.size() > 1;
+  const size_t ends = first.segments.size() - (has_rows ? 1 : 0);
+  for (size_t i = 0; i < ends; ++i) shared.Cut(first.segments[i]);
+  if (!has_rows) {
+    first.segments = shared.segments();
+    return;
+  }
+  for (BoundPrompt& row : rows) {
+    PrefixCutter own = shared;
+    own.Cut(row.segments.back(), 1);
+    row.shared_segments = static_cast<int>(shared.segments().size());
+    row.segments = own.segments();
+  }
+}
+
+void CutTurnAtCachedPrefix(const Digest& model_fingerprint, PositionScheme positions,
+                           const StateCache& cache, BoundPrompt& prompt) {
+  PrefixCutter cutter(SegmentNamer(model_fingerprint, positions), cache);
+  for (size_t i = 0; i + 1 < prompt.segments.size(); ++i) cutter.Keep(prompt.segments[i]);
+  cutter.Cut(prompt.segments.back(), 1);
+  prompt.segments = cutter.segments();
 }
 
 }  // namespace promptdb

@@ -8,6 +8,8 @@
 #ifndef PROMPTDB_PLANNER_PREFIX_MATCH_H_
 #define PROMPTDB_PLANNER_PREFIX_MATCH_H_
 
+#include <span>
+
 #include "planner/planner.h"
 
 namespace promptdb {
@@ -15,9 +17,14 @@ namespace promptdb {
 // Cuts the segments of a prompt in exact reuse so that those whose tokens are cached stand apart:
 // they are scans of the first tokens of another state (PromptSegment::prefix_of). All from the
 // first token on that is not cached is new text. Segments whose own states are cached stay as they
-// are. REQUIRES: the prompt's reuse is exact, and it is no chat's.
+// are. `rows` are those of one query, which differ in their last segment alone: what they share is
+// cut alike, and the last token of each stays new. REQUIRES: the reuse is exact, and no chat's.
 void CutAtCachedPrefixes(const Digest& model_fingerprint, PositionScheme positions,
-                         const StateCache& cache, BoundPrompt& prompt);
+                         const StateCache& cache, std::span<BoundPrompt> rows);
+
+// The same for the new turn of a chat, the last segment, alone; its last token stays new.
+void CutTurnAtCachedPrefix(const Digest& model_fingerprint, PositionScheme positions,
+                           const StateCache& cache, BoundPrompt& prompt);
 
 }  // namespace promptdb
 

@@ -106,6 +106,7 @@ class PromptBinder {
     }
     CheckLength();
     SetAttention();
+    if (prompt_.rows > 1) prompt_.shared_segments = static_cast<int>(prompt_.segments.size()) - 1;
     return std::move(prompt_);
   }
 

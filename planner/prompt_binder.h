@@ -62,6 +62,7 @@ struct BoundPrompt {
   GenerateOptions generate;             // kGenerate
   InspectOptions inspect;               // the other kinds
   int rows = 1;                         // prompts of the query; this is one of them
+  int shared_segments = 0;              // of several: the first ones, which all rows have alike
   std::vector<PromptSegment> segments;  // by position; never empty
   int prompt_tokens = 0;
   int end_position = 0;  // of the first generated token

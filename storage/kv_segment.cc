@@ -185,21 +185,46 @@ void KvSegment::AppendMutableSlices(int layer, int begin, int end,
 }
 
 KvSegment KvSegment::CopyOf(int tokens) const {
-  Check(tokens <= tokens_ && !IsQuantized(shape_.dtype),
-        "a copy is no longer than the segment, and of values");
-  KvSegment copy(shape_, start_position_ - moved_by_, tokens);
-  copy.PlaceAt(start_position_);
+  const Part all{this, tokens};
+  return CopyOf({&all, 1});
+}
+
+KvSegment KvSegment::CopyOf(std::span<const Part> parts) {
+  const KvSegment& first = *parts.front().segment;
+  const KvShape& shape = first.shape_;
+  int tokens = 0;
+  for (const Part& part : parts) {
+    const KvSegment& segment = *part.segment;
+    Check(part.tokens <= segment.tokens_ && !IsQuantized(shape.dtype),
+          "a copy is no longer than the segment, and of values");
+    Check(segment.shape_ == shape && segment.moved_by_ == first.moved_by_ &&
+              segment.start_position_ == first.start_position_ + tokens,
+          "parts of a copy follow one another");
+    tokens += part.tokens;
+  }
+  KvSegment copy(shape, first.start_position_ - first.moved_by_, tokens);
+  copy.PlaceAt(first.start_position_);
   copy.Grow(tokens);
+  int done = 0;
+  for (const Part& part : parts) {
+    copy.CopyFrom(*part.segment, part.tokens, done);
+    done += part.tokens;
+  }
+  return copy;
+}
+
+void KvSegment::CopyFrom(const KvSegment& other, int tokens, int at) {
   const auto element_bytes = int64_t{KvDtypeBits(shape_.dtype) / 8};
   const auto row_bytes = static_cast<size_t>(RowBytes());
   std::vector<KvMutableSlice> to;
   std::vector<KvSlice> from;
   for (int layer = 0; layer < shape_.layers; ++layer) {
     to.clear();
-    copy.AppendMutableSlices(layer, 0, tokens, to);
+    AppendMutableSlices(layer, at, at + tokens, to);
     for (const KvMutableSlice& target : to) {
       from.clear();
-      AppendSlices(layer, target.first_token, target.first_token + target.tokens, from);
+      const int first = target.first_token - at;
+      other.AppendSlices(layer, first, first + target.tokens, from);
       size_t done = 0;  // tokens
       for (const KvSlice& source : from) {
         const size_t bytes = static_cast<size_t>(source.tokens) * row_bytes;
@@ -214,7 +239,6 @@ KvSegment KvSegment::CopyOf(int tokens) const {
       }
     }
   }
-  return copy;
 }
 
 std::vector<BlockBuffer> KvSegment::TakeBlocks() {

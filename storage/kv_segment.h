@@ -100,6 +100,14 @@ class KvSegment {
   // tokens(), not quantized.
   KvSegment CopyOf(int tokens) const;
 
+  // The first tokens of several segments, each of which begins where the one before it ends, as one.
+  struct Part {
+    const KvSegment* segment = nullptr;
+    int tokens = 0;
+  };
+  // REQUIRES: as CopyOf() of each; the parts are of one shape, and moved by as much.
+  static KvSegment CopyOf(std::span<const Part> parts);
+
   // The blocks, once full, for the store: moves the memory out. Afterwards the segment is empty.
   // REQUIRES: own memory, tokens() == expected_tokens.
   std::vector<BlockBuffer> TakeBlocks();
@@ -116,6 +124,8 @@ class KvSegment {
   int64_t RowBytes() const { return int64_t{shape_.head_dim} * KvDtypeBits(shape_.dtype) / 8; }
   void AddChunk(int capacity);
   std::byte* MutableAt(int layer, int kv_head, int token, bool value);
+  // Copies the first tokens of another segment to those from `at` on.
+  void CopyFrom(const KvSegment& other, int tokens, int at);
 
   KvShape shape_;
   int start_position_ = 0;

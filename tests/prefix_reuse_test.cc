@@ -94,6 +94,54 @@ TEST_P(PrefixReuse, AChangedModuleKeepsWhatIsInFrontOfTheChange) {
   EXPECT_EQ(TextOf(changed), TextOf(uncached));
 }
 
+TEST_P(PrefixReuse, RowsOfPromptInFindWhatPromptsHaveLeft) {
+  const std::string shared = "USE a, 'some words that come before, and more of them'";
+  const std::string first = "who lives in the old house near the river";
+  Ask(shared + " PROMPT '" + first + "'");
+  const std::string rows = shared + " PROMPT IN ('" + first + "', '" + first +
+                           " and why', 'who lives in the old', 'another question')";
+  const RecordingSink found = Ask(rows);
+  const RecordingSink uncached = Ask(rows, kUncached);
+  ASSERT_EQ(found.rows.size(), 4u);
+  const auto cached = [&](size_t row) { return std::get<int64_t>(found.rows[row][3]); };
+  const auto tokens = [&](size_t row) { return std::get<int64_t>(found.rows[row][2]); };
+  for (size_t row = 0; row < 4; ++row) EXPECT_EQ(found.rows[row][0], uncached.rows[row][0]) << row;
+  // All but its last token, whose logits are wanted.
+  EXPECT_EQ(cached(0), tokens(0) - 1);
+  EXPECT_GT(cached(1), cached(3) + 10);
+  EXPECT_LT(cached(1), tokens(1));
+  EXPECT_EQ(cached(2), tokens(2) - 1);
+  // The words before are found as well, though no module has them.
+  EXPECT_GT(cached(3), CachedTokens(Ask("USE a PROMPT 'x'")) + 10);
+}
+
+TEST_P(PrefixReuse, ATurnFindsWhatAnotherChatHasSaid) {
+  const std::string question = " PROMPT 'who lives in the old house near the river'";
+  bench.Run("BEGIN CHAT c FROM s USE a" + std::string(kExact) + "; BEGIN CHAT d FROM s USE a" +
+            kExact);
+  const std::string say = "CONTINUE ";
+  const std::string options = " (max_tokens => 6, ignore_eos => true)";
+  const RecordingSink first = bench.Run(say + "c" + options + question);
+  const RecordingSink second = bench.Run(say + "d" + options + question);
+  EXPECT_EQ(TextOf(second), TextOf(first));
+  EXPECT_EQ(CachedTokens(second), PromptTokens(second) - 1);
+  // Both go on from states that are whole; the one whose states were used first may go.
+  bench.Run("END CHAT c");
+  bench.Restart();
+  const RecordingSink next = bench.Run(say + "d" + options + " PROMPT 'and why'");
+  EXPECT_GE(CachedTokens(next), PromptTokens(second));
+  // A turn that begins like a plain prompt's continuation of the same tokens, then differs.
+  bench.Run("BEGIN CHAT e FROM s USE a" + std::string(kExact));
+  const RecordingSink third =
+      bench.Run(say + "e" + options + " PROMPT 'who lives in the old house near the hills'");
+  EXPECT_GT(CachedTokens(third), CachedTokens(Ask("USE a PROMPT 'x'")) + 10);
+  bench.Run("BEGIN CHAT f FROM s USE a WITH (reuse = 'exact', cache = off)");
+  const RecordingSink uncached =
+      bench.Run(say + "f" + options + " PROMPT 'who lives in the old house near the hills'");
+  EXPECT_EQ(TextOf(third), TextOf(uncached));
+  EXPECT_EQ(CachedTokens(uncached), 0);
+}
+
 TEST_P(PrefixReuse, RandomPromptsAnswerAsUncached) {
   constexpr uint32_t kSeed = 5;
   SCOPED_TRACE("seed " + std::to_string(kSeed));
