@@ -200,7 +200,7 @@ Reading ReadAlong(const std::vector<TokenId>& forced, QueryState& query) {
   }
   if (rows == 0) return reading;
   batch.groups.push_back({rows, query.Context(last), &states});
-  const std::vector<float> logits = query.weights.Forward(batch, &query.sink);
+  const std::vector<float> logits = query.scheduler.Forward(batch, &query.sink);
   const size_t vocab = logits.size() / static_cast<size_t>(rows);
   for (size_t row = 0; row < static_cast<size_t>(rows); ++row) {
     reading.logprobs.push_back(LogProbabilities(std::span(logits).subspan(row * vocab, vocab)));
@@ -408,7 +408,7 @@ std::vector<AccuracyRow> MeasureAccuracy(const OpenModel& model,
                                          ProgressListener& progress) {
   Check(!tasks.empty() && !options.modes.empty() && !options.kv_dtypes.empty(),
         "there is something to measure");
-  model.Weights(&progress);
+  model.Scheduler(&progress);
   try {
     return Measurement(model, options, progress).Run(tasks);
   } catch (const Error& error) {

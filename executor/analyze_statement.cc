@@ -49,7 +49,7 @@ std::string RunAnalyzeModel(const ast::AnalyzeModel& statement, Database::Rep& d
   const ModelDefinition definition = database.FindModel(statement.name);
   const std::shared_ptr<const OpenModel> model =
       database.Open(definition, statement.name.range, sink);
-  model->Weights(&sink);
+  model->Scheduler(&sink);
 
   std::optional<std::string> path;
   if (statement.path) path = statement.path->text;

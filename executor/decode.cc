@@ -108,7 +108,7 @@ Generation RunDecode(const DecodeNode& decode, std::vector<float> logits, const 
   while (decoder.Pick(logits)) {
     ForwardBatch batch;
     decoder.AddStep(batch);
-    logits = query.weights.Forward(batch);
+    logits = query.scheduler.Forward(batch);
   }
   return decoder.Finish();
 }

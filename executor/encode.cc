@@ -29,7 +29,7 @@ void EncodeSegments(const std::vector<int>& segments, QueryState& query) {
   const Stopwatch watch;
   ForwardBatch batch;
   for (const int index : segments) query.AddSegment(index, batch);
-  query.weights.Forward(batch, &query.sink);
+  query.scheduler.Forward(batch, &query.sink);
   const double forward_ms = watch.Milliseconds();
 
   double total_flops = 0;

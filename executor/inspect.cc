@@ -118,8 +118,8 @@ void ForEachToken(PrefillResult wanted, QueryState& query, const Use& use) {
       batch.groups.push_back({rows, query.Context(s), states.get()});
       if (query.sink.IsCanceled()) throw Error(ErrorCode::kCanceled, "the query was stopped");
       const std::vector<float> out = wanted == PrefillResult::kLogits
-                                         ? query.weights.Forward(batch)
-                                         : query.weights.HiddenStates(batch);
+                                         ? query.scheduler.Forward(batch)
+                                         : query.scheduler.HiddenStates(batch);
       const size_t width = out.size() / static_cast<size_t>(rows);
       for (int i = 0; i < rows; ++i) {
         use(s, first + i, std::span(out).subspan(static_cast<size_t>(i) * width, width));
@@ -244,9 +244,10 @@ std::vector<NodeActuals> RunInspect(const QueryPlan& plan, const OpenModel& mode
     actuals[static_cast<size_t>(plan.root->id)] = {watch.Milliseconds(), rows, {}};
     return actuals;
   }
-  const Transformer& weights = model.Weights(&sink);
+  ForwardScheduler& scheduler = model.Scheduler(&sink);
+  const ForwardScheduler::Participant participant(scheduler);
   const Stopwatch watch;
-  QueryState query(plan, weights, model, cache, sink);
+  QueryState query(plan, scheduler, model, cache, sink);
   if (prompt.kind == ast::Select::Kind::kLogprobs) {
     Logprobs(query, count_row);
   } else {

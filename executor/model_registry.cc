@@ -136,15 +136,16 @@ std::shared_ptr<const VocabularyTrie> OpenModel::vocabulary_trie() const {
   return vocabulary_trie_;
 }
 
-const Transformer& OpenModel::Weights(ProgressListener* progress) const {
+ForwardScheduler& OpenModel::Scheduler(ProgressListener* progress) const {
   const std::lock_guard lock(weights_->mutex);
   if (weights_->loaded == nullptr) {
     Transformer::Options options;
     options.dtype = weight_dtype_;
     options.kv_dtype = working_kv_shape().dtype;
     weights_->loaded = Transformer::Load(checkpoint_, options, progress);
+    weights_->scheduler = std::make_unique<ForwardScheduler>(weights_->loaded.get());
   }
-  return *weights_->loaded;
+  return *weights_->scheduler;
 }
 
 bool OpenModel::has_weights() const {

@@ -13,6 +13,7 @@
 
 #include "base/progress.h"
 #include "constraint/vocabulary_trie.h"
+#include "executor/forward_scheduler.h"
 #include "executor/transformer.h"
 #include "model/checkpoint.h"
 #include "planner/chat_template.h"
@@ -53,8 +54,8 @@ class OpenModel {
   // See planner/state_key.h.
   const Digest& fingerprint() const { return fingerprint_; }
 
-  // Loads the weights on the first call.
-  const Transformer& Weights(ProgressListener* progress) const;
+  // Runs forward passes. Loads the weights on the first call.
+  ForwardScheduler& Scheduler(ProgressListener* progress) const;
   bool has_weights() const;
   // The vocabulary as constrained answers need it; built on the first call.
   std::shared_ptr<const VocabularyTrie> vocabulary_trie() const;
@@ -72,7 +73,9 @@ class OpenModel {
 
   struct LazyWeights {
     std::mutex mutex;
-    std::unique_ptr<Transformer> loaded;  // guarded by mutex; null until a query needs them
+    // Guarded by mutex; null until a query needs them.
+    std::unique_ptr<Transformer> loaded;
+    std::unique_ptr<ForwardScheduler> scheduler;
   };
   std::shared_ptr<LazyWeights> weights_ = std::make_shared<LazyWeights>();  // shared likewise
   mutable std::mutex vocabulary_mutex_;

@@ -111,7 +111,8 @@ WarmCounts WarmSegments(const std::set<int>& wanted, const OpenSchema& schema,
   PlanContext context = database.ContextOf(model);
   context.may_recompute = false;
   const QueryPlan plan = PlanQuery(ListStates(schema.definition, schema.layout).prompt, context);
-  const Transformer& weights = model.Weights(&sink);
+  ForwardScheduler& scheduler = model.Scheduler(&sink);
+  const ForwardScheduler::Participant participant(scheduler);
 
   // One segment at a time, so that no more is pinned at once than it and what it attends to.
   for (const int index : wanted) {
@@ -130,7 +131,7 @@ WarmCounts WarmSegments(const std::set<int>& wanted, const OpenSchema& schema,
                     "\"; they stay on disk");
       continue;
     }
-    QueryState query(plan, weights, model, database.cache, sink);
+    QueryState query(plan, scheduler, model, database.cache, sink);
     std::set<int> missing;
     AcquireContext(index, database, query, missing);
     missing.insert(index);

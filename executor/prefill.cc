@@ -8,8 +8,8 @@ namespace promptdb {
 namespace {
 
 std::vector<float> Run(const ForwardBatch& batch, PrefillResult wanted, QueryState& query) {
-  return wanted == PrefillResult::kLogits ? query.weights.Forward(batch, &query.sink)
-                                          : query.weights.HiddenStates(batch, &query.sink);
+  return wanted == PrefillResult::kLogits ? query.scheduler.Forward(batch, &query.sink)
+                                          : query.scheduler.HiddenStates(batch, &query.sink);
 }
 
 // The prompt ends in a cached module: its last token is computed once more, over the states that it

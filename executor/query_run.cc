@@ -80,10 +80,10 @@ class RowBatch {
  public:
   // `since`, borrowed: when the statement's run began.
   RowBatch(std::span<const QueryPlan> plans, double planning_ms, const Stopwatch& since,
-           const Transformer& weights, const OpenModel& model, StateCache& cache, ResultSink& sink)
-      : weights_(weights), planning_ms_(planning_ms), since_(since), sink_(sink) {
+           ForwardScheduler& scheduler, const OpenModel& model, StateCache& cache, ResultSink& sink)
+      : scheduler_(scheduler), planning_ms_(planning_ms), since_(since), sink_(sink) {
     for (const QueryPlan& plan : plans) {
-      rows_.push_back(std::make_unique<Row>(plan, weights, model, cache, sink));
+      rows_.push_back(std::make_unique<Row>(plan, scheduler, model, cache, sink));
     }
   }
 
@@ -102,7 +102,7 @@ class RowBatch {
       }
     }
     const Stopwatch prefill_watch;
-    std::vector<float> logits = weights_.Forward(batch, &sink_);
+    std::vector<float> logits = scheduler_.Forward(batch, &sink_);
     for (const auto& row : rows_) {
       const PrefillNode& prefill = *row->query.plan.prefill;
       NodeActuals& actual = row->query.actuals[static_cast<size_t>(prefill.id)];
@@ -116,7 +116,7 @@ class RowBatch {
     while (!running.empty()) {
       ForwardBatch step;
       for (Row* row : running) row->decoder->AddStep(step);
-      logits = weights_.Forward(step);
+      logits = scheduler_.Forward(step);
       running = Pick(running, logits);
     }
     for (const auto& row : rows_) on_row(row->query.plan, *row->outcome);
@@ -124,9 +124,9 @@ class RowBatch {
 
  private:
   struct Row {
-    Row(const QueryPlan& plan, const Transformer& weights, const OpenModel& model,
+    Row(const QueryPlan& plan, ForwardScheduler& scheduler, const OpenModel& model,
         StateCache& cache, ResultSink& sink)
-        : query(plan, weights, model, cache, sink) {}
+        : query(plan, scheduler, model, cache, sink) {}
 
     QueryState query;
     std::optional<Decoder> decoder;
@@ -148,7 +148,7 @@ class RowBatch {
     return go_on;
   }
 
-  const Transformer& weights_;
+  ForwardScheduler& scheduler_;
   const double planning_ms_;
   const Stopwatch& since_;
   ResultSink& sink_;
@@ -160,9 +160,10 @@ class RowBatch {
 QueryOutcome RunQuery(const QueryPlan& plan, double planning_ms, const OpenModel& model,
                       StateCache& cache, bool stream, ResultSink& sink,
                       const AfterDecode& after_decode) {
-  const Transformer& weights = model.Weights(&sink);
+  ForwardScheduler& scheduler = model.Scheduler(&sink);
+  const ForwardScheduler::Participant participant(scheduler);
   const Stopwatch watch;
-  QueryState query(plan, weights, model, cache, sink);
+  QueryState query(plan, scheduler, model, cache, sink);
   std::vector<float> logits = RunPrompt(query);
   Generation generation = RunDecode(*plan.decode, std::move(logits), watch, stream, query);
   if (after_decode) {
@@ -184,13 +185,14 @@ void RunRows(const std::vector<QueryPlan>& plans, double planning_ms, const Open
     }
     return;
   }
-  const Transformer& weights = model.Weights(&sink);
+  ForwardScheduler& scheduler = model.Scheduler(&sink);
+  const ForwardScheduler::Participant participant(scheduler);
   const Stopwatch watch;
   std::vector<std::shared_ptr<KvSegment>> shared;
   constexpr size_t kMost = kMostRowsAtOnce;
   for (size_t begin = 0; begin < plans.size(); begin += kMost) {
     const auto some = std::span(plans).subspan(begin, std::min(kMost, plans.size() - begin));
-    RowBatch(some, planning_ms, watch, weights, model, cache, sink).Run(shared, on_row);
+    RowBatch(some, planning_ms, watch, scheduler, model, cache, sink).Run(shared, on_row);
   }
 }
 

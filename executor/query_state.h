@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "base/stopwatch.h"
+#include "executor/forward_scheduler.h"
 #include "executor/model_registry.h"
 #include "executor/result.h"
-#include "executor/transformer.h"
 #include "planner/explain.h"
 #include "planner/plan.h"
 #include "storage/state_cache.h"
@@ -20,10 +20,10 @@ namespace promptdb {
 
 class QueryState {
  public:
-  QueryState(const QueryPlan& plan, const Transformer& weights, const OpenModel& model,
+  QueryState(const QueryPlan& plan, ForwardScheduler& scheduler, const OpenModel& model,
              StateCache& cache, ResultSink& sink)
       : plan(plan),
-        weights(weights),
+        scheduler(scheduler),
         model(model),
         cache(cache),
         sink(sink),
@@ -32,7 +32,7 @@ class QueryState {
 
   // Borrowed:
   const QueryPlan& plan;
-  const Transformer& weights;
+  ForwardScheduler& scheduler;
   const OpenModel& model;
   StateCache& cache;
   ResultSink& sink;

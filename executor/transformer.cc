@@ -60,7 +60,7 @@ int SharedTokens(const RowGroup& a, const RowGroup& b) {
   int tokens = 0;
   for (size_t i = 0; i < std::min(a.context.size(), b.context.size()); ++i) {
     const KvSpan &left = a.context[i], &right = b.context[i];
-    if (left.segment != right.segment || left.begin != right.begin) break;
+    if (left.begin != right.begin || !left.segment->IsSameAs(*right.segment)) break;
     tokens += std::min(left.end, right.end) - left.begin;
     if (left.end != right.end) break;
   }
@@ -561,10 +561,13 @@ std::vector<float> Transformer::HiddenStates(const ForwardBatch& batch,
 
 std::vector<float> Transformer::Forward(const ForwardBatch& batch,
                                         ProgressListener* progress) const {
-  const std::vector<float> hidden = HiddenStates(batch, progress);
-  const int wanted = static_cast<int>(batch.logits_of.size());
-  std::vector<float> logits(static_cast<size_t>(wanted) * rep_->config.vocab);
-  rep_->head->Apply(hidden.data(), wanted, logits.data());
+  return Logits(HiddenStates(batch, progress));
+}
+
+std::vector<float> Transformer::Logits(std::span<const float> hidden) const {
+  const int rows = static_cast<int>(hidden.size()) / rep_->config.dim;
+  std::vector<float> logits(static_cast<size_t>(rows) * rep_->config.vocab);
+  rep_->head->Apply(hidden.data(), rows, logits.data());
   return logits;
 }
 

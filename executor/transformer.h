@@ -74,6 +74,8 @@ class Transformer {
   // [logits_of.size(), dim] f32.
   std::vector<float> HiddenStates(const ForwardBatch& batch,
                                   ProgressListener* progress = nullptr) const;
+  // The output head alone: [rows, vocab] of HiddenStates()' rows.
+  std::vector<float> Logits(std::span<const float> hidden) const;
 
  private:
   struct Rep;

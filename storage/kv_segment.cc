@@ -70,6 +70,15 @@ int64_t KvSegment::bytes() const {
   return total;
 }
 
+const void* KvSegment::identity() const {
+  return pins_.empty() ? this : static_cast<const void*>(pins_.front().block().data());
+}
+
+bool KvSegment::IsSameAs(const KvSegment& other) const {
+  return identity() == other.identity() && tokens_ == other.tokens_ &&
+         start_position_ == other.start_position_ && moved_by_ == other.moved_by_;
+}
+
 void KvSegment::PlaceAt(int start_position) {
   moved_by_ += start_position - start_position_;
   start_position_ = start_position;

@@ -74,6 +74,11 @@ class KvSegment {
   bool is_pinned() const { return !pins_.empty() || !device_pins_.empty(); }
   int64_t bytes() const;
 
+  // The memory that it begins in, which segments over the same pinned blocks share.
+  const void* identity() const;
+  // Whether the other has the very same states at the same positions.
+  bool IsSameAs(const KvSegment& other) const;
+
   // Moves the segment to other positions. Its keys stay as they were turned, or are turned from now
   // on, for those that it had at first: whoever reads them turns queries back by moved_by().
   void PlaceAt(int start_position);

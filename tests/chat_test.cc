@@ -55,7 +55,7 @@ std::vector<float> LogitsOfTurn(Database& database, const std::string& statement
   turn_tokens = prompt.segments.back().tokens;
   const PlanContext context = database.rep().ContextOf(*model);
   const QueryPlan plan = PlanQuery(std::move(prompt), context);
-  QueryState query(plan, model->Weights(&sink), *model, database.rep().cache, sink);
+  QueryState query(plan, model->Scheduler(&sink), *model, database.rep().cache, sink);
   return RunPrompt(query);
 }
 

@@ -214,7 +214,7 @@ Answer Ask(Database& database, const std::string& text) {
   }
   const PlanContext context = database.rep().ContextOf(model);
   const QueryPlan plan = PlanQuery(std::move(prompt), context);
-  QueryState query(plan, model.Weights(&sink), model, database.rep().cache, sink);
+  QueryState query(plan, model.Scheduler(&sink), model, database.rep().cache, sink);
   answer.logits = RunPrompt(query);
   answer.generated = RunDecode(*plan.decode, answer.logits, Stopwatch(), false, query).tokens;
   answer.cached_tokens = query.cached_tokens;

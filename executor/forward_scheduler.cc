@@ -1,0 +1,285 @@
+#include "executor/forward_scheduler.h"
+
+#include <algorithm>
+#include <chrono>
+#include <string_view>
+#include <utility>
+
+#include "base/error.h"
+#include "base/stopwatch.h"
+
+namespace promptdb {
+
+namespace {
+
+// Of a pass's time, that the next one may wait for callers that are between two passes.
+constexpr double kWaitingShare = 0.15;
+constexpr double kMostWaitingMs = 3;
+
+}  // namespace
+
+ForwardScheduler::~ForwardScheduler() {
+  {
+    const std::scoped_lock lock(mutex_);
+    Check(waiting_.empty() && participants_ == 0, "nobody uses a scheduler that goes");
+    ends_ = true;
+  }
+  wanted_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+ForwardScheduler::Participant::Participant(ForwardScheduler& scheduler) : scheduler_(scheduler) {
+  const std::scoped_lock lock(scheduler_.mutex_);
+  ++scheduler_.participants_;
+}
+
+ForwardScheduler::Participant::~Participant() {
+  {
+    const std::scoped_lock lock(scheduler_.mutex_);
+    --scheduler_.participants_;
+  }
+  scheduler_.wanted_.notify_one();  // nobody has to wait for it any more
+}
+
+std::vector<float> ForwardScheduler::Forward(const ForwardBatch& batch,
+                                             ProgressListener* progress) {
+  return Compute(batch, /*wants_logits=*/true, progress);
+}
+
+std::vector<float> ForwardScheduler::HiddenStates(const ForwardBatch& batch,
+                                                  ProgressListener* progress) {
+  return Compute(batch, /*wants_logits=*/false, progress);
+}
+
+ForwardScheduler::Stats ForwardScheduler::stats() const {
+  const std::scoped_lock lock(mutex_);
+  return stats_;
+}
+
+std::vector<float> ForwardScheduler::Compute(const ForwardBatch& batch, bool wants_logits,
+                                             ProgressListener* progress) {
+  Request request;
+  request.batch = &batch;
+  request.wants_logits = wants_logits;
+  std::unique_lock lock(mutex_);
+  while (!request.is_done() && IsFree()) RunAlone(request, progress, lock);
+  if (!request.is_done()) RunWithOthers(request, progress, lock);
+  return std::move(request.result);
+}
+
+bool ForwardScheduler::IsFree() const {
+  return participants_ <= 1 && waiting_.empty() && !is_busy_;
+}
+
+void ForwardScheduler::RunAlone(Request& request, ProgressListener* progress,
+                                std::unique_lock<std::mutex>& lock) {
+  // One pass at a time, after which others may have come.
+  Pass pass;
+  Add(request, kPassRows, pass);
+  Count(pass);
+  is_busy_ = true;
+  lock.unlock();
+  std::exception_ptr error;
+  std::vector<std::vector<float>> results;
+  try {
+    results = Run(pass, progress);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  lock.lock();
+  is_busy_ = false;
+  request.is_in_pass = false;
+  if (!waiting_.empty()) wanted_.notify_one();
+  if (error) std::rethrow_exception(error);
+  request.result.insert(request.result.end(), results[0].begin(), results[0].end());
+  if (progress == nullptr) return;
+  lock.unlock();
+  progress->OnProgress("computing", request.done, request.rows(), "tokens");
+  lock.lock();
+}
+
+void ForwardScheduler::RunWithOthers(Request& request, ProgressListener* progress,
+                                     std::unique_lock<std::mutex>& lock) {
+  using namespace std::chrono_literals;
+  if (!thread_.joinable()) thread_ = std::thread([this] { Serve(); });
+  waiting_.push_back(&request);
+  wanted_.notify_one();
+  bool is_canceled = false;
+  int told = 0;  // rows
+  while (!request.is_done() && !request.error && !is_canceled) {
+    request.changed.wait_for(lock, 50ms);
+    if (progress == nullptr) continue;
+    const int done = request.done;
+    lock.unlock();
+    if (done != told) progress->OnProgress("computing", told = done, request.rows(), "tokens");
+    is_canceled = progress->IsCanceled();
+    lock.lock();
+  }
+  // The batch is the caller's again once no pass reads it.
+  request.changed.wait(lock, [&] { return !request.is_in_pass; });
+  waiting_.remove(&request);
+  if (request.error) std::rethrow_exception(request.error);
+  if (!request.is_done()) throw Error(ErrorCode::kCanceled, "the computation was canceled");
+}
+
+void ForwardScheduler::Serve() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wanted_.wait(lock, [&] { return ends_ || (!waiting_.empty() && !is_busy_); });
+    if (ends_) return;
+    WaitForOthers(lock);
+    // One that was canceled may have been the last.
+    if (waiting_.empty() || is_busy_) continue;
+    const Pass pass = PlanPass();
+    Count(pass);
+    is_busy_ = true;
+    lock.unlock();
+    const Stopwatch watch;
+    std::exception_ptr error;
+    std::vector<std::vector<float>> results;
+    try {
+      results = Run(pass, nullptr);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    const double ms = watch.Milliseconds();
+    lock.lock();
+    is_busy_ = false;
+    bool is_short = true;
+    for (size_t i = 0; i < pass.parts.size(); ++i) {
+      Request& request = *pass.parts[i].request;
+      request.is_in_pass = false;
+      request.error = error;
+      is_short = is_short && request.is_short();
+      if (!error) {
+        request.result.insert(request.result.end(), results[i].begin(), results[i].end());
+      }
+      if (error || request.is_done()) waiting_.remove(&request);
+      request.changed.notify_one();
+    }
+    if (is_short) short_pass_ms_ = ms;
+  }
+}
+
+void ForwardScheduler::WaitForOthers(std::unique_lock<std::mutex>& lock) {
+  const double ms = std::min(kMostWaitingMs, kWaitingShare * short_pass_ms_);
+  wanted_.wait_for(lock, std::chrono::duration<double, std::milli>(ms),
+                   [&] { return ends_ || static_cast<int>(waiting_.size()) >= participants_; });
+}
+
+ForwardScheduler::Pass ForwardScheduler::PlanPass() {
+  std::vector<Request*> short_ones, long_ones;
+  for (Request* request : waiting_) {
+    (request->is_short() ? short_ones : long_ones).push_back(request);
+  }
+  Pass pass;
+  const auto rows = [&] { return static_cast<int>(pass.batch.tokens.size()); };
+  // Those that see the same states follow one another, so that these are read once for them.
+  std::ranges::stable_sort(short_ones, {}, [](const Request* request) {
+    const RowGroup& group = request->batch->groups.front();
+    return group.context.empty() ? nullptr : group.context.front().segment->identity();
+  });
+  for (Request* request : short_ones) {
+    if (rows() + request->rows() <= kPassRows) Add(*request, request->rows(), pass);
+  }
+  // Whoever is decoding, but between two passes, waits for this one as well.
+  const bool others_decode = participants_ > static_cast<int>(long_ones.size());
+  const int most_rows = others_decode ? std::min(kPassRows, rows() + kMixedRows) : kPassRows;
+  std::ranges::stable_sort(long_ones, {}, [](const Request* request) {
+    return request->passed_over >= kMostPassedOver ? 0 : request->rows() - request->done;
+  });
+  for (Request* request : long_ones) {
+    if (rows() < most_rows) {
+      Add(*request, most_rows - rows(), pass);
+      request->passed_over = 0;
+    } else {
+      ++request->passed_over;
+    }
+  }
+  return pass;
+}
+
+void ForwardScheduler::Add(Request& request, int rows, Pass& pass) {
+  const ForwardBatch& batch = *request.batch;
+  const int first = request.done;
+  const auto row_in_pass = static_cast<int>(pass.batch.tokens.size());
+  while (rows > 0 && request.group < batch.groups.size()) {
+    const RowGroup& group = batch.groups[request.group];
+    const int taken = std::min(rows, group.rows - request.done_of_group);
+    if (taken > 0) pass.batch.groups.push_back({taken, group.context, group.own});
+    rows -= taken;
+    request.done += taken;
+    request.done_of_group += taken;
+    if (request.done_of_group == group.rows) {
+      ++request.group;
+      request.done_of_group = 0;
+    }
+  }
+  const auto append = [&](const std::vector<int32_t>& from, std::vector<int32_t>& to) {
+    to.insert(to.end(), from.begin() + first, from.begin() + request.done);
+  };
+  append(batch.tokens, pass.batch.tokens);
+  append(batch.positions, pass.batch.positions);
+  Part part{&request, 0};
+  for (; request.next_wanted < batch.logits_of.size() &&
+         batch.logits_of[request.next_wanted] < request.done;
+       ++request.next_wanted, ++part.wanted) {
+    pass.batch.logits_of.push_back(batch.logits_of[request.next_wanted] - first + row_in_pass);
+  }
+  request.is_in_pass = true;
+  pass.parts.push_back(part);
+}
+
+void ForwardScheduler::Count(const Pass& pass) {
+  ++stats_.passes;
+  stats_.rows += static_cast<int64_t>(pass.batch.tokens.size());
+  const auto batches = static_cast<int64_t>(pass.parts.size());
+  stats_.batches += batches;
+  stats_.most_batches = std::max(stats_.most_batches, batches);
+  const auto short_ones =
+      std::ranges::count_if(pass.parts, [](const Part& part) { return part.request->is_short(); });
+  if (short_ones > 0 && short_ones < batches) ++stats_.mixed_passes;
+}
+
+std::vector<std::vector<float>> ForwardScheduler::Run(const Pass& pass,
+                                                      ProgressListener* progress) const {
+  // What is told of is the whole batch's progress, pass by pass; a pass asks whether to go on.
+  class Canceler : public ProgressListener {
+   public:
+    explicit Canceler(const ProgressListener* listener) : listener_(listener) {}
+    void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
+    bool IsCanceled() const override { return listener_->IsCanceled(); }
+
+   private:
+    const ProgressListener* listener_;
+  } canceler(progress);
+  const std::vector<float> hidden =
+      weights_.HiddenStates(pass.batch, progress == nullptr ? nullptr : &canceler);
+  const auto dim = static_cast<size_t>(weights_.config().dim);
+  const auto vocab = static_cast<size_t>(weights_.config().vocab);
+  std::vector<std::vector<float>> results;
+  std::vector<float> for_logits;  // the hidden states of all that want them: one product
+  size_t at = 0;
+  for (const Part& part : pass.parts) {
+    const auto begin = hidden.begin() + static_cast<long>(at);
+    at += static_cast<size_t>(part.wanted) * dim;
+    const auto end = hidden.begin() + static_cast<long>(at);
+    if (part.request->wants_logits) {
+      for_logits.insert(for_logits.end(), begin, end);
+      results.emplace_back();
+    } else {
+      results.emplace_back(begin, end);
+    }
+  }
+  const std::vector<float> logits = weights_.Logits(for_logits);
+  auto next = logits.begin();
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (!pass.parts[i].request->wants_logits) continue;
+    const auto end = next + static_cast<long>(static_cast<size_t>(pass.parts[i].wanted) * vocab);
+    results[i].assign(next, end);
+    next = end;
+  }
+  return results;
+}
+
+}  // namespace promptdb
