@@ -126,8 +126,7 @@ Arguments ReadArguments(int argc, char** argv) {
           arguments.measurement.modes = List(name, value, modes);
         }},
        {"--kv", [&](const auto& name, const auto& value) {
-          arguments.measurement.kv_dtypes =
-              List(name, value, dtypes);
+          arguments.measurement.kv_dtypes = List(name, value, dtypes);
         }}};
   for (int i = 1; i < argc; i += 2) {
     const std::string name = argv[i];

@@ -28,19 +28,8 @@
 namespace promptdb {
 namespace {
 
-class Quiet : public ResultSink {
- public:
-  void OnColumns(const std::vector<Column>&) override {}
-  void OnRow(const std::vector<Value>&) override {}
-  void OnTextPiece(std::string_view) override {}
-  void OnNotice(std::string_view) override {}
-  void OnDone(std::string_view) override {}
-  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
-  bool IsCanceled() const override { return false; }
-};
-
 // The rates, as ANALYZE shows them.
-class Printed : public Quiet {
+class Printed : public QuietSink {
  public:
   void OnRow(const std::vector<Value>& row) override {
     std::printf("  %-36s %10s %s\n", std::get<std::string>(row[0]).c_str(),
@@ -56,14 +45,7 @@ constexpr int kDecodedTokens = 32;
 
 // Letters from a fixed sequence that are about so many tokens: every run measures the same.
 std::string TextOf(int tokens, uint32_t seed, const Tokenizer& tokenizer) {
-  const auto letters = [seed](size_t count) {
-    std::string text;
-    for (uint32_t state = seed; text.size() < count;) {
-      state = state * 1664525u + 1013904223u;
-      text += static_cast<char>('a' + (state >> 24) % 26);
-    }
-    return text;
-  };
+  const auto letters = [seed](size_t count) { return Letters(static_cast<int>(count), seed); };
   size_t count = static_cast<size_t>(tokens);
   for (int step = 0; step < 4; ++step) {
     const double per_letter = static_cast<double>(EncodeAt(letters(count), 1, tokenizer).size()) /
@@ -71,11 +53,6 @@ std::string TextOf(int tokens, uint32_t seed, const Tokenizer& tokenizer) {
     count = std::max<size_t>(1, static_cast<size_t>(std::lround(tokens / per_letter)));
   }
   return letters(count);
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 enum class Where { kMemory, kDisk, kNoRoom, kNowhere };
@@ -120,12 +97,12 @@ class Choices {
   Database::Rep& rep() { return database_.rep(); }
 
   void Run(const std::string& statements) {
-    Quiet quiet;
+    QuietSink quiet;
     Session(&database_).Execute(statements, quiet);
   }
 
   QueryPlan Plan(How how, int max_tokens = 1) {
-    Quiet quiet;
+    QuietSink quiet;
     const std::string text = "SELECT GENERATE (max_tokens => " + std::to_string(max_tokens) +
                              ", ignore_eos => true) FROM s USE doc PROMPT " + QuoteText(question_) +
                              (how == How::kComputed ? " WITH (cache = off)" : "") + ";";
@@ -162,7 +139,7 @@ class Choices {
   }
 
   Timing Once(How how) {
-    Quiet quiet;
+    QuietSink quiet;
     const Stopwatch watch;
     const QueryPlan plan = Plan(how);
     const double planning_ms = watch.Milliseconds();
@@ -244,7 +221,7 @@ class Choices {
 
   void MeasureDecode(int tokens) {
     Prepare(Where::kMemory);
-    Quiet quiet;
+    QuietSink quiet;
     std::vector<double> ms;
     double estimate = 0;
     for (int run = 0; run < std::min(runs_, 3); ++run) {
@@ -279,17 +256,8 @@ int Main(int argc, char** argv) {
     return 2;
   }
   const std::filesystem::path model = argv[1];
-  std::string pattern = (model.parent_path() / "plan_choice-XXXXXX").string();
-  if (mkdtemp(pattern.data()) == nullptr) {
-    std::fprintf(stderr, "plan_choice: cannot make a folder beside %s\n", model.c_str());
-    return 1;
-  }
-  const std::filesystem::path folder = pattern;
-  const auto remove_folder = [](const std::filesystem::path* path) {
-    std::filesystem::remove_all(*path);
-  };
-  const std::unique_ptr<const std::filesystem::path, decltype(remove_folder)> cleanup(
-      &folder, remove_folder);
+  const FolderBeside scratch(model, "plan_choice");
+  const std::filesystem::path& folder = scratch.path();
   Choices(folder, std::filesystem::absolute(model).string(), argc > 2 ? std::atoi(argv[2]) : 7)
       .Measure(argc > 3 ? std::atoi(argv[3]) : 4096);
   return 0;

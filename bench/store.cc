@@ -34,11 +34,6 @@ constexpr KvShape kShape{22, 4, 64, KvDtype::kBf16};
 constexpr int kTokens = 512;
 constexpr size_t kValueBytes = size_t{1} << 20;
 
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 // Bytes a second, of several runs.
 double Rate(int64_t bytes, int runs, const std::function<void()>& run) {
   std::vector<double> rates;

@@ -28,20 +28,16 @@ namespace promptdb {
 namespace {
 
 // Keeps the last row by column name, and the first column of all rows as text.
-class LastRow : public ResultSink {
+class LastRow : public QuietSink {
  public:
   void OnColumns(const std::vector<Column>& columns) override { columns_ = columns; }
   void OnRow(const std::vector<Value>& row) override {
     row_ = row;
     if (const auto* text = std::get_if<std::string>(&row.front())) text_ += *text + '\n';
   }
-  void OnTextPiece(std::string_view) override {}
   void OnNotice(std::string_view notice) override {
     std::fprintf(stderr, "notice: %.*s\n", static_cast<int>(notice.size()), notice.data());
   }
-  void OnDone(std::string_view) override {}
-  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
-  bool IsCanceled() const override { return false; }
 
   void ForgetText() { text_.clear(); }
   const std::string& text() const { return text_; }
@@ -61,16 +57,6 @@ class LastRow : public ResultSink {
   std::string text_;
 };
 
-// Words without spaces between them, from a fixed sequence: every run measures the same tokens.
-std::string Letters(int count, uint32_t seed) {
-  std::string text;
-  for (int i = 0; i < count; ++i) {
-    seed = seed * 1664525u + 1013904223u;
-    text += static_cast<char>('a' + (seed >> 24) % 26);
-  }
-  return text;
-}
-
 // The largest resident set of this process so far.
 double PeakBytes() {
   std::ifstream status("/proc/self/status");
@@ -82,11 +68,6 @@ double PeakBytes() {
     return kibibytes * 1024;
   }
   return 0;
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 // Of a query over 50 modules of a few words, all cached: parsing apart, all that comes before the
@@ -130,17 +111,8 @@ int Main(int argc, char** argv) {
   const int runs = argc > 5 ? std::atoi(argv[5]) : 5;
   const int prompts = argc > 6 ? std::atoi(argv[6]) : 0;
 
-  std::string pattern = (model.parent_path() / "ttft-XXXXXX").string();
-  if (mkdtemp(pattern.data()) == nullptr) {
-    std::fprintf(stderr, "ttft: cannot make a folder beside %s\n", model.c_str());
-    return 1;
-  }
-  const std::filesystem::path folder = pattern;
-  const auto remove_folder = [](const std::filesystem::path* path) {
-    std::filesystem::remove_all(*path);
-  };
-  const std::unique_ptr<const std::filesystem::path, decltype(remove_folder)> cleanup(
-      &folder, remove_folder);
+  const FolderBeside scratch(model, "ttft");
+  const std::filesystem::path& folder = scratch.path();
 
   // Three tokens of the text's own go to the space that SentencePiece puts first, spelled in bytes.
   const std::string document = Letters(cached - 4, 1), question = Letters(fresh - 3, 2);

@@ -55,16 +55,10 @@ class ScratchDatabase {
 };
 
 // Hears of nothing but the wish to stop.
-class QuietSink : public ResultSink {
+class StoppableSink : public QuietSink {
  public:
-  explicit QuietSink(const ProgressListener& progress) : progress_(progress) {}
+  explicit StoppableSink(const ProgressListener& progress) : progress_(progress) {}
 
-  void OnColumns(const std::vector<Column>&) override {}
-  void OnRow(const std::vector<Value>&) override {}
-  void OnTextPiece(std::string_view) override {}
-  void OnNotice(std::string_view) override {}
-  void OnDone(std::string_view) override {}
-  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
   bool IsCanceled() const override { return progress_.IsCanceled(); }
 
  private:
@@ -372,7 +366,7 @@ class Measurement {
   const OpenModel& model_;
   const AccuracyOptions& options_;
   ProgressListener& progress_;
-  QuietSink sink_;
+  StoppableSink sink_;
   ScratchDatabase scratch_;
   std::vector<KvDtype> dtypes_;
   bool is_of_answers_ = false;

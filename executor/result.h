@@ -28,6 +28,18 @@ class ResultSink : public ProgressListener {
   virtual void OnDone(std::string_view tag) = 0;
 };
 
+// Takes everything and tells nobody: a base for sinks that want a part.
+class QuietSink : public ResultSink {
+ public:
+  void OnColumns(const std::vector<Column>&) override {}
+  void OnRow(const std::vector<Value>&) override {}
+  void OnTextPiece(std::string_view) override {}
+  void OnNotice(std::string_view) override {}
+  void OnDone(std::string_view) override {}
+  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
+  bool IsCanceled() const override { return false; }
+};
+
 // As a person reads it in a table cell: NULL is "", reals have the digits they need, up to 3
 // decimals.
 std::string FormatValue(const Value& value);

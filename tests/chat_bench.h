@@ -22,17 +22,14 @@
 
 namespace promptdb {
 
-class RecordingSink : public ResultSink {
+class RecordingSink : public QuietSink {
  public:
-  void OnColumns(const std::vector<Column>&) override {}
   void OnRow(const std::vector<Value>& row) override { rows.push_back(row); }
   void OnTextPiece(std::string_view piece) override {
     pieces += piece;
     if (on_piece) on_piece();
   }
   void OnNotice(std::string_view notice) override { notices.emplace_back(notice); }
-  void OnDone(std::string_view) override {}
-  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
   bool IsCanceled() const override { return is_canceled; }
 
   std::vector<std::vector<Value>> rows;

@@ -21,15 +21,11 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // The last row, and the pieces that were streamed before it.
-class RowSink : public ResultSink {
+class RowSink : public QuietSink {
  public:
   void OnColumns(const std::vector<Column>&) override { pieces.clear(); }
   void OnRow(const std::vector<Value>& values) override { row = values; }
   void OnTextPiece(std::string_view piece) override { pieces += piece; }
-  void OnNotice(std::string_view) override {}
-  void OnDone(std::string_view) override {}
-  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
-  bool IsCanceled() const override { return false; }
 
   std::vector<Value> row;
   std::string pieces;

@@ -12,15 +12,10 @@
 namespace promptdb {
 namespace {
 
-class RowSink : public ResultSink {
+class RowSink : public QuietSink {
  public:
   void OnColumns(const std::vector<Column>&) override { rows.clear(); }
   void OnRow(const std::vector<Value>& row) override { rows.push_back(row); }
-  void OnTextPiece(std::string_view) override {}
-  void OnNotice(std::string_view) override {}
-  void OnDone(std::string_view) override {}
-  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
-  bool IsCanceled() const override { return false; }
 
   std::vector<std::vector<Value>> rows;
 };

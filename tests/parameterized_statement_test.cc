@@ -13,15 +13,12 @@
 namespace promptdb {
 namespace {
 
-class RowsSink : public ResultSink {
+class RowsSink : public QuietSink {
  public:
   void OnColumns(const std::vector<Column>& given) override { columns = given; }
   void OnRow(const std::vector<Value>& row) override { rows.push_back(row); }
   void OnTextPiece(std::string_view piece) override { pieces.emplace_back(piece); }
-  void OnNotice(std::string_view) override {}
   void OnDone(std::string_view done) override { tag = done; }
-  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
-  bool IsCanceled() const override { return false; }
 
   std::vector<Column> columns;
   std::vector<Row> rows;

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view kUserText = "Where do I begin?";
 
-class CollectingSink : public ResultSink {
+class CollectingSink : public QuietSink {
  public:
   void OnColumns(const std::vector<Column>& names) override {
     columns.clear();
@@ -25,11 +25,7 @@ class CollectingSink : public ResultSink {
     std::vector<std::string>& values = rows.emplace_back();
     for (const Value& value : row) values.push_back(FormatValue(value));
   }
-  void OnTextPiece(std::string_view) override {}
   void OnNotice(std::string_view notice) override { notices.emplace_back(notice); }
-  void OnDone(std::string_view) override {}
-  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
-  bool IsCanceled() const override { return false; }
 
   // The only row's value in this column.
   std::string Field(std::string_view column) const {

@@ -16,16 +16,11 @@ namespace promptdb {
 namespace {
 
 // The rows of all statements since the last Forget(), times left out.
-class RowsSink : public ResultSink {
+class RowsSink : public QuietSink {
  public:
-  void OnColumns(const std::vector<Column>&) override {}
   void OnRow(const std::vector<Value>& values) override {
     if (values.size() > 5) rows.emplace_back(values.begin(), values.begin() + 5);  // not WARM's
   }
-  void OnTextPiece(std::string_view) override {}
-  void OnNotice(std::string_view) override {}
-  void OnDone(std::string_view) override {}
-  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
   bool IsCanceled() const override { return cancels && ++asked > 20; }
 
   std::vector<std::vector<Value>> rows;

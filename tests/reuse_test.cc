@@ -31,19 +31,6 @@
 namespace promptdb {
 namespace {
 
-class QuietSink : public ResultSink {
- public:
-  void OnColumns(const std::vector<Column>&) override {}
-  void OnRow(const std::vector<Value>&) override {}
-  void OnTextPiece(std::string_view) override {}
-  void OnNotice(std::string_view notice) override { notices.emplace_back(notice); }
-  void OnDone(std::string_view) override {}
-  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
-  bool IsCanceled() const override { return false; }
-
-  std::vector<std::string> notices;
-};
-
 int FromEnvironment(const char* name, int otherwise) {
   const char* value = std::getenv(name);
   return value != nullptr ? std::atoi(value) : otherwise;

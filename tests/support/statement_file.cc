@@ -170,7 +170,7 @@ std::string ReplaceAll(std::string text, const std::string& from, const std::str
 
 // ---- Results -----------------------------------------------------------------------------------
 
-class CollectingSink : public ResultSink {
+class CollectingSink : public QuietSink {
  public:
   void OnColumns(const std::vector<Column>& columns) override { columns_ = columns; }
   void OnRow(const std::vector<Value>& row) override { rows_.push_back(row); }
@@ -179,8 +179,6 @@ class CollectingSink : public ResultSink {
     notices_.push_back("notice: " + std::string(notice));
   }
   void OnDone(std::string_view tag) override { tags_.emplace_back(tag); }
-  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
-  bool IsCanceled() const override { return false; }
 
   // What was streamed must be what the row says.
   bool StreamAgrees() const {

@@ -20,17 +20,6 @@
 namespace promptdb {
 namespace {
 
-class SilentSink : public ResultSink {
- public:
-  void OnColumns(const std::vector<Column>&) override {}
-  void OnRow(const std::vector<Value>&) override {}
-  void OnTextPiece(std::string_view) override {}
-  void OnNotice(std::string_view) override {}
-  void OnDone(std::string_view) override {}
-  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
-  bool IsCanceled() const override { return false; }
-};
-
 void Tell(const std::string& line) {
   // One write, so that the parent never sees half a line that was finished.
   const std::string text = line + "\n";
@@ -113,7 +102,7 @@ class Torturer {
   std::mt19937 random_;
   Database database_;
   Session session_;
-  SilentSink sink_;
+  QuietSink sink_;
   std::set<std::string> names_;  // without "base", which stays
   std::set<std::string> chats_;
 };
