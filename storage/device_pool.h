@@ -50,6 +50,8 @@ class DevicePin {
   const std::byte* data() const;
   const std::byte* payload() const { return data() + kBlockHeaderBytes; }
   int64_t size() const;  // header included
+  // The same of all pins of one block, without waiting for anything.
+  const void* identity() const { return resident_; }
 
  private:
   friend class DevicePool;

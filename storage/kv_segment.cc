@@ -71,7 +71,8 @@ int64_t KvSegment::bytes() const {
 }
 
 const void* KvSegment::identity() const {
-  return pins_.empty() ? this : static_cast<const void*>(pins_.front().block().data());
+  if (!is_pinned()) return this;
+  return pins_.empty() ? device_pins_.front().identity() : pins_.front().block().data();
 }
 
 bool KvSegment::IsSameAs(const KvSegment& other) const {

@@ -177,9 +177,9 @@ TEST_P(AccuracyMeasurementTest, DivergenceIsTheReferences) {
   AccuracyOptions options;
   options.max_tokens = kMaxTokens;
   const auto rows = Measure(task, options);
-  ASSERT_EQ(rows.size(), 8u);
-  EXPECT_EQ(progress_.last_done, 16);
-  EXPECT_EQ(progress_.last_total, 16);
+  ASSERT_EQ(rows.size(), 16u);
+  EXPECT_EQ(progress_.last_done, 32);
+  EXPECT_EQ(progress_.last_total, 32);
   const AccuracyRow& modular = RowOf(rows, "modular", "f32");
   EXPECT_EQ(modular.questions, 2);
   EXPECT_EQ(modular.tokens, tokens);
@@ -193,6 +193,9 @@ TEST_P(AccuracyMeasurementTest, DivergenceIsTheReferences) {
     EXPECT_LT(RowOf(rows, mode, "bf16").kl, kl / 10) << mode;
     EXPECT_GT(RowOf(rows, mode, "bf16").kl, 0) << mode;
   }
+  // Each dtype loses more than the wider one, where its states are stored.
+  EXPECT_GT(RowOf(rows, "exact", "int8").kl, RowOf(rows, "exact", "bf16").kl);
+  EXPECT_GT(RowOf(rows, "exact", "int4").kl, RowOf(rows, "exact", "int8").kl);
   std::printf("[ %s ] modular KL %.6f nats by the reference, %.6f measured, %.6f in bf16\n",
               GetParam(), kl, modular.kl, RowOf(rows, "modular", "bf16").kl);
 }
