@@ -9,6 +9,8 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "storage/mapped_reads.h"
+#include "storage/rocks_log.h"
 #include "storage/rocks_rep.h"
 
 namespace promptdb {
@@ -18,6 +20,9 @@ namespace {
 constexpr char kFormatVersionKey[] = "format_version";
 // Files on their way into the database; whatever is there at opening was left by a crash.
 constexpr char kIngestFolder[] = "ingest";
+
+constexpr char kUnusableHint[] =
+    "Check the disk, and that the folder and its files can be read and written.";
 
 std::string Quoted(const std::filesystem::path& path) { return '"' + path.string() + '"'; }
 
@@ -37,12 +42,14 @@ void PrepareFolder(const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder, failure);
   if (failure) {
     throw Error(ErrorCode::kIo,
-                "can't create the database folder " + Quoted(folder) + ": " + failure.message());
+                "can't create the database folder " + Quoted(folder) + ": " + failure.message(),
+                kUnusableHint);
   }
   const std::filesystem::directory_iterator entries(folder, failure);
   if (failure) {
     throw Error(ErrorCode::kIo,
-                "can't read the database folder " + Quoted(folder) + ": " + failure.message());
+                "can't read the database folder " + Quoted(folder) + ": " + failure.message(),
+                kUnusableHint);
   }
   if (std::filesystem::exists(folder / "CURRENT", failure)) return;
   // Without CURRENT RocksDB would start anew and delete the tables it finds. A crash in the middle
@@ -74,7 +81,12 @@ void PrepareFolder(const std::filesystem::path& folder) {
     throw Error(ErrorCode::kBusy, "database " + Quoted(folder) + " is open in another process",
                 "Close the other program first, or name another database folder.");
   }
-  if (status.IsCorruption() || status.IsInvalidArgument() || status.IsPathNotFound()) {
+  // RocksDB wraps some failures of the disk into other statuses; they say nothing of what is on it.
+  // A file that is missing is damage.
+  const bool has_failed =
+      text.find("IO error") != std::string::npos && text.find("No such file") == std::string::npos;
+  if (!has_failed &&
+      (status.IsCorruption() || status.IsInvalidArgument() || status.IsPathNotFound())) {
     throw Error(ErrorCode::kCorrupt, "database " + Quoted(folder) + " is damaged: " + text,
                 DamagedHint(folder));
   }
@@ -82,8 +94,7 @@ void PrepareFolder(const std::filesystem::path& folder) {
     throw Error(ErrorCode::kUnsupported,
                 "database " + Quoted(folder) + " uses what this RocksDB does not know: " + text);
   }
-  throw Error(ErrorCode::kIo, "can't open database " + Quoted(folder) + ": " + text,
-              "Check that the folder and its files can be read and written.");
+  throw Error(ErrorCode::kIo, "can't open database " + Quoted(folder) + ": " + text, kUnusableHint);
 }
 
 void CheckFormatVersion(const std::filesystem::path& folder, const std::string& stored) {
@@ -201,14 +212,18 @@ void Rocks::Batch::DeleteRange(Family family, std::string_view begin, std::strin
 }
 
 Rocks::Rocks(const std::filesystem::path& folder) : folder_(folder) {
+  HandleFailedMappedReads();
   PrepareFolder(folder);
   if (std::filesystem::exists(folder / "CURRENT")) CheckForeignDatabase(folder);
 
   const bool has_tables = HasTables(folder);
   rep_ = std::make_unique<Rep>();
   rocksdb::DB* opened = nullptr;
-  const rocksdb::Status status = rocksdb::DB::Open(DatabaseOptions(), folder.string(),
-                                                   FamilyDescriptors(), &rep_->families, &opened);
+  rocksdb::DBOptions options = DatabaseOptions();
+  options.info_log = std::make_shared<RocksLog>(folder);  // RocksDB's threads share it
+  options.listeners.push_back(rep_->failures);
+  const rocksdb::Status status =
+      rocksdb::DB::Open(options, folder.string(), FamilyDescriptors(), &rep_->families, &opened);
   if (!status.ok()) ThrowCantOpen(folder, status);
   rep_->db.reset(opened);
 
@@ -227,7 +242,8 @@ Rocks::Rocks(const std::filesystem::path& folder) : folder_(folder) {
   std::filesystem::create_directory(folder / kIngestFolder, failure);
   if (failure) {
     throw Error(ErrorCode::kIo,
-                "can't create a folder in database " + Quoted(folder) + ": " + failure.message());
+                "can't create a folder in database " + Quoted(folder) + ": " + failure.message(),
+                kUnusableHint);
   }
 }
 
@@ -237,6 +253,7 @@ Rocks::Rocks(const std::filesystem::path& folder, std::unique_ptr<Rep> rep)
 Rocks::~Rocks() = default;
 
 std::unique_ptr<Rocks> Rocks::OpenReadOnly(const std::filesystem::path& folder) {
+  HandleFailedMappedReads();
   std::error_code failure;
   if (!std::filesystem::exists(folder / "CURRENT", failure)) {
     throw Error(ErrorCode::kInvalidArgument, "there is no database in " + Quoted(folder));
@@ -255,9 +272,11 @@ std::unique_ptr<Rocks> Rocks::OpenReadOnly(const std::filesystem::path& folder) 
 }
 
 std::optional<std::string> Rocks::Get(Family family, std::string_view key) const {
+  const MappedReads reads;
   std::string value;
   const rocksdb::Status status =
       rep_->db->Get(ReadOptionsOf(family), rep_->Handle(family), ToSlice(key), &value);
+  reads.ThrowIfFailed();
   if (status.IsNotFound()) return std::nullopt;
   ThrowUnlessOk(status, "reading");
   return value;
@@ -265,6 +284,7 @@ std::optional<std::string> Rocks::Get(Family family, std::string_view key) const
 
 bool Rocks::View(Family family, std::string_view key,
                  const std::function<void(std::string_view)>& use) const {
+  const MappedReads reads;
   // An iterator shows a value where it is mapped; a Get would first copy it into fresh memory, at
   // the cost of a page fault for every page.
   const auto rows = rep_->NewIterator(family);
@@ -278,15 +298,18 @@ bool Rocks::View(Family family, std::string_view key,
     if (status.IsNotFound()) return false;
     ThrowUnlessOk(status, "reading");
     use(ToView(value));
+    reads.ThrowIfFailed();
     return true;
   }
   ThrowUnlessOk(rows->status(), "reading");
   if (!rows->Valid() || ToView(rows->key()) != key) return false;
   use(ToView(rows->value()));
+  reads.ThrowIfFailed();
   return true;
 }
 
 void Rocks::Write(Batch batch, bool sync) {
+  rep_->failures->ThrowIfFailed();
   rocksdb::WriteBatch changes;
   for (const Batch::Rep::Change& change : batch.rep_->changes) {
     rocksdb::ColumnFamilyHandle* family = rep_->Handle(change.family);
@@ -320,6 +343,7 @@ bool Rocks::syncs_writes() const { return rep_->syncs_writes; }
 
 void Rocks::BulkLoad(Family family, const std::vector<KeyValue>& sorted) {
   if (sorted.empty()) return;
+  rep_->failures->ThrowIfFailed();
   const std::filesystem::path path =
       folder_ / kIngestFolder / (std::to_string(rep_->next_ingest++) + ".sst");
   const rocksdb::Options options(DatabaseOptions(), FamilyOptions(static_cast<int>(family)));
@@ -343,6 +367,7 @@ void Rocks::BulkLoad(Family family, const std::vector<KeyValue>& sorted) {
 }
 
 void Rocks::EraseRange(Family family, std::string_view begin, std::string_view end) {
+  rep_->failures->ThrowIfFailed();
   const rocksdb::Slice first = ToSlice(begin), last = ToSlice(end);
   ThrowUnlessOk(rocksdb::DeleteFilesInRange(rep_->db.get(), rep_->Handle(family), &first, &last,
                                             /*include_end=*/false),
@@ -375,11 +400,13 @@ std::optional<std::string> Rocks::FirstKeyFrom(Family family, std::string_view f
 void Rocks::Scan(
     Family family, std::string_view prefix,
     const std::function<bool(std::string_view key, std::string_view value)>& visit) const {
+  const MappedReads reads;
   const auto rows = rep_->NewIterator(family);
   for (rows->Seek(ToSlice(prefix)); rows->Valid() && rows->key().starts_with(ToSlice(prefix));
        rows->Next()) {
     if (!visit(ToView(rows->key()), ToView(rows->value()))) break;
   }
+  reads.ThrowIfFailed();
   ThrowUnlessOk(rows->status(), "reading");
 }
 

@@ -49,12 +49,14 @@ std::optional<std::string> Rocks::TableDamage(const TableFile& table) const {
 }
 
 void Rocks::Compact(Family family) {
+  rep_->failures->ThrowIfFailed();
   ThrowUnlessOk(rep_->db->CompactRange(rocksdb::CompactRangeOptions(), rep_->Handle(family),
                                        /*begin=*/nullptr, /*end=*/nullptr),
                 "compacting");
 }
 
 void Rocks::WriteCheckpoint(const std::filesystem::path& folder) {
+  rep_->failures->ThrowIfFailed();
   rocksdb::Checkpoint* created = nullptr;
   ThrowUnlessOk(rocksdb::Checkpoint::Create(rep_->db.get(), &created), "preparing a copy");
   const std::unique_ptr<rocksdb::Checkpoint> checkpoint(created);

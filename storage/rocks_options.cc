@@ -28,6 +28,24 @@ void ThrowUnlessOk(const rocksdb::Status& status, const char* doing) {
                                  : "Check the disk, and that the database folder is still there.");
 }
 
+void FailureListener::OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) {
+  // A compaction that has no space is tried again, and stops nothing.
+  if (error->severity() < rocksdb::Status::kHardError) return;
+  const std::scoped_lock lock(mutex_);
+  if (error_.ok()) error_ = *error;
+}
+
+void FailureListener::ThrowIfFailed() const {
+  const std::scoped_lock lock(mutex_);
+  if (error_.ok()) return;
+  throw Error(error_.IsCorruption() ? ErrorCode::kCorrupt : ErrorCode::kIo,
+              "the database failed while writing, and takes no more changes until it is opened "
+              "again: " +
+                  StatusText(error_),
+              error_.IsNoSpace() ? "Free some disk space, and open the database again."
+                                 : "Check the disk, and open the database again.");
+}
+
 rocksdb::DBOptions DatabaseOptions() {
   rocksdb::DBOptions options;
   options.create_if_missing = true;
@@ -43,6 +61,8 @@ rocksdb::DBOptions DatabaseOptions() {
   options.max_total_wal_size = 64 << 20;
   // A record that was synced must not vanish silently; only a torn tail is expected after a crash.
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  // Whoever writes after a failure is told so, until the database is opened again.
+  options.max_bgerror_resume_count = 0;
   options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
   options.keep_log_file_num = 2;
   options.max_log_file_size = 1 << 20;

@@ -4,11 +4,13 @@
 #define PROMPTDB_STORAGE_ROCKS_REP_H_
 
 #include <rocksdb/db.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 
 #include <array>
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,7 +36,22 @@ rocksdb::ColumnFamilyOptions RowOptions();
 rocksdb::ColumnFamilyOptions FamilyOptions(int family);
 rocksdb::ReadOptions ReadOptionsOf(Family family);
 
+// Hears when RocksDB stops taking changes. It would say so itself, but one that it is given at the
+// wrong moment meets an assertion.
+class FailureListener : public rocksdb::EventListener {
+ public:
+  void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override;
+  // Throws Error(kIo or kCorrupt) once it has.
+  void ThrowIfFailed() const;
+
+ private:
+  mutable std::mutex mutex_;
+  rocksdb::Status error_;  // guarded by mutex_
+};
+
 struct Rocks::Rep {
+  // Shared with RocksDB.
+  const std::shared_ptr<FailureListener> failures = std::make_shared<FailureListener>();
   std::unique_ptr<rocksdb::DB> db;
   std::vector<rocksdb::ColumnFamilyHandle*> families;  // by Family
   std::atomic<uint64_t> next_ingest{0};

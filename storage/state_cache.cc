@@ -225,13 +225,19 @@ bool StateCache::MayHold(const Digest& key, int64_t bytes, Tier tier) const {
 }
 
 void StateCache::SetPolicy(const Digest& key, const StatePolicy& policy) {
+  bool was_pinned = false;
   std::optional<Held> released;  // outlives the lock: unpinning may evict
-  const std::scoped_lock lock(mutex_);
-  index_.SetPolicy(key, policy);
-  pool_->SetPriority(key, policy.priority);
-  if (device_pool_ != nullptr) device_pool_->SetPriority(key, policy.priority);
-  if (policy.is_pinned) return;
-  if (const auto found = held_.find(key); found != held_.end()) released = Release(found);
+  {
+    const std::scoped_lock lock(mutex_);
+    was_pinned = index_.PolicyOf(key).is_pinned;
+    index_.SetPolicy(key, policy);
+    pool_->SetPriority(key, policy.priority);
+    if (device_pool_ != nullptr) device_pool_->SetPriority(key, policy.priority);
+    if (policy.is_pinned) return;
+    if (const auto found = held_.find(key); found != held_.end()) released = Release(found);
+  }
+  // What is pinned may lie on disk beyond a budget that was lowered.
+  if (was_pinned) KeepDiskBudget();
 }
 
 StatePolicy StateCache::PolicyOf(const Digest& key) const {
@@ -244,6 +250,10 @@ void StateCache::SetDiskBudget(int64_t bytes) {
     const std::scoped_lock lock(mutex_);
     stats_.disk_budget = bytes;
   }
+  KeepDiskBudget();
+}
+
+void StateCache::KeepDiskBudget() {
   // Nothing is reserved, but what is there must fit.
   if (ReserveDisk(0)) return;
   const std::scoped_lock lock(mutex_);

@@ -229,6 +229,8 @@ class StateCache {
   // Sets `bytes` of the disk budget aside for a state that is to be written, dropping others as
   // far as needed. False, if there is no room to be made.
   bool ReserveDisk(int64_t bytes);
+  // Drops what lies beyond the disk budget, but for states that a policy pins.
+  void KeepDiskBudget();
   void EraseExpired();
   // Calls read(block index) for every block of `grid`, in several threads where `bytes` to be read
   // are many, until one is false. Throws what that throws.

@@ -119,6 +119,22 @@ TEST(StateManifestTest, EveryFieldComesBack) {
   EXPECT_EQ(DecodeManifest(EncodeManifest(manifest)).key, manifest.key);
 }
 
+TEST(StateCacheTest, AStateThatIsNoLongerPinnedDoesNotStayBeyondTheDiskBudget) {
+  const TemporaryFolder folder("unpinned");
+  Store store(folder.path());
+  for (const uint64_t n : {1, 2}) {
+    store.Publish(n, kSmall, 100);
+    store.cache.SetPolicy(Key(n), {0, 0, true});
+  }
+  const int64_t bytes = BlockGrid(kSmall, 100).TotalBytes();
+  store.cache.SetDiskBudget(bytes);
+  EXPECT_EQ(store.cache.stats().disk_bytes, 2 * bytes) << "pinned states stay";
+  store.cache.SetPolicy(Key(1), {});
+  EXPECT_EQ(store.cache.stats().disk_bytes, bytes);
+  EXPECT_EQ(store.cache.Probe(Key(1)).tier, Tier::kMiss);
+  EXPECT_EQ(store.Look(2, 100), "whole");
+}
+
 TEST(StateManifestTest, ARowUnderAnotherKeyIsCorrupt) {
   const StateManifest manifest = ManifestOf(7, kSmall, 3);
   const std::string row = EncodeManifest(manifest);
