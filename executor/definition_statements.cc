@@ -26,16 +26,10 @@ std::string DeviceOf(const OptionReader& options) {
                 "Write 'cpu', 'host' (a stand-in for a device) or 'cuda:0'.",
                 options.RangeOf("device"));
   }
-#ifdef PROMPTDB_CUDA
-  throw Error(
-      ErrorCode::kUnsupported,
-      "models don't compute on '" + device + "' in this release yet, which has GPUs' memory alone",
-      "Use 'cpu'.", options.RangeOf("device"));
-#else
+  // Nor in a build with CUDA, which has GPUs' memory alone.
   throw Error(ErrorCode::kUnsupported,
-              "this build has no CUDA, which device '" + device + "' needs", "Use 'cpu'.",
+              "models don't compute on device '" + device + "' in this release yet", "Use 'cpu'.",
               options.RangeOf("device"));
-#endif
 }
 
 ModelDefinition BindModel(const ast::CreateModel& statement) {

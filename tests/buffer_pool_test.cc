@@ -192,6 +192,37 @@ TEST(BufferPoolTest, SmallerBudgetEvictsNowAndAsPinsGo) {
   EXPECT_TRUE(IsBlock(first->block(), Id(1)));
 }
 
+TEST(BufferPoolTest, RoomIsReservedForWhatIsOnItsWay) {
+  BufferPool pool(3000, MakeLruPolicy);
+  for (const uint64_t state : {1, 2, 3}) ASSERT_TRUE(Put(pool, Id(state)));
+  {
+    auto room = pool.Reserve(1000);
+    ASSERT_TRUE(room);
+    EXPECT_FALSE(pool.Contains(Id(1)));
+    EXPECT_EQ(pool.stats().used_bytes, 3000);
+    EXPECT_EQ(pool.UnpinnedBudget(), 2000);
+    EXPECT_FALSE(pool.Reserve(2001));
+    EXPECT_TRUE(pool.Contains(Id(2)));
+    pool.Insert(*std::move(room), Id(4), Block(Id(4)), 0);
+    EXPECT_EQ(pool.stats().pinned_bytes, 0);
+    EXPECT_TRUE(IsBlock(pool.Pin(Id(4))->block(), Id(4)));
+    // Room for a block that has come by another way is given back, and so is room that is not used.
+    auto second = pool.Reserve(1000);
+    ASSERT_TRUE(second);
+    pool.Insert(*std::move(second), Id(4), Block(Id(4)), 0);
+    const auto unused = pool.Reserve(1000);
+    ASSERT_TRUE(unused);
+  }
+  EXPECT_EQ(pool.stats().pinned_bytes, 0);
+  // A budget that has shrunk meanwhile holds.
+  pool.Clear();
+  auto room = pool.Reserve(1000);
+  ASSERT_TRUE(room);
+  pool.SetBudget(500);
+  pool.Insert(*std::move(room), Id(5), Block(Id(5)), 0);
+  EXPECT_EQ(pool.stats().used_bytes, 0);
+}
+
 // LRU against an independent model: a list that is searched.
 TEST(BufferPoolTest, AgreesWithAListOverRandomUse) {
   const uint32_t seed = std::random_device{}();
