@@ -36,6 +36,8 @@ struct Visitor {
   std::vector<Column> operator()(const ast::Vacuum&) const { return VacuumColumns(); }
   std::vector<Column> operator()(const ast::Backup&) const { return BackupColumns(); }
   std::vector<Column> operator()(const ast::Restore&) const { return RestoreColumns(); }
+  std::vector<Column> operator()(const ast::ExportStates&) const { return ExportStatesColumns(); }
+  std::vector<Column> operator()(const ast::ImportStates&) const { return ImportStatesColumns(); }
   template <typename Other>
   std::vector<Column> operator()(const Other&) const {
     return {};

@@ -89,6 +89,8 @@ std::string RunBackup(const ast::Backup& statement, Database::Rep& database, Res
 std::string RunRestore(const ast::Restore& statement, Database::Rep& database, ResultSink& sink);
 
 // transfer_statements.cc
+std::vector<Column> ExportStatesColumns();
+std::vector<Column> ImportStatesColumns();
 std::string RunExportStates(const ast::ExportStates& statement, Database::Rep& database,
                             ResultSink& sink);
 // What came before an error, or before it was stopped, stays: whole states.

@@ -276,6 +276,20 @@ void StateImport::TellWhatIsLeftOut() {
 
 }  // namespace
 
+std::vector<Column> ExportStatesColumns() {
+  return {{"file", Type::kText},
+          {"states", Type::kInteger},
+          {"bytes", Type::kInteger},
+          {"not_cached", Type::kInteger},
+          {"ms", Type::kReal}};
+}
+
+std::vector<Column> ImportStatesColumns() {
+  return {{"states", Type::kInteger},        {"bytes", Type::kInteger},
+          {"there_already", Type::kInteger}, {"other_models", Type::kInteger},
+          {"no_room", Type::kInteger},       {"ms", Type::kReal}};
+}
+
 std::string RunExportStates(const ast::ExportStates& statement, Database::Rep& database,
                             ResultSink& sink) {
   const auto schema = database.Open(statement.schema, sink);
@@ -305,11 +319,7 @@ std::string RunExportStates(const ast::ExportStates& statement, Database::Rep& d
   }
   const double ms = watch.Milliseconds();
   sink.OnNotice("exported " + TransferRate(bytes, ms / 1000));
-  sink.OnColumns({{"file", Type::kText},
-                  {"states", Type::kInteger},
-                  {"bytes", Type::kInteger},
-                  {"not_cached", Type::kInteger},
-                  {"ms", Type::kReal}});
+  sink.OnColumns(ExportStatesColumns());
   sink.OnRow({path.string(), states, bytes, not_cached, ms});
   return "EXPORT STATES";
 }
@@ -323,12 +333,7 @@ std::string RunImportStates(const ast::ImportStates& statement, Database::Rep& d
     in.TellWhatIsLeftOut();
     const double ms = watch.Milliseconds();
     sink.OnNotice("read " + TransferRate(in.read_bytes(), ms / 1000));
-    sink.OnColumns({{"states", Type::kInteger},
-                    {"bytes", Type::kInteger},
-                    {"there_already", Type::kInteger},
-                    {"other_models", Type::kInteger},
-                    {"no_room", Type::kInteger},
-                    {"ms", Type::kReal}});
+    sink.OnColumns(ImportStatesColumns());
     sink.OnRow(
         {in.states(), in.bytes(), in.there_already(), in.of_other_models(), in.without_room(), ms});
   } catch (const Error& error) {

@@ -1,0 +1,116 @@
+// Clients that others have written, as they are: psql, psycopg2, and pg for Node.js.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tests/support/child_process.h"
+#include "tests/support/server_process.h"
+#include "tests/support/test_folder.h"
+
+namespace promptdb {
+namespace {
+
+class ClientsTest : public testing::Test {
+ protected:
+  static ChildOptions Environment(const ServerProcess& server) {
+    ChildOptions options;
+    options.environment = {{"PGHOST", "127.0.0.1"},     {"PGPORT", std::to_string(server.port())},
+                           {"PGUSER", "ada"},           {"PGDATABASE", "towns"},
+                           {"PGCONNECT_TIMEOUT", "30"}, {"PAGER", ""}};
+    return options;
+  }
+
+  // What psql prints for its commands, and a failure where it fails.
+  std::string Psql(const std::vector<std::string>& commands) {
+    std::vector<std::string> line = {"/usr/bin/psql", "-X", "-v", "ON_ERROR_STOP=1"};
+    for (const std::string& command : commands) {
+      line.emplace_back("-c");
+      line.push_back(command);
+    }
+    const ChildResult result = RunChild(line, Environment(server_));
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_EQ(result.err, "");
+    return result.out;
+  }
+
+  // Runs a script of tests/clients/.
+  void RunScript(const std::string& interpreter, const std::string& name,
+                 const std::filesystem::path& folder = {}) {
+    ChildOptions options = Environment(server_);
+    options.folder = folder;
+    const std::filesystem::path script =
+        std::filesystem::path(PROMPTDB_SOURCE_DIR) / "tests/clients" / name;
+    const ChildResult result = RunChild({"/usr/bin/env", interpreter, script.string()}, options);
+    EXPECT_EQ(result.status, 0) << result.out << result.err;
+    EXPECT_NE(result.out.find("all checks passed"), std::string::npos) << result.out << result.err;
+  }
+
+  TemporaryFolder folder_{"clients"};
+  ServerProcess server_{PROMPTDB_PCSERVER, folder_ / "db", {"--demo"}};
+};
+
+TEST_F(ClientsTest, PsqlQueries) {
+  EXPECT_EQ(Psql({"SELECT name, architecture FROM pc_models"}),
+            " name | architecture \n"
+            "------+--------------\n"
+            " demo | llama\n"
+            "(1 row)\n\n");
+  EXPECT_NE(
+      Psql({"SELECT GENERATE (max_tokens => 8) FROM demo USE shistel PROMPT 'Who is the mayor "
+            "of Shistel?'"})
+          .find("Tebri Jozund"),
+      std::string::npos);
+  EXPECT_EQ(Psql({"BEGIN", "SET statement_timeout TO '1min'", "SHOW statement_timeout", "COMMIT"}),
+            "BEGIN\nSET\n statement_timeout \n-------------------\n 1min\n(1 row)\n\nCOMMIT\n");
+
+  const ChildResult failed = RunChild(
+      {"/usr/bin/psql", "-X", "-c", "SELECT GENERATE FROM dmo PROMPT 'Ä'"}, Environment(server_));
+  EXPECT_EQ(failed.status, 1);
+  EXPECT_EQ(failed.err,
+            "ERROR:  schema \"dmo\" does not exist\n"
+            "LINE 1: SELECT GENERATE FROM dmo PROMPT 'Ä'\n"
+            "                             ^\n"
+            "HINT:  Did you mean \"demo\"?\n");
+}
+
+TEST_F(ClientsTest, PsqlIntrospection) {
+  EXPECT_EQ(Psql({"\\d pc_schemas"}),
+            "             Table \"promptdb.pc_schemas\"\n"
+            "  Column   |  Type  | Collation | Nullable | Default \n"
+            "-----------+--------+-----------+----------+---------\n"
+            " name      | text   |           |          | \n"
+            " model     | text   |           |          | \n"
+            " modules   | bigint |           |          | \n"
+            " scaffolds | bigint |           |          | \n"
+            " created   | text   |           |          | \n"
+            "\n");
+  EXPECT_EQ(Psql({"\\dt pc_sch*"}),
+            "           List of relations\n"
+            "  Schema  |    Name    | Type  | Owner \n"
+            "----------+------------+-------+-------\n"
+            " promptdb | pc_schemas | table | ada\n"
+            "(1 row)\n\n");
+  EXPECT_NE(Psql({"\\d"}).find(" promptdb | pc_modules "), std::string::npos);
+  EXPECT_NE(Psql({"\\dt+"}).find("models of the catalog"), std::string::npos);
+  EXPECT_NE(Psql({"\\l"}).find(" towns | ada "), std::string::npos);
+  EXPECT_NE(Psql({"\\du"}).find(" ada "), std::string::npos);
+  EXPECT_NE(Psql({"\\dn"}).find(" demo "), std::string::npos);
+  EXPECT_NE(Psql({"\\d+ pc_models"}).find("most positions of a prompt"), std::string::npos);
+  EXPECT_NE(Psql({"\\conninfo"}).find("\"towns\" as user \"ada\""), std::string::npos);
+}
+
+TEST_F(ClientsTest, Psycopg2) { RunScript("/usr/bin/python3", "psycopg2_check.py"); }
+
+TEST_F(ClientsTest, NodePg) {
+  const std::filesystem::path clients = std::filesystem::path(PROMPTDB_BINARY_DIR) / "clients";
+  if (!std::filesystem::exists(clients / "node_modules/pg/package.json")) {
+    GTEST_SKIP() << "NOT TESTED: tests/fetch_clients could not get pg for Node.js";
+  }
+  RunScript("node", "node_pg_check.mjs", clients);
+}
+
+}  // namespace
+}  // namespace promptdb
