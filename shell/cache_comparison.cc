@@ -32,7 +32,7 @@ void CheckQuery(std::string_view query) {
 // Puts the session's setting `cache` back at its end.
 class CacheSetting {
  public:
-  CacheSetting(Session* session, ResultSink* sink) : session_(session), sink_(sink) {
+  CacheSetting(StatementRunner* session, ResultSink* sink) : session_(session), sink_(sink) {
     CollectedRows rows(sink_, false);
     session_->Execute("SELECT value FROM pc_settings WHERE name = 'cache'", rows);
     before_ = std::get<std::string>(rows.At(0, "value"));
@@ -53,7 +53,7 @@ class CacheSetting {
   }
 
  private:
-  Session* session_;
+  StatementRunner* session_;
   ResultSink* sink_;
   std::string before_;
 };
@@ -83,7 +83,8 @@ std::string Summary(const CollectedRows& computed, const CollectedRows& cached) 
 
 }  // namespace
 
-CacheComparison CompareWithCache(Session* session, std::string_view query, ResultSink& sink) {
+CacheComparison CompareWithCache(StatementRunner* session, std::string_view query,
+                                 ResultSink& sink) {
   CheckQuery(query);
   CollectedRows first(&sink, true), computed(&sink, false), cached(&sink, false);
   {

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "executor/session.h"
+#include "shell/statement_runner.h"
 
 namespace promptdb {
 
@@ -22,7 +22,8 @@ struct CacheComparison {
 // then with the setting `cache` off, then with it on; the setting is put back, whatever happens.
 // Throws the query's Error, and Error for anything but one SELECT GENERATE with one prompt; ranges
 // are in `query`. `sink` hears of progress and notices.
-CacheComparison CompareWithCache(Session* session, std::string_view query, ResultSink& sink);
+CacheComparison CompareWithCache(StatementRunner* session, std::string_view query,
+                                 ResultSink& sink);
 
 }  // namespace promptdb
 

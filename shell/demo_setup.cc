@@ -22,7 +22,7 @@ constexpr char kFileName[] = "demo.gguf";
 const std::string kName(kDemoName);
 
 // The value of one column of the row that is named as the demo is; nullopt where there is none.
-std::optional<Value> FindInTable(Session* session, const std::string& table,
+std::optional<Value> FindInTable(StatementRunner* session, const std::string& table,
                                  const std::string& column, ResultSink& sink) {
   CollectedRows rows(&sink, false);
   session->Execute("SELECT " + column + " FROM " + table + " WHERE name = " + QuoteText(kDemoName),
@@ -62,7 +62,7 @@ constexpr char kElsewhere[] =
     "A database of its own has room for the demo: pcsh --db another-folder, then \\demo.";
 
 // Throws unless the schema that is there has every module of the demo's and its model.
-void CheckSchema(Session* session, ResultSink& sink) {
+void CheckSchema(StatementRunner* session, ResultSink& sink) {
   const std::string model = TextOf(FindInTable(session, "pc_schemas", "model", sink));
   if (model != kDemoName) {
     FailTaken("schema \"" + kName + "\" exists already, over model \"" + model + "\"",
@@ -92,7 +92,7 @@ void WriteModel(const fs::path& file) {
 
 }  // namespace
 
-DemoSetup SetUpDemo(Session* session, const fs::path& folder, ResultSink& sink) {
+DemoSetup SetUpDemo(StatementRunner* session, const fs::path& folder, ResultSink& sink) {
   DemoSetup done;
   done.file = fs::absolute(folder / kFileName).lexically_normal();
 

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "executor/session.h"
+#include "shell/statement_runner.h"
 
 namespace promptdb {
 
@@ -25,7 +25,8 @@ struct DemoSetup {
 // Throws the errors of CREATE MODEL and CREATE SCHEMA, and Error(kIo) where the file can't be
 // written; then what was made stays, and the next call goes on from there. `sink` hears of progress
 // and notices.
-DemoSetup SetUpDemo(Session* session, const std::filesystem::path& folder, ResultSink& sink);
+DemoSetup SetUpDemo(StatementRunner* session, const std::filesystem::path& folder,
+                    ResultSink& sink);
 
 // What \demo says of it, and what it says to try. Whole lines.
 std::string DemoReport(const DemoSetup& setup);

@@ -13,7 +13,7 @@ namespace promptdb {
 
 namespace {
 
-std::atomic<Session*> running_session{nullptr};
+std::atomic<StatementRunner*> running_session{nullptr};
 std::atomic<bool> interrupted{false};
 std::atomic<bool> window_changed{false};
 std::atomic<bool> continued{false};
@@ -24,7 +24,7 @@ void OnSignal(int signal_number) {
   const int saved_errno = errno;
   if (signal_number == SIGINT) {
     if (interrupted.exchange(true) && second_interrupt_exits) _exit(128 + SIGINT);
-    if (Session* session = running_session.load()) session->Cancel();
+    if (StatementRunner* session = running_session.load()) session->Cancel();
   } else if (signal_number == SIGWINCH) {
     window_changed = true;
   } else {
@@ -68,7 +68,7 @@ void DrainSignalPipe() {
 bool TakeWindowChange() { return window_changed.exchange(false); }
 bool TakeContinue() { return continued.exchange(false); }
 
-CancelOnInterrupt::CancelOnInterrupt(Session* session) { running_session = session; }
+CancelOnInterrupt::CancelOnInterrupt(StatementRunner* session) { running_session = session; }
 CancelOnInterrupt::~CancelOnInterrupt() { running_session = nullptr; }
 
 }  // namespace promptdb

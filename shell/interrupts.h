@@ -5,7 +5,7 @@
 #ifndef PROMPTDB_SHELL_INTERRUPTS_H_
 #define PROMPTDB_SHELL_INTERRUPTS_H_
 
-#include "executor/session.h"
+#include "shell/statement_runner.h"
 
 namespace promptdb {
 
@@ -29,7 +29,7 @@ bool TakeContinue();
 // While one lives, Ctrl-C cancels `session`.
 class CancelOnInterrupt {
  public:
-  explicit CancelOnInterrupt(Session* session);
+  explicit CancelOnInterrupt(StatementRunner* session);
   ~CancelOnInterrupt();
   CancelOnInterrupt(const CancelOnInterrupt&) = delete;
   CancelOnInterrupt& operator=(const CancelOnInterrupt&) = delete;

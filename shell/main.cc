@@ -41,7 +41,8 @@ void EndBySignal(int signal_number) {
 int Run(const promptdb::Options& options, Output& data, Output& messages) {
   const bool interactive = !options.check && options.inputs.empty() && isatty(STDIN_FILENO) == 1;
   try {
-    if (options.check && !std::filesystem::exists(options.database + "/CURRENT")) {
+    if (options.check && options.server.empty() &&
+        !std::filesystem::exists(options.database + "/CURRENT")) {
       throw promptdb::Error(promptdb::ErrorCode::kInvalidArgument,
                             "there is no database in \"" + options.database + "\"");
     }

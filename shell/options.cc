@@ -69,9 +69,8 @@ void Apply(const OptionSpec& spec, const std::string& value, Options& options) {
     }
     options.format = *format;
   } else if (spec.long_name == "--connect") {
-    throw UsageError(
-        "--connect is not in this release: " + value,
-        "Leave it out, and name a database folder with --db: the engine runs inside pcsh.");
+    if (value.empty()) throw UsageError("--connect needs host:port, and got nothing", "");
+    options.server = value;
   } else if (spec.long_name == "--check") {
     options.check = true;
   } else if (spec.long_name == "--echo") {
@@ -105,6 +104,7 @@ std::string_view OutputFormatName(OutputFormat format) {
 
 Options ParseOptions(const std::vector<std::string>& arguments) {
   Options options;
+  bool has_database = false;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
     // Where an option's value stands apart from it, it is the next argument, whatever that looks
@@ -118,6 +118,7 @@ Options ParseOptions(const std::vector<std::string>& arguments) {
       const std::string name = argument.substr(0, equals);
       const OptionSpec* spec = FindLong(name);
       if (spec == nullptr) RefuseUnknown(name);
+      has_database = has_database || spec->long_name == "--db";
       if (spec->takes_value) {
         Apply(*spec, equals == std::string::npos ? next_value(name) : argument.substr(equals + 1),
               options);
@@ -142,6 +143,9 @@ Options ParseOptions(const std::vector<std::string>& arguments) {
     }
     if (options.help || options.version) break;
   }
+  if (has_database && !options.server.empty() && !options.help && !options.version) {
+    throw UsageError("--db and --connect can't both be", "A server has its own database.");
+  }
   if (options.check && !options.inputs.empty() && !options.help && !options.version) {
     throw UsageError("--check takes no statements", "Leave -c and -f out.");
   }
@@ -158,6 +162,7 @@ from standard input. -c and -f may be repeated; they run in their order and stop
 at the first error.
 
   --db DIR             the database's folder, made if absent (./promptdb-data)
+  --connect HOST:PORT  run statements at a server instead (pcserver)
   -c, --command TEXT   run the statements in TEXT
   -f, --file FILE      run the statements in FILE; - is standard input
   --format FORMAT      how rows are printed: table, csv, json, jsonl or text

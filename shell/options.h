@@ -30,6 +30,7 @@ struct BatchInput {
 
 struct Options {
   std::string database = "./promptdb-data";
+  std::string server;  // host:port of a server to run at, instead; empty: none
   std::vector<BatchInput> inputs;
   OutputFormat format = OutputFormat::kTable;
   bool echo = false;

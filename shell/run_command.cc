@@ -145,7 +145,7 @@ Shell::Outcome Shell::RunCommand(std::string_view line) {
 Shell::Outcome Shell::Describe(const std::string& name) {
   Session::Names names;
   try {
-    names = session_.CatalogNames();
+    names = session_->CatalogNames();
   } catch (const Error& error) {
     return Fail(error, Script{});
   }
@@ -197,9 +197,18 @@ Shell::Outcome Shell::SetOutput(const std::string& path) {
 }
 
 Shell::Outcome Shell::RunDemo() {
+  if (!database_) {
+    // Its model is a file in the database's folder, which only the server has.
+    if (!Contains(session_->CatalogNames().schemas, std::string(kDemoName))) {
+      return FailCommand("the demo is set up where the database is",
+                         "Start the server with pcserver --demo.");
+    }
+    printer_.Message(DemoHints());
+    return AfterOutput(Outcome::kOk);
+  }
   DemoSetup setup;
   const std::optional<Error> error =
-      Attempt([&] { setup = SetUpDemo(&session_, database_.folder(), printer_); });
+      Attempt([&] { setup = SetUpDemo(session_.get(), database_->folder(), printer_); });
   if (error) return Fail(*error, Script{});
   printer_.Message(DemoReport(setup));
   // Whoever runs a script is not about to type something.
@@ -209,7 +218,7 @@ Shell::Outcome Shell::RunDemo() {
 
 Shell::Outcome Shell::Compare(const std::string& query) {
   const std::optional<Error> error = Attempt([&] {
-    const CacheComparison comparison = CompareWithCache(&session_, query, printer_);
+    const CacheComparison comparison = CompareWithCache(session_.get(), query, printer_);
     printer_.OnColumns(comparison.columns);
     for (const Row& row : comparison.rows) printer_.OnRow(row);
     printer_.OnDone("");

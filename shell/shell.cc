@@ -24,6 +24,7 @@
 #include "shell/history_file.h"
 #include "shell/interrupts.h"
 #include "shell/line_editor.h"
+#include "shell/remote_session.h"
 
 namespace promptdb {
 
@@ -103,9 +104,13 @@ Shell::Shell(const Options& options, Output* data, Output* messages, bool intera
       messages_(messages),
       progress_(MakeProgressBar(messages)),
       printer_(data, messages, progress_.get(), &settings_, InterruptPending),
-      database_is_new_(!std::filesystem::exists(options.database)),
-      database_(options.database),
-      session_(&database_) {
+      database_is_new_(options.server.empty() && !std::filesystem::exists(options.database)) {
+  if (options.server.empty()) {
+    database_ = std::make_unique<Database>(options.database);
+    session_ = std::make_unique<EmbeddedSession>(database_.get());
+  } else {
+    session_ = std::make_unique<RemoteSession>(options.server);
+  }
   settings_.format = options.format;
   settings_.timing = options.timing;
   settings_.echo = options.echo;
@@ -133,7 +138,7 @@ int Shell::RunCheck() {
   InstallInterruptHandlers(false);
   CollectedRows found(&printer_, /*forwards_notices=*/true);
   const std::optional<Error> error = Attempt([&] {
-    session_.Execute("CHECK DATABASE", found);
+    session_->Execute("CHECK DATABASE", found);
     printer_.OnColumns(found.columns());
     for (const Row& row : found.rows()) printer_.OnRow(row);
     printer_.OnDone("CHECK");
@@ -240,7 +245,7 @@ Shell::Outcome Shell::RunStatement(const Script& script, SourceRange range) {
   if (!settings_.interactive && InterruptPending()) return Outcome::kInterrupted;
   if (settings_.interactive) ClearInterrupt();
   const auto begin = std::chrono::steady_clock::now();
-  const std::optional<Error> error = Attempt([&] { session_.Execute(statement, printer_); });
+  const std::optional<Error> error = Attempt([&] { session_->Execute(statement, printer_); });
   const auto end = std::chrono::steady_clock::now();
   Outcome outcome = AfterOutput(error ? Outcome::kFailed : Outcome::kOk);
   if (outcome == Outcome::kOutputGone) return outcome;
@@ -259,7 +264,7 @@ std::optional<Error> Shell::Attempt(const std::function<void()>& work) {
   std::optional<Error> error;
   printer_.BeginStatement();
   try {
-    const CancelOnInterrupt guard(&session_);
+    const CancelOnInterrupt guard(session_.get());
     work();
   } catch (...) {
     error = CurrentError();
@@ -318,17 +323,18 @@ int Shell::RunInteractive() {
   LineEditor editor(DefaultHistoryFile(), [this](std::string_view before_cursor) {
     Session::Names names;
     try {
-      names = session_.CatalogNames();
+      names = session_->CatalogNames();
     } catch (const Error&) {
       // Completion has nothing to say then; the next statement will tell what is wrong.
     }
     return Complete(typed_ + std::string(before_cursor), names);
   });
   printer_.Message(
-      "PromptDB " PROMPTDB_VERSION ", database " + options_.database +
+      "PromptDB " PROMPTDB_VERSION +
+      (database_ ? ", database " + options_.database : ", server " + options_.server) +
       (database_is_new_ ? " (new)" : "") +
       "\nType \\? for help, \\h for the language, \\q to quit. Statements end with ;\n" +
-      (session_.CatalogNames().models.empty()
+      (session_->CatalogNames().models.empty()
            ? "No model yet: \\demo sets up a small one that is built in.\n"
            : "") +
       "\n");

@@ -11,18 +11,18 @@
 #include <string>
 #include <string_view>
 
-#include "executor/session.h"
 #include "shell/options.h"
 #include "shell/output.h"
 #include "shell/progress_bar.h"
 #include "shell/result_printer.h"
+#include "shell/statement_runner.h"
 
 namespace promptdb {
 
 class Shell {
  public:
-  // Opens the database. Throws Error. `data` and `messages` (standard output and error) are
-  // borrowed.
+  // Opens the database, or connects to the server. Throws Error. `data` and `messages` (standard
+  // output and error) are borrowed.
   Shell(const Options& options, Output* data, Output* messages, bool interactive);
   ~Shell();
 
@@ -89,8 +89,8 @@ class Shell {
   std::unique_ptr<ProgressBar> progress_;
   ResultPrinter printer_;
   const bool database_is_new_;
-  Database database_;
-  Session session_;
+  std::unique_ptr<Database> database_;  // null with --connect
+  std::unique_ptr<StatementRunner> session_;
   int file_depth_ = 0;       // files that run files
   std::string typed_;        // at the prompt, not yet run
   bool open_quote_ = false;  // typed_ ends in a quote

@@ -66,9 +66,9 @@ TEST(OptionsTest, MistakesSayWhatAndHow) {
       {{"--format", "cvs"},
        "unknown format \"cvs\"; the formats are table, csv, json, jsonl, text",
        "Did you mean csv?"},
-      {{"--connect", "h:1"},
-       "--connect is not in this release: h:1",
-       "Leave it out, and name a database folder with --db: the engine runs inside pcsh."},
+      {{"--connect", "h:1", "--db", "D"},
+       "--db and --connect can't both be",
+       "A server has its own database."},
   };
   for (const Case& c : cases) {
     try {

@@ -79,9 +79,7 @@ TEST_F(ShellTest, UsageErrorsHaveStatus2) {
       {{"--fromat", "csv"}, "pcsh: unknown option --fromat\nhint: Did you mean --format?\n"},
       {{"-c"}, "pcsh: option -c needs a value\n"},
       {{"--connect", "h:1"},
-       "pcsh: --connect is not in this release: h:1\nhint: Leave it out, and name a database "
-       "folder "
-       "with --db: the engine runs inside pcsh.\n"},
+       "pcsh: --db and --connect can't both be\nhint: A server has its own database.\n"},
       {{"-c", "SHOW MODELS", "stray"},
        "pcsh: unexpected argument \"stray\"\nhint: A database folder follows --db, a script -f, "
        "statements -c.\n"}};
