@@ -82,6 +82,17 @@ std::shared_ptr<const OpenSchema> Database::Rep::Open(const ast::Name& name, Res
   return open;
 }
 
+std::shared_ptr<const OpenSchema> Database::Rep::OpenBare(const ast::Name& model,
+                                                          ResultSink& sink) {
+  auto open = std::make_shared<OpenSchema>();
+  open->model = Open(FindModel(model), model.range, sink);
+  // No schema can be called so, since a name is never empty.
+  open->definition.model = model.text;
+  open->layout =
+      LayOut(open->definition, open->model->tokenizer(), open->model->chat_template());
+  return open;
+}
+
 std::shared_ptr<const OpenModel> Database::Rep::Open(const ModelDefinition& definition,
                                                      SourceRange place, ResultSink& sink) {
   bool changed = false;

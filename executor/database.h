@@ -52,6 +52,9 @@ struct Database::Rep {
   // The schema laid out for its model. Throws Error(kUnknownName) at `name`.
   std::shared_ptr<const OpenSchema> Open(const ast::Name& name, ResultSink& sink);
 
+  // A schema without parts over the model of this name, for prompts that have none.
+  std::shared_ptr<const OpenSchema> OpenBare(const ast::Name& model, ResultSink& sink);
+
   // The model of a catalog row, with files that have changed opened again, which `sink` is told.
   // Errors point at `place`.
   std::shared_ptr<const OpenModel> Open(const ModelDefinition& definition, SourceRange place,

@@ -140,6 +140,8 @@ struct Select {
   SourceRange range;
   std::vector<Option> options;
   Name schema;                   // empty with FROM PML
+  // `schema` names a model: a prompt of new texts alone, as plain chats are. Not in the language.
+  bool is_bare = false;
   std::optional<PmlSource> pml;  // FROM PML
   std::vector<UseItem> use;
   std::optional<Text> prompt;   // PROMPT 'text'

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/utf8.h"
+#include "server/generation_counts.h"
 #include "server/log.h"
 #include "server/sqlstate.h"
 
@@ -420,11 +421,13 @@ asio::awaitable<std::shared_ptr<StatementRun>> PgConnection::Start(
   });
   entry_->SetState("waiting", FirstWords(prepared.tokens));
   std::function<void()> task = [run, work = std::move(work), registry = &server_.registry,
-                                id = entry_->id()] {
+                                metrics = &server_.metrics, id = entry_->id()] {
     registry->MarkActive(id);
-    run->Work(work);
+    metrics->CountEnd(run->Work(work));
   };
+  ++server_.metrics.statements;
   if (!server_.pool->Submit(std::move(task))) {
+    ++server_.metrics.too_busy;
     throw Failure{{"ERROR", std::string(sqlstate::kTooManyConnections),
                    "too busy: " + std::to_string(server_.pool->load().waiting) +
                        " statements are waiting already",
@@ -462,11 +465,14 @@ asio::awaitable<PgConnection::Stop> PgConnection::Pump(std::shared_ptr<Statement
                                                        int max_rows, bool describes,
                                                        const std::vector<WireFormat>& formats) {
   int rows = 0;
+  GenerationCounts counts(server_.metrics);
   while (true) {
     while (std::optional<StatementRun::Event> event = run->Next()) {
       if (const auto* columns = std::get_if<std::vector<Column>>(&*event)) {
+        counts.SetColumns(*columns);
         if (describes) WriteRowDescription(*columns, formats, out_);
       } else if (const auto* row = std::get_if<Row>(&*event)) {
+        counts.Count(*row);
         WriteDataRow(*row, formats, out_);
         if (++rows == max_rows) co_return Stop::kSuspended;
       } else if (const auto* notice = std::get_if<StatementRun::Notice>(&*event)) {

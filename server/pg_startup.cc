@@ -183,6 +183,7 @@ asio::awaitable<void> PgConnection::Authenticate() {
     }
   }
   if (!is_right) {
+    ++server_.metrics.refused_connections;
     LogWarning("authentication_failed", {{"client", transport_.peer()}, {"user", user_}});
     out_ = MessageWriter();
     co_await End(sqlstate::kInvalidPassword,

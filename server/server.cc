@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 
 #include "base/whole_file.h"
 #include "demo/demo.h"
 #include "parser/parser.h"
+#include "server/http_connection.h"
 #include "server/log.h"
 #include "server/pg_connection.h"
 
@@ -55,6 +57,22 @@ std::shared_ptr<asio::ssl::context> MakeTls(const ServerOptions& options) {
   return context;
 }
 
+std::set<std::string, std::less<>> ReadApiKeys(const std::filesystem::path& file) {
+  std::set<std::string, std::less<>> digests;
+  if (file.empty()) return digests;
+  std::ifstream in(file);
+  if (!in) throw Error(ErrorCode::kIo, "cannot read the API keys: \"" + file.string() + "\"");
+  std::string line;
+  while (std::getline(in, line)) {
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
+    if (!line.empty() && line[0] != '#') digests.insert(Sha256(line));
+  }
+  if (digests.empty()) {
+    throw Error(ErrorCode::kInvalidArgument, "there are no API keys in \"" + file.string() + "\"");
+  }
+  return digests;
+}
+
 }  // namespace
 
 Server::Server(const ServerOptions& options, std::vector<std::string> arguments)
@@ -68,7 +86,8 @@ Server::Server(const ServerOptions& options, std::vector<std::string> arguments)
   ApplyEngineSettings();
   if (options.demo) SetUpDemo();
   state_.pool.emplace(options.workers, options.max_waiting);
-  Listen(options.port);
+  Listen(Protocol::kPostgres, options.port);
+  if (options.http_port >= 0) Listen(Protocol::kHttp, options.http_port);
 }
 
 Server::~Server() {
@@ -79,8 +98,10 @@ Server::~Server() {
 void Server::ReadSecrets() {
   // All is read before anything is replaced, so that a mistake at SIGHUP changes nothing.
   UserVerifiers users = ReadUserFile(state_.options.UserFile());
+  std::set<std::string, std::less<>> keys = ReadApiKeys(state_.options.api_key_file);
   std::shared_ptr<asio::ssl::context> tls = MakeTls(state_.options);
   state_.users = std::move(users);
+  state_.api_key_digests = std::move(keys);
   state_.tls = std::move(tls);
 }
 
@@ -110,7 +131,7 @@ void Server::SetUpDemo() {
   if (!has(names.schemas)) session.Execute(DemoSchemaStatement(), sink);
 }
 
-void Server::Listen(int port) {
+void Server::Listen(Protocol protocol, int port) {
   const std::string& address = state_.options.listen;
   ErrorCodeIo error;
   std::vector<tcp::endpoint> endpoints;
@@ -137,11 +158,13 @@ void Server::Listen(int port) {
     if (error) fail("cannot listen");
     acceptor->listen(asio::socket_base::max_listen_connections, error);
     if (error) fail("cannot listen");
-    LogInfo("listening", {{"address", endpoint.address().to_string()},
+    LogInfo("listening", {{"protocol", protocol == Protocol::kPostgres ? "postgresql" : "http"},
+                          {"address", endpoint.address().to_string()},
                           {"port", std::to_string(acceptor->local_endpoint().port())}});
     acceptors_.push_back(acceptor);
     asio::co_spawn(
-        state_.io, [this, acceptor] { return Accept(acceptor); }, asio::detached);
+        state_.io, [this, acceptor, protocol] { return Accept(acceptor, protocol); },
+        asio::detached);
   }
 }
 
@@ -157,7 +180,7 @@ void Server::Run() {
   LogInfo("stopped");
 }
 
-asio::awaitable<void> Server::Accept(std::shared_ptr<tcp::acceptor> acceptor) {
+asio::awaitable<void> Server::Accept(std::shared_ptr<tcp::acceptor> acceptor, Protocol protocol) {
   while (acceptor->is_open()) {
     ErrorCodeIo error;
     tcp::socket socket(state_.io);
@@ -171,18 +194,26 @@ asio::awaitable<void> Server::Accept(std::shared_ptr<tcp::acceptor> acceptor) {
       continue;
     }
     if (open_ >= state_.options.max_connections + kSpareSockets) {
+      ++state_.metrics.refused_connections;
       continue;  // the socket closes
     }
+    ++state_.metrics.connections;
     auto shared = std::make_shared<tcp::socket>(std::move(socket));
     asio::co_spawn(
-        state_.io, [this, shared] { return Serve(std::move(*shared)); }, asio::detached);
+        state_.io, [this, shared, protocol] { return Serve(std::move(*shared), protocol); },
+        asio::detached);
   }
 }
 
-asio::awaitable<void> Server::Serve(tcp::socket socket) {
+asio::awaitable<void> Server::Serve(tcp::socket socket, Protocol protocol) {
   ++open_;
-  auto connection = std::make_shared<PgConnection>(state_, std::move(socket));
-  co_await PgConnection::Serve(std::move(connection));
+  if (protocol == Protocol::kPostgres) {
+    auto connection = std::make_shared<PgConnection>(state_, std::move(socket));
+    co_await PgConnection::Serve(std::move(connection));
+  } else {
+    auto connection = std::make_shared<HttpConnection>(state_, std::move(socket));
+    co_await HttpConnection::Serve(std::move(connection));
+  }
   --open_;
 }
 
@@ -236,6 +267,7 @@ void Server::Reload() {
     fresh.database = before.database;
     fresh.listen = before.listen;
     fresh.port = before.port;
+    fresh.http_port = before.http_port;
     fresh.workers = before.workers;
     fresh.max_waiting = before.max_waiting;
     state_.options = fresh;

@@ -15,7 +15,7 @@ namespace promptdb {
 
 class Server {
  public:
-  // Opens the database, reads users, and begins to listen. `arguments`: those that
+  // Opens the database, reads users and keys, and begins to listen. `arguments`: those that
   // `options` come from, which are read again at SIGHUP. Throws Error.
   Server(const ServerOptions& options, std::vector<std::string> arguments);
   ~Server();
@@ -26,12 +26,14 @@ class Server {
   void Run();
 
  private:
+  enum class Protocol { kPostgres, kHttp };
+
   void ApplyEngineSettings();
   void SetUpDemo();
   void ReadSecrets();
-  void Listen(int port);
-  asio::awaitable<void> Accept(std::shared_ptr<tcp::acceptor> acceptor);
-  asio::awaitable<void> Serve(tcp::socket socket);
+  void Listen(Protocol protocol, int port);
+  asio::awaitable<void> Accept(std::shared_ptr<tcp::acceptor> acceptor, Protocol protocol);
+  asio::awaitable<void> Serve(tcp::socket socket, Protocol protocol);
   asio::awaitable<void> AwaitSignals();
   asio::awaitable<void> ShutDown();
   void Reload();

@@ -116,6 +116,9 @@ const std::vector<Option>& Options() {
        [](const O& o) { return o.listen; }},
       {"port", "PORT", "the port of PostgreSQL clients; 0: any free one (5433)",
        number(&O::port, 0, 65535), shown_number(&O::port)},
+      {"http_port", "PORT", "the port of OpenAI's HTTP clients; 0: any free one (none)",
+       number(&O::http_port, 0, 65535),
+       [](const O& o) { return o.http_port < 0 ? "" : std::to_string(o.http_port); }},
       {"user_file", "FILE", "users and their SCRAM verifiers (DIR.users)", text(&O::user_file),
        [](const O& o) { return o.UserFile().string(); }},
       {"auth", "HOW", "scram, trust (loopback only), or auto: scram where there are users (auto)",
@@ -130,6 +133,8 @@ const std::vector<Option>& Options() {
          throw OptionsError(name + " is auto, trust or scram, not \"" + value + "\"", "");
        },
        [](const O& o) { return std::string(Name(o.authentication)); }},
+      {"api_key_file", "FILE", "keys that HTTP clients must show, one a line (none: loopback only)",
+       text(&O::api_key_file), shown_path(&O::api_key_file)},
       {"tls_cert", "FILE", "the server's certificate chain, PEM", text(&O::tls_cert),
        shown_path(&O::tls_cert)},
       {"tls_key", "FILE", "its private key, PEM", text(&O::tls_key), shown_path(&O::tls_key)},
@@ -139,7 +144,7 @@ const std::vector<Option>& Options() {
        shown_number(&O::workers)},
       {"max_waiting", "N", "statements that may wait for a worker (64)",
        number(&O::max_waiting, 0, 100000), shown_number(&O::max_waiting)},
-      {"max_message", "BYTES", "longest message (64MB)",
+      {"max_message", "BYTES", "longest message or HTTP body (64MB)",
        [](O& o, S name, S value) {
          o.max_message = Bytes(name, value);
          if (o.max_message < 1024 || o.max_message > (int64_t{1} << 30)) {
@@ -315,7 +320,7 @@ std::vector<std::pair<std::string, std::string>> ShownOptions(const ServerOption
 
 std::string ServerUsage() {
   std::string text =
-      "pcserver, the server of PromptDB: PostgreSQL's clients are its clients\n\n"
+      "pcserver, the server of PromptDB: PostgreSQL's protocol, and OpenAI's HTTP API\n\n"
       "Usage: pcserver [--db DIR] [--config FILE] [OPTION]...\n"
       "       pcserver [--db DIR] [--config FILE] --add-user NAME\n\n";
   const auto line = [&](const std::string& left, const std::string& right) {

@@ -27,15 +27,17 @@ struct ServerOptions {
   std::string database = "./promptdb-data";
   std::filesystem::path config_file;  // empty: none
   std::string listen = "127.0.0.1";
+  int http_port = -1;               // -1: no HTTP; 0: one that is free
   int port = 5433;                  // 0: one that is free
   std::filesystem::path user_file;  // empty: DATABASE.users
   Authentication authentication = Authentication::kAuto;
+  std::filesystem::path api_key_file;  // empty: no key is asked for, and only loopback is served
   std::filesystem::path tls_cert;
   std::filesystem::path tls_key;
   int max_connections = 100;
   int workers = 4;                            // statements that run at a time
   int max_waiting = 64;                       // statements that wait for a worker
-  int64_t max_message = 64 << 20;             // bytes of one message
+  int64_t max_message = 64 << 20;             // bytes of one message or HTTP body
   std::chrono::seconds startup_timeout{30};   // to log in, and for a message to arrive whole
   std::chrono::seconds idle_timeout{0};       // 0: none
   std::chrono::seconds statement_timeout{0};  // 0: none

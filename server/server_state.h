@@ -1,17 +1,19 @@
 // What all connections of a server share.
 //
-// `options`, `users` and `tls` belong to the I/O thread; the rest is thread-safe.
+// `options`, `users`, `tls` and the keys belong to the I/O thread; the rest is thread-safe.
 #ifndef PROMPTDB_SERVER_SERVER_STATE_H_
 #define PROMPTDB_SERVER_SERVER_STATE_H_
 
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "executor/session.h"
 #include "server/asio.h"
 #include "server/connection_registry.h"
+#include "server/metrics.h"
 #include "server/server_options.h"
 #include "server/user_file.h"
 #include "server/worker_pool.h"
@@ -24,11 +26,13 @@ struct ServerState {
 
   // Before the I/O context, since what is left of connections when it ends leaves the registry.
   ConnectionRegistry registry;
+  Metrics metrics;
   asio::io_context io{1};
   ServerOptions options;
   Database* database;  // borrowed
   UserVerifiers users;
-  std::shared_ptr<asio::ssl::context> tls;  // null: none
+  std::set<std::string, std::less<>> api_key_digests;  // SHA-256 of each
+  std::shared_ptr<asio::ssl::context> tls;             // null: none
   const std::string decoy_secret;
   bool is_stopping = false;
 

@@ -13,19 +13,25 @@ constexpr size_t kMostQueuedBytes = 16 << 20;
 StatementRun::StatementRun(Wants wants, std::function<void()> wake)
     : wants_(wants), wake_(std::move(wake)) {}
 
-void StatementRun::Work(const std::function<void(ResultSink& sink)>& work) {
+std::optional<ErrorCode> StatementRun::Work(const std::function<void(ResultSink& sink)>& work) {
   has_begun_ = true;
+  std::optional<Error> failure;
   try {
     if (IsCanceled()) throw Error(ErrorCode::kCanceled, "the statement was stopped");
     work(*this);
-    End(Done{tag_});
   } catch (const Error& error) {
-    End(error);
+    failure = error;
   } catch (const std::bad_alloc&) {
-    End(Error(ErrorCode::kResource, "out of memory"));
+    failure = Error(ErrorCode::kResource, "out of memory");
   } catch (const std::exception& error) {
-    End(Error(ErrorCode::kInternal, error.what(), "Please report this."));
+    failure = Error(ErrorCode::kInternal, error.what(), "Please report this.");
   }
+  if (!failure) {
+    End(Done{tag_});
+    return std::nullopt;
+  }
+  End(*failure);
+  return failure->code();
 }
 
 void StatementRun::Cancel(CancelReason reason) {

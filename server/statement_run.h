@@ -53,7 +53,8 @@ class StatementRun : public ResultSink {
   StatementRun(Wants wants, std::function<void()> wake);
 
   // Runs `work`, unless the run was canceled before; what it throws is the last event, else Done.
-  void Work(const std::function<void(ResultSink& sink)>& work);
+  // Returns the code of the Error that ended it, if one did.
+  std::optional<ErrorCode> Work(const std::function<void(ResultSink& sink)>& work);
 
   // The first reason counts.
   void Cancel(CancelReason reason);

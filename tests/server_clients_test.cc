@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,8 @@ class ClientsTest : public testing::Test {
                  const std::filesystem::path& folder = {}) {
     ChildOptions options = Environment(server_);
     options.folder = folder;
+    options.environment["OPENAI_PORT"] = std::to_string(server_.http_port());
+    options.environment["OPENAI_TEST_KEY"] = kKey;
     const std::filesystem::path script =
         std::filesystem::path(PROMPTDB_SOURCE_DIR) / "tests/clients" / name;
     const ChildResult result = RunChild({"/usr/bin/env", interpreter, script.string()}, options);
@@ -48,8 +51,20 @@ class ClientsTest : public testing::Test {
     EXPECT_NE(result.out.find("all checks passed"), std::string::npos) << result.out << result.err;
   }
 
+  static constexpr char kKey[] = "sk-for-tests";
+
+  // A file of API keys.
+  std::string KeyFile() const {
+    const std::filesystem::path file = folder_ / "keys";
+    std::ofstream(file) << "# of tests\n" << kKey << "\n";
+    return file.string();
+  }
+
   TemporaryFolder folder_{"clients"};
-  ServerProcess server_{PROMPTDB_PCSERVER, folder_ / "db", {"--demo"}};
+  ServerProcess server_{
+      PROMPTDB_PCSERVER,
+      folder_ / "db",
+      {"--demo", "--http-port", "0", "--api-key-file", KeyFile(), "--max-message", "1MB"}};
 };
 
 TEST_F(ClientsTest, PsqlQueries) {
@@ -110,6 +125,14 @@ TEST_F(ClientsTest, NodePg) {
     GTEST_SKIP() << "NOT TESTED: tests/fetch_clients could not get pg for Node.js";
   }
   RunScript("node", "node_pg_check.mjs", clients);
+}
+
+TEST_F(ClientsTest, OpenAi) {
+  const std::filesystem::path clients = std::filesystem::path(PROMPTDB_BINARY_DIR) / "clients";
+  if (!std::filesystem::exists(clients / "node_modules/openai/package.json")) {
+    GTEST_SKIP() << "NOT TESTED: tests/fetch_clients could not get openai for Node.js";
+  }
+  RunScript("node", "openai_check.mjs", clients);
 }
 
 }  // namespace

@@ -17,8 +17,8 @@ namespace promptdb {
 
 namespace {
 
-int PortIn(const std::string& log) {
-  const size_t line = log.find("event=listening");
+int PortIn(const std::string& log, const std::string& protocol) {
+  const size_t line = log.find("event=listening protocol=" + protocol);
   if (line == std::string::npos) return 0;
   const size_t port = log.find(" port=", line);
   return port == std::string::npos ? 0 : std::stoi(log.substr(port + 6));
@@ -47,7 +47,8 @@ ServerProcess::ServerProcess(const std::string& binary, const std::filesystem::p
     std::cerr << "pcserver does not start: " << Log() << std::endl;
     std::abort();
   }
-  port_ = PortIn(Log());
+  port_ = PortIn(Log(), "postgresql");
+  http_port_ = PortIn(Log(), "http");
 }
 
 ServerProcess::~ServerProcess() {

@@ -25,6 +25,7 @@ class ServerProcess {
   ServerProcess& operator=(const ServerProcess&) = delete;
 
   int port() const { return port_; }
+  int http_port() const { return http_port_; }
   pid_t pid() const { return pid_; }
   // True while the process runs.
   bool IsRunning();
@@ -41,6 +42,7 @@ class ServerProcess {
   pid_t pid_ = -1;
   int status_ = -1;
   int port_ = 0;
+  int http_port_ = 0;
 };
 
 // A self-signed certificate for localhost and its key, written as PEM files.

@@ -1,0 +1,424 @@
+#include "server/openai.h"
+
+#include <ctime>
+
+#include "server/scram.h"
+
+namespace promptdb {
+
+namespace {
+
+// Places in the rows of SELECT GENERATE and SELECT EMBEDDING.
+enum GenerationPlace : size_t { kText, kFinishReason, kPromptTokens, kCachedTokens, kOutputTokens };
+enum EmbeddingPlace : size_t { kEmbedding, kDimensions, kEmbeddingTokens };
+
+constexpr size_t kMostInputs = 256;
+
+[[noreturn]] void Refuse(const std::string& message, const std::string& parameter,
+                         const std::string& code = "invalid_value") {
+  throw OpenAiError(400, message, code, parameter);
+}
+
+// The member, or null where it is absent or null.
+const Json* Member(const Json& object, const char* name) {
+  const auto found = object.find(name);
+  return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+std::string TextMember(const Json& object, const char* name, const std::string& path) {
+  const Json* member = Member(object, name);
+  if (member == nullptr) Refuse("'" + path + "' is required", path, "missing_required_parameter");
+  if (!member->is_string()) Refuse("'" + path + "' must be a string", path, "invalid_type");
+  return member->get<std::string>();
+}
+
+ast::Text TextOf(std::string text) {
+  if (text.find('\0') != std::string::npos) Refuse("a text holds a zero byte", "");
+  ast::Text made;
+  made.text = std::move(text);
+  return made;
+}
+
+ast::Option OptionOf(const char* name, std::variant<std::string, int64_t, double, bool> value) {
+  ast::Option option;
+  option.name.text = name;
+  option.value.value = std::move(value);
+  return option;
+}
+
+// A string, or an array of text parts.
+std::string ContentOf(const Json& message, const std::string& path) {
+  const Json* content = Member(message, "content");
+  if (content == nullptr) Refuse("'" + path + "' is required", path, "missing_required_parameter");
+  if (content->is_string()) return content->get<std::string>();
+  if (!content->is_array()) Refuse("'" + path + "' must be a string or an array", path);
+  std::string text;
+  for (const Json& part : *content) {
+    const bool is_text = part.is_object() && part.value("type", "") == "text";
+    if (!is_text) Refuse("only parts of type 'text' are taken", path, "unsupported_value");
+    text += TextMember(part, "text", path + ".text");
+  }
+  return text;
+}
+
+void ReadMessages(const Json& body, ast::Select& query) {
+  const Json* messages = Member(body, "messages");
+  if (messages == nullptr || !messages->is_array() || messages->empty()) {
+    Refuse("'messages' must be an array with a message at least", "messages");
+  }
+  int index = 0;
+  for (const Json& message : *messages) {
+    const std::string path = "messages[" + std::to_string(index++) + "]";
+    if (!message.is_object()) Refuse("'" + path + "' must be an object", path, "invalid_type");
+    const std::string role = TextMember(message, "role", path + ".role");
+    ast::UseItem item;
+    item.kind = ast::UseItem::Kind::kRoleText;
+    if (role == "system" || role == "developer") {
+      item.role = ast::Role::kSystem;
+    } else if (role == "user") {
+      item.role = ast::Role::kUser;
+    } else if (role == "assistant") {
+      item.role = ast::Role::kAssistant;
+    } else {
+      Refuse("role '" + role + "' is not taken", path + ".role", "unsupported_value");
+    }
+    item.text = TextOf(ContentOf(message, path + ".content"));
+    query.use.push_back(std::move(item));
+  }
+}
+
+// "module", "module.child", or {"module": …, "parameters": {…}}.
+ast::UseItem ModuleOf(const Json& used, const std::string& path) {
+  ast::UseItem item;
+  item.kind = ast::UseItem::Kind::kModule;
+  std::string name;
+  if (used.is_string()) {
+    name = used.get<std::string>();
+  } else if (used.is_object()) {
+    name = TextMember(used, "module", path + ".module");
+    if (const Json* parameters = Member(used, "parameters")) {
+      if (!parameters->is_object()) Refuse("'parameters' must be an object", path + ".parameters");
+      for (const auto& [parameter, value] : parameters->items()) {
+        if (!value.is_string()) Refuse("a parameter's value must be a string", path);
+        item.arguments.push_back({{parameter, {}}, TextOf(value.get<std::string>())});
+      }
+    }
+  } else {
+    Refuse("a module is a string or an object", path, "invalid_type");
+  }
+  for (size_t begin = 0; begin <= name.size();) {
+    const size_t dot = std::min(name.find('.', begin), name.size());
+    item.path.push_back({name.substr(begin, dot - begin), {}});
+    begin = dot + 1;
+  }
+  return item;
+}
+
+// "promptdb": {"schema": …, "use": […], "reuse": …}; without it, the model alone.
+void ReadSource(const Json& body, const std::string& model, ast::Select& query) {
+  const Json* extension = Member(body, "promptdb");
+  if (extension == nullptr) {
+    query.schema.text = model;
+    query.is_bare = true;
+    query.with_options.push_back(OptionOf("reuse", std::string("exact")));
+    return;
+  }
+  if (!extension->is_object()) Refuse("'promptdb' must be an object", "promptdb", "invalid_type");
+  query.schema.text = TextMember(*extension, "schema", "promptdb.schema");
+  if (const Json* use = Member(*extension, "use")) {
+    if (!use->is_array()) Refuse("'promptdb.use' must be an array", "promptdb.use");
+    for (const Json& used : *use) query.use.push_back(ModuleOf(used, "promptdb.use"));
+  }
+  if (Member(*extension, "reuse") != nullptr) {
+    query.with_options.push_back(
+        OptionOf("reuse", TextMember(*extension, "reuse", "promptdb.reuse")));
+  }
+  for (const auto& [name, value] : extension->items()) {
+    if (name != "schema" && name != "use" && name != "reuse") {
+      Refuse("'promptdb' has no member '" + name + "'", "promptdb." + name, "unknown_parameter");
+    }
+  }
+}
+
+void ReadNumber(const Json& body, const char* name, double least, double most, double absent,
+                const char* option, ast::Select& query) {
+  const Json* value = Member(body, name);
+  if (value != nullptr && !value->is_number()) {
+    Refuse("'" + std::string(name) + "' must be a number", name, "invalid_type");
+  }
+  const double number = value == nullptr ? absent : value->get<double>();
+  if (!(number >= least && number <= most)) {
+    Refuse("'" + std::string(name) + "' is out of range", name);
+  }
+  query.options.push_back(OptionOf(option, number));
+}
+
+int64_t WholeMember(const Json& value, const char* name) {
+  if (!value.is_number_integer()) {
+    Refuse("'" + std::string(name) + "' must be a whole number", name, "invalid_type");
+  }
+  return value.get<int64_t>();
+}
+
+void ReadStops(const Json& body, ast::Select& query) {
+  const Json* stop = Member(body, "stop");
+  if (stop == nullptr) return;
+  const Json stops = stop->is_array() ? *stop : Json::array({*stop});
+  for (const Json& text : stops) {
+    if (!text.is_string()) Refuse("'stop' must be a string or an array of strings", "stop");
+    query.options.push_back(OptionOf("stop", text.get<std::string>()));
+  }
+}
+
+void ReadResponseFormat(const Json& body, ast::Select& query) {
+  const Json* format = Member(body, "response_format");
+  if (format == nullptr) return;
+  const std::string type = format->is_object() ? format->value("type", "") : "";
+  if (type == "text") return;
+  const Json* wrapper = type == "json_schema" ? Member(*format, "json_schema") : nullptr;
+  const Json* schema =
+      wrapper != nullptr && wrapper->is_object() ? Member(*wrapper, "schema") : nullptr;
+  if (schema == nullptr) {
+    Refuse("'response_format' is 'text' or a 'json_schema' with its schema", "response_format",
+           "unsupported_value");
+  }
+  query.options.push_back(OptionOf("json_schema", schema->dump()));
+}
+
+// What would change the answer, and is not there: an error, and never ignored.
+void RefuseUnsupported(const Json& body) {
+  for (const char* name : {"tools", "functions", "tool_choice", "logit_bias", "audio", "suffix",
+                           "prediction", "web_search_options", "best_of"}) {
+    const Json* value = Member(body, name);
+    if (value == nullptr || (value->is_structured() && value->empty())) continue;
+    if (value->is_string() && (*value == "none" || *value == "auto")) continue;
+    Refuse("'" + std::string(name) + "' is not supported", name, "unsupported_parameter");
+  }
+  for (const char* name : {"presence_penalty", "frequency_penalty", "top_logprobs"}) {
+    const Json* value = Member(body, name);
+    if (value != nullptr && !(value->is_number() && value->get<double>() == 0)) {
+      Refuse("'" + std::string(name) + "' is not supported", name, "unsupported_parameter");
+    }
+  }
+  for (const char* name : {"logprobs", "echo"}) {
+    const Json* value = Member(body, name);
+    if (value != nullptr && *value != false) {
+      Refuse("'" + std::string(name) + "' is not supported", name, "unsupported_parameter");
+    }
+  }
+  const Json* count = Member(body, "n");
+  if (count != nullptr && *count != 1) {
+    Refuse("'n' can only be 1", "n", "unsupported_value");
+  }
+}
+
+void ReadGeneration(const Json& body, OpenAiRequest& request, ast::Select& query) {
+  RefuseUnsupported(body);
+  ReadNumber(body, "temperature", 0, 2, 1, "temperature", query);
+  ReadNumber(body, "top_p", 0, 1, 1, "top_p", query);
+  const Json* limit = Member(body, "max_completion_tokens");
+  if (limit == nullptr) limit = Member(body, "max_tokens");
+  if (limit != nullptr) {
+    query.options.push_back(OptionOf("max_tokens", WholeMember(*limit, "max_tokens")));
+  }
+  if (const Json* seed = Member(body, "seed")) {
+    query.options.push_back(OptionOf("seed", WholeMember(*seed, "seed")));
+  }
+  ReadStops(body, query);
+  ReadResponseFormat(body, query);
+  if (const Json* stream = Member(body, "stream")) {
+    if (!stream->is_boolean()) Refuse("'stream' must be a boolean", "stream", "invalid_type");
+    request.streams = stream->get<bool>();
+  }
+  if (const Json* options = Member(body, "stream_options"); options && options->is_object()) {
+    request.includes_usage = options->value("include_usage", false);
+  }
+}
+
+std::vector<std::string> InputsOf(const Json& body) {
+  const Json* input = Member(body, "input");
+  std::vector<std::string> inputs;
+  if (input != nullptr && input->is_string()) inputs.push_back(input->get<std::string>());
+  if (input != nullptr && input->is_array()) {
+    for (const Json& text : *input) {
+      if (!text.is_string()) Refuse("'input' must be texts", "input", "invalid_type");
+      inputs.push_back(text.get<std::string>());
+    }
+  }
+  if (inputs.empty() || inputs.size() > kMostInputs) {
+    Refuse("'input' must be a text, or an array of 1 to " + std::to_string(kMostInputs), "input");
+  }
+  return inputs;
+}
+
+int64_t Whole(const Row& row, size_t place) { return std::get<int64_t>(row.at(place)); }
+
+Json UsageOf(const Row& row) {
+  const int64_t prompt = Whole(row, kPromptTokens);
+  const int64_t output = Whole(row, kOutputTokens);
+  return {{"prompt_tokens", prompt},
+          {"completion_tokens", output},
+          {"total_tokens", prompt + output},
+          {"prompt_tokens_details", {{"cached_tokens", Whole(row, kCachedTokens)}}}};
+}
+
+Json Envelope(const OpenAiRequest& request, bool is_stream) {
+  const bool is_chat = request.kind == OpenAiRequest::Kind::kChat;
+  const char* object = !is_chat    ? "text_completion"
+                       : is_stream ? "chat.completion.chunk"
+                                   : "chat.completion";
+  return {{"id", request.id},
+          {"object", object},
+          {"created", request.created},
+          {"model", request.model}};
+}
+
+// One choice of a stream's event.
+Json StreamChoice(const OpenAiRequest& request, Json delta, const std::string& text,
+                  const Json& finish_reason) {
+  Json event = Envelope(request, true);
+  Json choice = {{"index", 0}};
+  if (request.kind == OpenAiRequest::Kind::kChat) {
+    choice["delta"] = std::move(delta);
+  } else {
+    choice["text"] = text;
+  }
+  choice["logprobs"] = nullptr;
+  choice["finish_reason"] = finish_reason;
+  event["choices"] = Json::array({std::move(choice)});
+  if (request.includes_usage) event["usage"] = nullptr;
+  return event;
+}
+
+std::string HexOf(std::string_view bytes) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string out;
+  for (const char byte : bytes) {
+    out += kDigits[(static_cast<unsigned char>(byte) >> 4) & 0xF];
+    out += kDigits[static_cast<unsigned char>(byte) & 0xF];
+  }
+  return out;
+}
+
+}  // namespace
+
+Json OpenAiError::Body() const {
+  const char* type = status_ >= 500 ? "server_error" : "invalid_request_error";
+  Json error = {{"message", what()}, {"type", type}};
+  error["param"] = parameter_.empty() ? Json(nullptr) : Json(parameter_);
+  error["code"] = code_.empty() ? Json(nullptr) : Json(code_);
+  return {{"error", std::move(error)}};
+}
+
+OpenAiError OpenAiErrorOf(const Error& error) {
+  const std::string message = error.message() + (error.hint().empty() ? "" : ". " + error.hint());
+  switch (error.code()) {
+    case ErrorCode::kUnknownName:
+      return {404, message, "not_found"};
+    case ErrorCode::kTooLong:
+      return {400, message, "context_length_exceeded"};
+    case ErrorCode::kSyntax:
+    case ErrorCode::kDuplicateName:
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kUnsupported:
+      return {400, message, "invalid_value"};
+    case ErrorCode::kBusy:
+    case ErrorCode::kResource:
+      return {503, message, "too_busy"};
+    case ErrorCode::kCanceled:
+      return {503, message, "canceled"};
+    default:
+      return {500, message, "internal_error"};
+  }
+}
+
+OpenAiRequest ReadOpenAiRequest(OpenAiRequest::Kind kind, std::string_view text) {
+  const Json body = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!body.is_object()) Refuse("the body is no JSON object", "", "invalid_json");
+  OpenAiRequest request;
+  request.kind = kind;
+  request.created = std::time(nullptr);
+  request.model = TextMember(body, "model", "model");
+  ast::Select query;
+  ReadSource(body, request.model, query);
+  switch (kind) {
+    case OpenAiRequest::Kind::kChat:
+      request.id = "chatcmpl-" + HexOf(RandomBytes(12));
+      ReadMessages(body, query);
+      ReadGeneration(body, request, query);
+      request.queries.push_back(std::move(query));
+      break;
+    case OpenAiRequest::Kind::kCompletion:
+      request.id = "cmpl-" + HexOf(RandomBytes(12));
+      query.prompt = TextOf(TextMember(body, "prompt", "prompt"));
+      ReadGeneration(body, request, query);
+      request.queries.push_back(std::move(query));
+      break;
+    case OpenAiRequest::Kind::kEmbedding: {
+      query.kind = ast::Select::Kind::kEmbedding;
+      const Json* format = Member(body, "encoding_format");
+      if (format != nullptr && *format != "float") {
+        Refuse("'encoding_format' can only be 'float'", "encoding_format", "unsupported_value");
+      }
+      if (Member(body, "dimensions") != nullptr) {
+        Refuse("'dimensions' are the model's", "dimensions", "unsupported_parameter");
+      }
+      for (std::string& input : InputsOf(body)) {
+        query.prompt = TextOf(std::move(input));
+        request.queries.push_back(query);
+      }
+      break;
+    }
+  }
+  return request;
+}
+
+Json CompletionResponse(const OpenAiRequest& request, const Row& row) {
+  Json response = Envelope(request, false);
+  const std::string text = std::get<std::string>(row.at(kText));
+  Json choice = {{"index", 0}};
+  if (request.kind == OpenAiRequest::Kind::kChat) {
+    choice["message"] = {{"role", "assistant"}, {"content", text}, {"refusal", nullptr}};
+  } else {
+    choice["text"] = text;
+  }
+  choice["logprobs"] = nullptr;
+  choice["finish_reason"] = std::get<std::string>(row.at(kFinishReason));
+  response["choices"] = Json::array({std::move(choice)});
+  response["usage"] = UsageOf(row);
+  return response;
+}
+
+Json PieceEvent(const OpenAiRequest& request, const std::string& text, bool is_first) {
+  Json delta = {{"content", text}};
+  if (is_first) delta = {{"role", "assistant"}, {"content", text}};
+  return StreamChoice(request, std::move(delta), text, nullptr);
+}
+
+Json EndEvent(const OpenAiRequest& request, const Row& row) {
+  return StreamChoice(request, Json::object(), "", std::get<std::string>(row.at(kFinishReason)));
+}
+
+Json UsageEvent(const OpenAiRequest& request, const Row& row) {
+  Json event = Envelope(request, true);
+  event["choices"] = Json::array();
+  event["usage"] = UsageOf(row);
+  return event;
+}
+
+Json EmbeddingResponse(const OpenAiRequest& request, const std::vector<Row>& rows) {
+  Json data = Json::array();
+  int64_t tokens = 0;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    tokens += Whole(rows[i], kEmbeddingTokens);
+    data.push_back({{"object", "embedding"},
+                    {"index", i},
+                    {"embedding", Json::parse(std::get<std::string>(rows[i].at(kEmbedding)))}});
+  }
+  return {{"object", "list"},
+          {"data", std::move(data)},
+          {"model", request.model},
+          {"usage", {{"prompt_tokens", tokens}, {"total_tokens", tokens}}}};
+}
+
+}  // namespace promptdb

@@ -1,0 +1,70 @@
+// OpenAI's requests, to queries, and answers, to OpenAI's responses. What they look like is in
+// OpenAI's API reference; what is taken of it is in docs/server.md.
+//
+// Pure functions; thread-safe.
+#ifndef PROMPTDB_SERVER_OPENAI_H_
+#define PROMPTDB_SERVER_OPENAI_H_
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/value.h"
+#include "parser/ast.h"
+
+namespace promptdb {
+
+using Json = nlohmann::ordered_json;
+
+// A request that gets an error's response.
+class OpenAiError : public std::runtime_error {
+ public:
+  OpenAiError(int status, const std::string& message, std::string code, std::string parameter = "")
+      : std::runtime_error(message),
+        status_(status),
+        code_(std::move(code)),
+        parameter_(std::move(parameter)) {}
+
+  int status() const { return status_; }
+  // {"error": {"message": …, "type": …, "param": …, "code": …}}
+  Json Body() const;
+
+ private:
+  int status_;
+  std::string code_;
+  std::string parameter_;
+};
+
+// An engine's error in OpenAI's terms. `too_busy`: the statement found no worker.
+OpenAiError OpenAiErrorOf(const Error& error);
+
+struct OpenAiRequest {
+  enum class Kind { kChat, kCompletion, kEmbedding };
+  Kind kind = Kind::kChat;
+  std::string id;
+  int64_t created = 0;
+  std::string model;
+  std::vector<ast::Select> queries;  // one, but for several inputs of kEmbedding
+  bool streams = false;
+  bool includes_usage = false;  // in a stream
+};
+
+// Throws OpenAiError for a body that is no request, and for what it asks for and we lack.
+OpenAiRequest ReadOpenAiRequest(OpenAiRequest::Kind kind, std::string_view body);
+
+// The response to a chat or a completion, from the row of its query.
+Json CompletionResponse(const OpenAiRequest& request, const Row& row);
+// One event of a stream: a piece of text; the end, with its finish_reason; the usage.
+Json PieceEvent(const OpenAiRequest& request, const std::string& text, bool is_first);
+Json EndEvent(const OpenAiRequest& request, const Row& row);
+Json UsageEvent(const OpenAiRequest& request, const Row& row);
+// The response to kEmbedding, from the rows of its queries.
+Json EmbeddingResponse(const OpenAiRequest& request, const std::vector<Row>& rows);
+
+}  // namespace promptdb
+
+#endif  // PROMPTDB_SERVER_OPENAI_H_

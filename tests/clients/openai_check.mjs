@@ -1,0 +1,177 @@
+// What OpenAI's own client for Node.js does with a server of PromptDB, and what HTTP's strangers do.
+// Ends in "all checks passed", or fails.
+import assert from 'node:assert/strict';
+import net from 'node:net';
+import { createRequire } from 'node:module';
+
+// From the working folder, where the test has it.
+const require = createRequire(process.cwd() + '/');
+const { OpenAI } = require('openai');
+
+const port = Number(process.env.OPENAI_PORT);
+const base = `http://127.0.0.1:${port}`;
+const key = process.env.OPENAI_TEST_KEY;
+const client = new OpenAI({ baseURL: `${base}/v1`, apiKey: key, maxRetries: 0 });
+
+const models = await client.models.list();
+assert.deepEqual(models.data.map((model) => model.id), ['demo']);
+
+// A question over a module of a schema.
+const question = {
+  model: 'demo',
+  messages: [{ role: 'user', content: 'Who is the mayor of Shistel?' }],
+  max_tokens: 8,
+  temperature: 0,
+  promptdb: { schema: 'demo', use: ['shistel'] },
+};
+const first = await client.chat.completions.create(question);
+assert.equal(first.choices[0].message.content, ' Tebri Jozund');
+assert.equal(first.choices[0].finish_reason, 'stop');
+assert.equal(first.object, 'chat.completion');
+const again = await client.chat.completions.create(question);
+assert.equal(again.choices[0].message.content, ' Tebri Jozund');
+assert.ok(again.usage.prompt_tokens_details.cached_tokens > 100, JSON.stringify(again.usage));
+assert.equal(again.usage.total_tokens, again.usage.prompt_tokens + again.usage.completion_tokens);
+
+// The same as a stream.
+const stream = await client.chat.completions.create(
+  { ...question, stream: true, stream_options: { include_usage: true } });
+let text = '';
+let reason = null;
+let usage = null;
+for await (const chunk of stream) {
+  text += chunk.choices[0]?.delta?.content ?? '';
+  reason = chunk.choices[0]?.finish_reason ?? reason;
+  usage = chunk.usage ?? usage;
+}
+assert.equal(text, ' Tebri Jozund');
+assert.equal(reason, 'stop');
+assert.deepEqual([usage.prompt_tokens, usage.completion_tokens],
+  [again.usage.prompt_tokens, again.usage.completion_tokens]);
+
+// A plain chat: its second turn finds the first one's tokens by itself.
+const chat = [
+  { role: 'system', content: 'You are a guide who knows every town by its river and its baths.' },
+  { role: 'user', content: 'Hello. Which towns are there, and which of them has a bath?' },
+];
+const options = { model: 'demo', max_tokens: 12, temperature: 0.7, seed: 5 };
+const turn = await client.chat.completions.create({ ...options, messages: chat });
+const same = await client.chat.completions.create({ ...options, messages: chat });
+assert.equal(same.choices[0].message.content, turn.choices[0].message.content);
+assert.equal(same.usage.prompt_tokens_details.cached_tokens, same.usage.prompt_tokens);
+const next = await client.chat.completions.create({
+  ...options,
+  messages: [...chat, { role: 'assistant', content: turn.choices[0].message.content },
+    { role: 'user', content: [{ type: 'text', text: 'And the river?' }] }],
+});
+assert.ok(next.usage.prompt_tokens_details.cached_tokens > 20, JSON.stringify(next.usage));
+
+// Completions, stop and length.
+const completion = await client.completions.create(
+  { model: 'demo', prompt: 'The mayor of', max_tokens: 4, temperature: 0 });
+assert.equal(completion.choices[0].finish_reason, 'length');
+assert.equal(completion.usage.completion_tokens, 4);
+const whole = completion.choices[0].text;
+const stopped = await client.completions.create(
+  { model: 'demo', prompt: 'The mayor of', max_tokens: 4, temperature: 0, stop: [whole.slice(-1)] });
+assert.ok(whole.startsWith(stopped.choices[0].text) && stopped.choices[0].text.length < whole.length);
+assert.equal(stopped.choices[0].finish_reason, 'stop');
+
+// An answer of a given shape.
+const shaped = await client.chat.completions.create({
+  ...question,
+  max_tokens: 64,
+  response_format: { type: 'json_schema', json_schema: { name: 'a', schema: { type: 'boolean' } } },
+});
+assert.equal(typeof JSON.parse(shaped.choices[0].message.content), 'boolean');
+
+const embeddings = await client.embeddings.create(
+  { model: 'demo', input: ['a town', 'a river'], encoding_format: 'float' });
+assert.equal(embeddings.data.length, 2);
+const length = embeddings.data[1].embedding.reduce((sum, x) => sum + x * x, 0);
+assert.ok(Math.abs(length - 1) < 1e-4, length);
+
+// Errors are OpenAI's.
+const refused = async (promise, status, code, parameter = null) => {
+  await assert.rejects(promise, (error) => {
+    assert.equal(error.status, status, error.message);
+    assert.equal(error.code, code, error.message);
+    if (parameter) assert.equal(error.param, parameter);
+    return true;
+  });
+};
+const ask = (more) => client.chat.completions.create({ ...question, ...more });
+await refused(ask({ model: 'gpt-4', promptdb: undefined }), 404, 'not_found');
+await refused(ask({ promptdb: { schema: 'demo', use: ['shistl'] } }), 404, 'not_found');
+await refused(ask({ promptdb: { schema: 'demo', uses: [] } }), 400, 'unknown_parameter');
+await refused(ask({ logprobs: true }), 400, 'unsupported_parameter', 'logprobs');
+await refused(ask({ n: 2 }), 400, 'unsupported_value', 'n');
+await refused(ask({ temperature: 9 }), 400, 'invalid_value', 'temperature');
+await refused(ask({ messages: [] }), 400, 'invalid_value', 'messages');
+await refused(ask({ messages: [{ role: 'tool', content: 'x', tool_call_id: 'y' }] }), 400,
+  'unsupported_value');
+await refused(ask({ max_tokens: 5000, messages: [{ role: 'user', content: 'x '.repeat(3000) }] }), 400,
+  'context_length_exceeded');
+await refused(new OpenAI({ baseURL: `${base}/v1`, apiKey: 'wrong', maxRetries: 0 }).models.list(), 401,
+  'invalid_api_key');
+
+// Whoever leaves in the middle takes the work along.
+const metric = async (name) => {
+  const reply = await fetch(`${base}/metrics`, { headers: { authorization: `Bearer ${key}` } });
+  return Number((await reply.text()).match(new RegExp(`^promptdb_${name} (\\d+)`, 'm'))[1]);
+};
+const canceled = await metric('statements_canceled_total');
+const controller = new AbortController();
+const long = await client.completions.create(
+  { model: 'demo', prompt: 'Go on.', max_tokens: 1900, temperature: 1.5, seed: 1, stream: true },
+  { signal: controller.signal });
+for await (const chunk of long) {
+  assert.ok(chunk.id);
+  controller.abort();
+  break;
+}
+for (let i = 0; i < 3000 && (await metric('statements_running')) > 0; ++i) {
+  await new Promise((resolve) => { setTimeout(resolve, 10); });
+}
+assert.equal(await metric('statements_running'), 0);
+assert.equal(await metric('statements_canceled_total'), canceled + 1);
+
+// Not only clients of OpenAI.
+assert.equal(await (await fetch(`${base}/healthz`)).text(), 'ok\n');
+const post = (headers, body) => fetch(`${base}/v1/completions`, { method: 'POST', headers, body });
+const authorized = { authorization: `Bearer ${key}` };
+assert.equal((await post({ ...authorized, 'content-type': 'text/plain' }, '{}')).status, 415);
+assert.equal((await post({ ...authorized, 'content-type': 'application/json' }, '{"model"')).status, 400);
+assert.equal((await fetch(`${base}/v1/completions`, { headers: authorized })).status, 405);
+assert.equal((await fetch(`${base}/etc/passwd`, { headers: authorized })).status, 404);
+
+// Requests that two servers would read in two ways, and what is no request at all.
+const raw = (bytes) => new Promise((resolve, reject) => {
+  let reply = '';
+  const socket = net.connect(port, '127.0.0.1', () => socket.write(bytes));
+  socket.on('data', (data) => { reply += data; });
+  socket.on('end', () => resolve(reply));
+  socket.on('close', () => resolve(reply));
+  socket.on('error', reject);
+});
+const line = 'POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n';
+for (const bytes of [
+  `${line}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n`,
+  `${line}Content-Length: 5\r\nContent-Length: 6\r\n\r\n{}    `,
+  `${line}Content-Length: -1\r\n\r\n{}`,
+  `${line}Transfer-Encoding: chunked\r\n\r\nzz\r\n`,
+  `${line}Content-Length : 2\r\n\r\n{}`,
+  `GET /healthz HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(40000)}\r\n\r\n`,
+  'nothing of the kind\r\n\r\n',
+  '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03',
+]) {
+  const reply = await raw(bytes);
+  assert.match(reply, /^HTTP\/1\.1 400 /, bytes.slice(0, 120));
+  assert.equal(reply.match(/HTTP\/1\.1/g).length, 1, reply);
+}
+assert.match(await raw(`${line}Content-Length: 99999999\r\n\r\n{}`), /^HTTP\/1\.1 413 /);
+// One behind the other on one connection.
+const two = await raw('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n'
+  + 'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+assert.equal(two.match(/HTTP\/1\.1 200/g).length, 2, two);
+console.log('all checks passed');
