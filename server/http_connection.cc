@@ -300,7 +300,7 @@ asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest
     registry->MarkActive(id);
     metrics->CountEnd(run->Work(work));
   };
-  if (!server_.pool->Submit(std::move(task))) {
+  if (!server_.pool->Submit(std::move(task), [run] { run->Finish(); })) {
     ++server_.metrics.too_busy;
     throw OpenAiError(503, "too busy: too many statements are waiting already", "too_busy");
   }

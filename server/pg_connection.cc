@@ -426,7 +426,7 @@ asio::awaitable<std::shared_ptr<StatementRun>> PgConnection::Start(
     metrics->CountEnd(run->Work(work));
   };
   ++server_.metrics.statements;
-  if (!server_.pool->Submit(std::move(task))) {
+  if (!server_.pool->Submit(std::move(task), [run] { run->Finish(); })) {
     ++server_.metrics.too_busy;
     throw Failure{{"ERROR", std::string(sqlstate::kTooManyConnections),
                    "too busy: " + std::to_string(server_.pool->load().waiting) +

@@ -27,10 +27,10 @@ std::optional<ErrorCode> StatementRun::Work(const std::function<void(ResultSink&
     failure = Error(ErrorCode::kInternal, error.what(), "Please report this.");
   }
   if (!failure) {
-    End(Done{tag_});
+    last_ = Done{tag_};
     return std::nullopt;
   }
-  End(*failure);
+  last_ = *failure;
   return failure->code();
 }
 
@@ -88,10 +88,10 @@ void StatementRun::OnProgress(std::string_view stage, int64_t done, int64_t tota
   if (wants_.progress) Push(Progress{std::string(stage), done, total, std::string(unit)}, 0);
 }
 
-void StatementRun::End(Event event) {
+void StatementRun::Finish() {
   {
     const std::lock_guard lock(mutex_);
-    events_.emplace_back(std::move(event), 0);
+    events_.emplace_back(*std::move(last_), 0);
   }
   has_ended_ = true;
   wake_();

@@ -1,8 +1,8 @@
 // One statement between the worker that runs it and the connection that asked for it: a queue of
 // what comes out of it, and the wish to stop it.
 //
-// The On… functions and Work() are the worker's; Next() and ReleaseBound() the I/O thread's;
-// Cancel() and state() anybody's.
+// The On… functions, Work() and Finish() are the worker's; Next() and ReleaseBound() the I/O
+// thread's; Cancel() and state() anybody's.
 #ifndef PROMPTDB_SERVER_STATEMENT_RUN_H_
 #define PROMPTDB_SERVER_STATEMENT_RUN_H_
 
@@ -52,9 +52,11 @@ class StatementRun : public ResultSink {
   // and at the end.
   StatementRun(Wants wants, std::function<void()> wake);
 
-  // Runs `work`, unless the run was canceled before; what it throws is the last event, else Done.
-  // Returns the code of the Error that ended it, if one did.
+  // Runs `work`, unless the run was canceled before; what it throws is the last event, else Done,
+  // which Finish() puts into the queue. Returns the code of the Error that ended it, if one did.
   std::optional<ErrorCode> Work(const std::function<void(ResultSink& sink)>& work);
+
+  void Finish();
 
   // The first reason counts.
   void Cancel(CancelReason reason);
@@ -80,14 +82,14 @@ class StatementRun : public ResultSink {
 
  private:
   void Push(Event event, size_t bytes);
-  void End(Event event);
 
   const Wants wants_;
   const std::function<void()> wake_;
   std::atomic<CancelReason> reason_{CancelReason::kNone};
   std::atomic<bool> has_begun_{false};
   std::atomic<bool> has_ended_{false};
-  std::string tag_;  // the worker's
+  std::string tag_;            // the worker's
+  std::optional<Event> last_;  // the worker's
 
   std::mutex mutex_;
   std::condition_variable shrunk_;

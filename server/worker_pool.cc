@@ -1,5 +1,8 @@
 #include "server/worker_pool.h"
 
+#include <optional>
+#include <utility>
+
 namespace promptdb {
 
 WorkerPool::WorkerPool(int workers, int most_waiting) : most_waiting_(most_waiting) {
@@ -15,12 +18,12 @@ WorkerPool::~WorkerPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-bool WorkerPool::Submit(std::function<void()> task) {
+bool WorkerPool::Submit(std::function<void()> task, std::function<void()> after) {
   {
     const std::lock_guard lock(mutex_);
     const int free = static_cast<int>(workers_.size()) - running_;
     if (static_cast<int>(tasks_.size()) >= most_waiting_ + free) return false;
-    tasks_.push_back(std::move(task));
+    tasks_.push_back({std::move(task), std::move(after)});
   }
   wake_.notify_one();
   return true;
@@ -36,15 +39,18 @@ void WorkerPool::Work() {
   while (true) {
     wake_.wait(lock, [this] { return is_ending_ || !tasks_.empty(); });
     if (tasks_.empty()) return;
-    std::function<void()> task = std::move(tasks_.front());
+    std::optional<Task> task = std::move(tasks_.front());
     tasks_.pop_front();
     ++running_;
     lock.unlock();
-    task();
-    // What it holds ends here, not while the pool is locked.
-    task = nullptr;
+    task->run();
     lock.lock();
     --running_;
+    lock.unlock();
+    if (task->after) task->after();
+    // What it holds ends here, not while the pool is locked.
+    task.reset();
+    lock.lock();
   }
 }
 

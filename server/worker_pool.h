@@ -20,8 +20,9 @@ class WorkerPool {
   // Runs what waits, and joins.
   ~WorkerPool();
 
-  // False when as many wait as may. Tasks run in order; none may throw.
-  bool Submit(std::function<void()> task);
+  // False when as many wait as may. Tasks run in order; none may throw. `after` is called when the
+  // worker is free again, so that whoever it tells of the end finds room for what comes next.
+  bool Submit(std::function<void()> task, std::function<void()> after = nullptr);
 
   struct Load {
     int workers = 0;
@@ -31,13 +32,18 @@ class WorkerPool {
   Load load() const;
 
  private:
+  struct Task {
+    std::function<void()> run;
+    std::function<void()> after;
+  };
+
   void Work();
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<std::function<void()>> tasks_;  // guarded by mutex_
-  int running_ = 0;                          // guarded by mutex_
-  bool is_ending_ = false;                   // guarded by mutex_
+  std::deque<Task> tasks_;  // guarded by mutex_
+  int running_ = 0;         // guarded by mutex_
+  bool is_ending_ = false;  // guarded by mutex_
   const int most_waiting_;
   std::vector<std::thread> workers_;
 };

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -241,6 +242,21 @@ TEST(WorkerPoolTest, QueueHasALimit) {
   EXPECT_EQ(ran, 2);
 }
 
+TEST(WorkerPoolTest, WhoIsToldOfAnEndFindsRoom) {
+  WorkerPool pool(1, 0);
+  std::atomic<int> refused = 0, ran = 0;
+  for (int i = 0; i < 1000; ++i) {
+    std::promise<void> end;
+    if (!pool.Submit([&] { ++ran; }, [&] { end.set_value(); })) {
+      ++refused;
+      continue;
+    }
+    end.get_future().wait();
+  }
+  EXPECT_EQ(refused, 0);
+  EXPECT_EQ(ran, 1000);
+}
+
 TEST(StatementRunTest, AWorkerWaitsForASlowReaderUntilItIsCanceled) {
   std::atomic<int> wakes = 0;
   StatementRun run({}, [&] { ++wakes; });
@@ -250,6 +266,7 @@ TEST(StatementRunTest, AWorkerWaitsForASlowReaderUntilItIsCanceled) {
       for (int i = 0; i < 100 && !sink.IsCanceled(); ++i) sink.OnRow({megabyte});
       if (sink.IsCanceled()) throw Error(ErrorCode::kCanceled, "stopped");
     });
+    run.Finish();
   });
   while (wakes == 0) std::this_thread::yield();
   run.Cancel(StatementRun::CancelReason::kTimeout);
