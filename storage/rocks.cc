@@ -222,6 +222,7 @@ Rocks::Rocks(const std::filesystem::path& folder) : folder_(folder) {
   rocksdb::DBOptions options = DatabaseOptions();
   options.info_log = std::make_shared<RocksLog>(folder);  // RocksDB's threads share it
   options.listeners.push_back(rep_->failures);
+  options.env = rep_->env.get();
   const rocksdb::Status status =
       rocksdb::DB::Open(options, folder.string(), FamilyDescriptors(), &rep_->families, &opened);
   if (!status.ok()) ThrowCantOpen(folder, status);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "storage/rocks.h"
+#include "storage/rocks_files.h"
 
 namespace promptdb {
 
@@ -52,6 +53,7 @@ class FailureListener : public rocksdb::EventListener {
 struct Rocks::Rep {
   // Shared with RocksDB.
   const std::shared_ptr<FailureListener> failures = std::make_shared<FailureListener>();
+  const std::unique_ptr<rocksdb::Env> env = MakeCarefulEnv();
   std::unique_ptr<rocksdb::DB> db;
   std::vector<rocksdb::ColumnFamilyHandle*> families;  // by Family
   std::atomic<uint64_t> next_ingest{0};
