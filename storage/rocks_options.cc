@@ -35,6 +35,13 @@ void FailureListener::OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb:
   if (error_.ok()) error_ = *error;
 }
 
+void FailureListener::OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status error,
+                                           bool* auto_recovery) {
+  // RocksDB would go on by itself once there is space again, and meets an assertion where it was
+  // the MANIFEST that had none. We have said that it takes opening the database anew.
+  if (error.severity() >= rocksdb::Status::kHardError) *auto_recovery = false;
+}
+
 void FailureListener::ThrowIfFailed() const {
   const std::scoped_lock lock(mutex_);
   if (error_.ok()) return;

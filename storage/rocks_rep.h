@@ -42,6 +42,8 @@ rocksdb::ReadOptions ReadOptionsOf(Family family);
 class FailureListener : public rocksdb::EventListener {
  public:
   void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override;
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason reason, rocksdb::Status error,
+                            bool* auto_recovery) override;
   // Throws Error(kIo or kCorrupt) once it has.
   void ThrowIfFailed() const;
 
