@@ -140,7 +140,7 @@ const std::vector<Option>& Options() {
       {"tls_key", "FILE", "its private key, PEM", text(&O::tls_key), shown_path(&O::tls_key)},
       {"max_connections", "N", "most connections (100)", number(&O::max_connections, 1, 100000),
        shown_number(&O::max_connections)},
-      {"workers", "N", "statements that run at a time (4)", number(&O::workers, 1, 1024),
+      {"workers", "N", "statements that run at a time (32)", number(&O::workers, 1, 1024),
        shown_number(&O::workers)},
       {"max_waiting", "N", "statements that may wait for a worker (64)",
        number(&O::max_waiting, 0, 100000), shown_number(&O::max_waiting)},

@@ -35,7 +35,7 @@ struct ServerOptions {
   std::filesystem::path tls_cert;
   std::filesystem::path tls_key;
   int max_connections = 100;
-  int workers = 4;                            // statements that run at a time
+  int workers = 32;                           // statements that run at a time
   int max_waiting = 64;                       // statements that wait for a worker
   int64_t max_message = 64 << 20;             // bytes of one message or HTTP body
   std::chrono::seconds startup_timeout{30};   // to log in, and for a message to arrive whole
