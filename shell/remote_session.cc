@@ -98,18 +98,6 @@ Value ValueOf(const PGresult* result, int row, int column, Column::Type type) {
   return text;
 }
 
-// Asked for by nobody; of statements that the session runs for itself.
-class Silence : public ResultSink {
- public:
-  void OnColumns(const std::vector<Column>&) override {}
-  void OnRow(const std::vector<Value>&) override {}
-  void OnTextPiece(std::string_view) override {}
-  void OnNotice(std::string_view) override {}
-  void OnDone(std::string_view) override {}
-  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
-  bool IsCanceled() const override { return false; }
-};
-
 }  // namespace
 
 struct RemoteSession::Rep {
@@ -300,7 +288,7 @@ void RemoteSession::Cancel() { rep_->Stop(); }
 
 Session::Names RemoteSession::CatalogNames() {
   Session::Names names;
-  Silence silence;
+  QuietSink silence;
   const auto read = [&](const std::string& query, std::vector<std::string>& into) {
     CollectedRows rows(&silence, false);
     Execute(query, rows);
