@@ -1,5 +1,5 @@
-// Attention over a list of KV slices, each of any dtype: blocked, online softmax, no mask tensors, nothing
-// concatenated.
+// Attention over a list of KV slices, each of any dtype: blocked, online softmax, no mask tensors,
+// nothing concatenated.
 //
 // Source: Milakov & Gimelshein, "Online normalizer calculation for softmax" (2018); the blocking
 // over keys is that of FlashAttention (Dao et al., 2022) and, for few queries, Flash-Decoding

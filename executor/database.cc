@@ -88,8 +88,7 @@ std::shared_ptr<const OpenSchema> Database::Rep::OpenBare(const ast::Name& model
   open->model = Open(FindModel(model), model.range, sink);
   // No schema can be called so, since a name is never empty.
   open->definition.model = model.text;
-  open->layout =
-      LayOut(open->definition, open->model->tokenizer(), open->model->chat_template());
+  open->layout = LayOut(open->definition, open->model->tokenizer(), open->model->chat_template());
   return open;
 }
 

@@ -34,9 +34,9 @@ QueryOutcome RunQuery(const QueryPlan& plan, double planning_ms, const OpenModel
 
 // The prompts of PROMPT IN, computed together over states that the first makes ready for all; where
 // nothing may be reused, one after another; a single one as RunQuery() does it. `plans` are alike
-// but for what comes after their shared segments, which ends in new text. Several stream nothing. Calls `on_row` for each, in
-// order. Rows that are computed together share their time: each one's counts from the beginning of
-// all.
+// but for what comes after their shared segments, which ends in new text. Several stream nothing.
+// Calls `on_row` for each, in order. Rows that are computed together share their time: each one's
+// counts from the beginning of all.
 using OnRow = std::function<void(const QueryPlan& plan, const QueryOutcome& outcome)>;
 void RunRows(const std::vector<QueryPlan>& plans, double planning_ms, const OpenModel& model,
              StateCache& cache, bool stream, ResultSink& sink, const OnRow& on_row);

@@ -21,8 +21,8 @@ PlannedQuery Plan(const ast::Select& query, Database::Rep& database, const Setti
                   ResultSink& sink) {
   if (query.pml) return Plan(ExpandPml(query, database), database, settings, sink);
   PlannedQuery planned;
-  planned.schema = query.is_bare ? database.OpenBare(query.schema, sink)
-                                 : database.Open(query.schema, sink);
+  planned.schema =
+      query.is_bare ? database.OpenBare(query.schema, sink) : database.Open(query.schema, sink);
   const OpenModel& model = planned.model();
   const Stopwatch watch;
   const PlanContext context = database.ContextOf(model);

@@ -7,7 +7,8 @@
 // block mask, is one batch.
 //
 // States are read and written as the segments have them. Those that grow are f32 or bf16.
-// Segments may have been moved (KvSegment::PlaceAt): with RoPE, queries are turned to meet the keys.
+// Segments may have been moved (KvSegment::PlaceAt): with RoPE, queries are turned to meet the
+// keys.
 //
 // Thread-safe: const after Load(); a forward pass writes only the segments it is given.
 #ifndef PROMPTDB_EXECUTOR_TRANSFORMER_H_

@@ -105,7 +105,8 @@ class KvSegment {
   // tokens(), not quantized.
   KvSegment CopyOf(int tokens) const;
 
-  // The first tokens of several segments, each of which begins where the one before it ends, as one.
+  // The first tokens of several segments, each of which begins where the one before it ends, as
+  // one.
   struct Part {
     const KvSegment* segment = nullptr;
     int tokens = 0;

@@ -74,9 +74,9 @@ TEST_F(ParameterizedStatements, ValuesStandForWhatTheyAreInTheStatement) {
   const std::string text =
       "SELECT GENERATE (max_tokens => $1, temperature => $2, seed => $3, ignore_eos => $4) FROM s "
       "USE a(place => $5), b, $6 PROMPT $7 WITH (reuse = $8)";
-  EXPECT_EQ(written, Answer(text, {Typed(int64_t{5}), Typed(0.5), Typed(int64_t{3}), Typed(true),
-                                   Typed("the sea"), Typed("Some words."), Typed("Where?"),
-                                   Typed("none")}));
+  EXPECT_EQ(written,
+            Answer(text, {Typed(int64_t{5}), Typed(0.5), Typed(int64_t{3}), Typed(true),
+                          Typed("the sea"), Typed("Some words."), Typed("Where?"), Typed("none")}));
   EXPECT_EQ(written, Answer(text, {Untyped("5"), Untyped("0.5"), Untyped("3"), Untyped("t"),
                                    Untyped("the sea"), Untyped("Some words."), Untyped("Where?"),
                                    Untyped("none")}));
@@ -93,10 +93,12 @@ TEST_F(ParameterizedStatements, UntypedValuesAreReadAsTheColumnBesideThem) {
             2U);
   // A text stays a text, whatever it looks like.
   EXPECT_EQ(Run(where, {Untyped("1"), Untyped("1")}).rows.size(), 0U);
-  ExpectError(ErrorCode::kInvalidArgument, {"can't be compared"},
-              [&] { Run(where, {Untyped("one"), Untyped("s")}); });
-  ExpectError(ErrorCode::kInvalidArgument, {"can't be compared"},
-              [&] { Run(where, {Typed("1"), Untyped("s")}); });
+  ExpectError(ErrorCode::kInvalidArgument, {"can't be compared"}, [&] {
+    Run(where, {Untyped("one"), Untyped("s")});
+  });
+  ExpectError(ErrorCode::kInvalidArgument, {"can't be compared"}, [&] {
+    Run(where, {Typed("1"), Untyped("s")});
+  });
 }
 
 TEST_F(ParameterizedStatements, ErrorsPointAtTheParameterThatIsToBlame) {

@@ -111,8 +111,8 @@ TEST_F(PromptRows, EqualQueriesOneByOne) {
 TEST_F(PromptRows, AnswersThatEndSoonerLeaveTheOthersAlone) {
   session_.Execute("WARM s", sink_);
   const std::vector<std::string> prompts = Prompts(8);
-  const auto rows = Run("max_tokens => 40, temperature => 1.5, seed => 11, stop => 't'", "USE a",
-                        prompts, true);
+  const auto rows =
+      Run("max_tokens => 40, temperature => 1.5, seed => 11, stop => 't'", "USE a", prompts, true);
   std::set<Value> lengths;
   for (const auto& row : rows) lengths.insert(row[4]);
   EXPECT_GT(lengths.size(), 2u);
