@@ -24,6 +24,8 @@ StateManifest ManifestOf(const PromptSegment& segment, const SegmentKeys& keys,
   return manifest;
 }
 
+namespace {
+
 void EncodeSegments(const std::vector<int>& segments, QueryState& query) {
   if (segments.empty()) return;
   const Stopwatch watch;
@@ -60,6 +62,8 @@ void EncodeSegments(const std::vector<int>& segments, QueryState& query) {
     }
   }
 }
+
+}  // namespace
 
 void EncodeMissing(std::vector<int> segments, QueryState& query) {
   std::map<int, const ModuleScanNode*> absent;  // the others have no room in memory

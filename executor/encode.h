@@ -10,13 +10,11 @@
 
 namespace promptdb {
 
-// Computes all `segments` (indices in the prompt, ascending) in one batch; what else they attend to
-// must be ready. Each is published in the cache if the query uses it. The time of the batch is
-// shared out among the plan's nodes by their floating-point operations.
-void EncodeSegments(const std::vector<int>& segments, QueryState& query);
-
-// The same for segments that the cache did not have, of which no other query computes any at the
-// same time: those that others have computed meanwhile are scanned.
+// Computes `segments` (indices in the prompt, ascending), which the cache did not have, in one
+// batch; what else they attend to must be ready. Each is published in the cache if the query uses
+// it. The time of the batch is shared out among the plan's nodes by their floating-point
+// operations. No other query computes any of them at the same time: those that others have computed
+// meanwhile are scanned.
 void EncodeMissing(std::vector<int> segments, QueryState& query);
 
 // What is stored beside the states of `segment`, computed now.

@@ -76,22 +76,9 @@ void ForwardScheduler::RunAlone(Request& request, ProgressListener* progress,
   // One pass at a time, after which others may have come.
   Pass pass;
   Add(request, kPassRows, pass);
-  Count(pass);
-  is_busy_ = true;
-  lock.unlock();
-  std::exception_ptr error;
-  std::vector<std::vector<float>> results;
-  try {
-    results = Run(pass, progress);
-  } catch (...) {
-    error = std::current_exception();
-  }
-  lock.lock();
-  is_busy_ = false;
-  request.is_in_pass = false;
+  RunPass(pass, progress, lock);
   if (!waiting_.empty()) wanted_.notify_one();
-  if (error) std::rethrow_exception(error);
-  request.result.insert(request.result.end(), results[0].begin(), results[0].end());
+  if (request.error) std::rethrow_exception(request.error);
   if (progress == nullptr) return;
   lock.unlock();
   progress->OnProgress("computing", request.done, request.rows(), "tokens");
@@ -131,33 +118,39 @@ void ForwardScheduler::Serve() {
     // One that was canceled may have been the last.
     if (waiting_.empty() || is_busy_) continue;
     const Pass pass = PlanPass();
-    Count(pass);
-    is_busy_ = true;
-    lock.unlock();
     const Stopwatch watch;
-    std::exception_ptr error;
-    std::vector<std::vector<float>> results;
-    try {
-      results = Run(pass, nullptr);
-    } catch (...) {
-      error = std::current_exception();
-    }
-    const double ms = watch.Milliseconds();
-    lock.lock();
-    is_busy_ = false;
+    RunPass(pass, nullptr, lock);
     bool is_short = true;
-    for (size_t i = 0; i < pass.parts.size(); ++i) {
-      Request& request = *pass.parts[i].request;
-      request.is_in_pass = false;
-      request.error = error;
+    for (const Part& part : pass.parts) {
+      Request& request = *part.request;
       is_short = is_short && request.is_short();
-      if (!error) {
-        request.result.insert(request.result.end(), results[i].begin(), results[i].end());
-      }
-      if (error || request.is_done()) waiting_.remove(&request);
+      if (request.error || request.is_done()) waiting_.remove(&request);
       request.changed.notify_one();
     }
-    if (is_short) short_pass_ms_ = ms;
+    if (is_short) short_pass_ms_ = watch.Milliseconds();
+  }
+}
+
+void ForwardScheduler::RunPass(const Pass& pass, ProgressListener* progress,
+                               std::unique_lock<std::mutex>& lock) {
+  Count(pass);
+  is_busy_ = true;
+  lock.unlock();
+  std::exception_ptr error;
+  std::vector<std::vector<float>> results;
+  try {
+    results = Run(pass, progress);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  lock.lock();
+  is_busy_ = false;
+  for (size_t i = 0; i < pass.parts.size(); ++i) {
+    Request& request = *pass.parts[i].request;
+    request.is_in_pass = false;
+    request.error = error;
+    if (error) continue;
+    request.result.insert(request.result.end(), results[i].begin(), results[i].end());
   }
 }
 

@@ -107,6 +107,8 @@ class ForwardScheduler {
   void RunWithOthers(Request& request, ProgressListener* progress,
                      std::unique_lock<std::mutex>& lock);
   void WaitForOthers(std::unique_lock<std::mutex>& lock);
+  // Runs the pass, with the mutex free meanwhile, and gives each part its results, or its error.
+  void RunPass(const Pass& pass, ProgressListener* progress, std::unique_lock<std::mutex>& lock);
   Pass PlanPass();
   static void Add(Request& request, int rows, Pass& pass);
   void Count(const Pass& pass);

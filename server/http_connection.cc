@@ -27,15 +27,10 @@ std::string_view ReasonOf(int status) {
 std::string Text(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
 // Rows and columns of a statement that the server runs for itself.
-class RowsSink : public ResultSink {
+class RowsSink : public QuietSink {
  public:
   explicit RowsSink(ResultSink& listener) : listener_(listener) {}
-  void OnColumns(const std::vector<Column>&) override {}
   void OnRow(const std::vector<Value>& row) override { rows.push_back(row); }
-  void OnTextPiece(std::string_view) override {}
-  void OnNotice(std::string_view) override {}
-  void OnDone(std::string_view) override {}
-  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
   bool IsCanceled() const override { return listener_.IsCanceled(); }
 
   std::vector<Row> rows;
@@ -277,15 +272,7 @@ asio::awaitable<void> HttpConnection::Generate(const Request& request, OpenAiReq
 }
 
 asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest& request) {
-  auto run = std::make_shared<StatementRun>(StatementRun::Wants{request.streams, false},
-                                            [weak = weak_from_this(), &io = server_.io] {
-                                              asio::post(io, [weak] {
-                                                if (const auto self = weak.lock())
-                                                  self->run_signal_.Set();
-                                              });
-                                            });
   entry_->SetState("waiting", "SELECT");
-  ++server_.metrics.statements;
   std::function<void(ResultSink&)> work = [database = server_.database, request](ResultSink& sink) {
     Session session(database);
     CheckModel(session, request, sink);
@@ -295,23 +282,18 @@ asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest
       session.Run("", statement, {}, sink);
     }
   };
-  std::function<void()> task = [run, work = std::move(work), registry = &server_.registry,
-                                metrics = &server_.metrics, id = entry_->id()] {
-    registry->MarkActive(id);
-    metrics->CountEnd(run->Work(work));
+  std::function<void()> wake = [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->run_signal_.Set();
   };
-  if (!server_.pool->Submit(std::move(task), [run] { run->Finish(); })) {
-    ++server_.metrics.too_busy;
+  const StatementRun::Wants wants{.pieces = request.streams, .progress = false};
+  const std::shared_ptr<StatementRun> run =
+      server_.StartRun(wants, entry_->id(), std::move(work), std::move(wake));
+  if (run == nullptr) {
     throw OpenAiError(503, "too busy: too many statements are waiting already", "too_busy");
   }
   running_ = run;
   asio::steady_timer timer(server_.io);
-  if (server_.options.statement_timeout.count() > 0) {
-    timer.expires_after(server_.options.statement_timeout);
-    timer.async_wait([run](const ErrorCodeIo& error) {
-      if (!error) run->Cancel(StatementRun::CancelReason::kTimeout);
-    });
-  }
+  CancelAfter(server_.options.statement_timeout, run, timer);
   std::vector<Row> rows;
   GenerationCounts counts(server_.metrics);
   bool is_first = true;

@@ -20,9 +20,6 @@ constexpr size_t kMostInboxMessages = 1000;
 constexpr size_t kFlushBytes = 64 << 10;
 // The slowest client that a long message is awaited from.
 constexpr int32_t kLeastBytesPerSecond = 100 << 10;
-// A longer text is cut and parsed on a worker.
-constexpr size_t kLongText = 64 << 10;
-
 // What SHOW CONNECTIONS may tell others of a statement: its first two words.
 std::string FirstWords(const std::vector<ClientToken>& tokens) {
   std::string words;
@@ -414,20 +411,13 @@ asio::awaitable<std::shared_ptr<StatementRun>> PgConnection::Start(
   if (is_gone_) throw Over{};
   StatementRun::Wants wants;
   wants.pieces = wants.progress = parameters_["promptdb.messages"] == "on";
-  auto run = std::make_shared<StatementRun>(wants, [weak = weak_from_this(), &io = server_.io] {
-    asio::post(io, [weak] {
-      if (const auto self = weak.lock()) self->run_signal_.Set();
-    });
-  });
   entry_->SetState("waiting", FirstWords(prepared.tokens));
-  std::function<void()> task = [run, work = std::move(work), registry = &server_.registry,
-                                metrics = &server_.metrics, id = entry_->id()] {
-    registry->MarkActive(id);
-    metrics->CountEnd(run->Work(work));
+  std::function<void()> wake = [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->run_signal_.Set();
   };
-  ++server_.metrics.statements;
-  if (!server_.pool->Submit(std::move(task), [run] { run->Finish(); })) {
-    ++server_.metrics.too_busy;
+  std::shared_ptr<StatementRun> run =
+      server_.StartRun(wants, entry_->id(), std::move(work), std::move(wake));
+  if (run == nullptr) {
     throw Failure{{"ERROR", std::string(sqlstate::kTooManyConnections),
                    "too busy: " + std::to_string(server_.pool->load().waiting) +
                        " statements are waiting already",
@@ -442,14 +432,8 @@ asio::awaitable<std::shared_ptr<StatementRun>> PgConnection::Start(
         changed_in_transaction_ ||
         std::find(std::begin(kReaders), std::end(kReaders), first) == std::end(kReaders);
   }
-  const int64_t limit = TimeoutMilliseconds(parameters_["statement_timeout"]);
-  statement_timer_.cancel();
-  if (limit > 0) {
-    statement_timer_.expires_after(std::chrono::milliseconds(limit));
-    statement_timer_.async_wait([run](const ErrorCodeIo& error) {
-      if (!error) run->Cancel(StatementRun::CancelReason::kTimeout);
-    });
-  }
+  CancelAfter(std::chrono::milliseconds(TimeoutMilliseconds(parameters_["statement_timeout"])), run,
+              statement_timer_);
   co_return run;
 }
 

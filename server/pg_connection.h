@@ -35,6 +35,9 @@ class PgConnection : public std::enable_shared_from_this<PgConnection> {
   static asio::awaitable<void> Serve(std::shared_ptr<PgConnection> self);
 
  private:
+  // A longer text is parsed on a worker.
+  static constexpr size_t kLongText = 64 << 10;
+
   struct Message {
     char type = 0;  // 0: the client broke the protocol, as `body` says
     std::string body;

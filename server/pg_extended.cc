@@ -10,7 +10,6 @@ namespace promptdb {
 
 namespace {
 
-constexpr size_t kLongText = 64 << 10;
 // What one connection may keep open.
 constexpr size_t kMostPrepared = 1000;
 constexpr size_t kMostPortals = 100;

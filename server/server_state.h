@@ -5,6 +5,8 @@
 #define PROMPTDB_SERVER_SERVER_STATE_H_
 
 #include <atomic>
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -15,6 +17,7 @@
 #include "server/connection_registry.h"
 #include "server/metrics.h"
 #include "server/server_options.h"
+#include "server/statement_run.h"
 #include "server/user_file.h"
 #include "server/worker_pool.h"
 
@@ -39,12 +42,22 @@ struct ServerState {
   // Last, so that its threads end before what they use.
   std::optional<WorkerPool> pool;
 
+  // Has a worker run `work` for the connection `id` of the registry. `wake` is called on the I/O
+  // thread whenever the run has something. nullptr when as many wait as may.
+  std::shared_ptr<StatementRun> StartRun(StatementRun::Wants wants, int64_t id,
+                                         std::function<void(ResultSink&)> work,
+                                         std::function<void()> wake);
+
   bool WantsPassword() const {
     using Authentication = ServerOptions::Authentication;
     return options.authentication == Authentication::kScram ||
            (options.authentication == Authentication::kAuto && !users.empty());
   }
 };
+
+// Cancels the run when `timer` has gone so long; 0: never.
+void CancelAfter(std::chrono::milliseconds limit, std::shared_ptr<StatementRun> run,
+                 asio::steady_timer& timer);
 
 }  // namespace promptdb
 

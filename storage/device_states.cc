@@ -87,7 +87,7 @@ std::optional<StateCache::Acquired> StateCache::AcquireOnDevice(const Digest& ke
     // Copies are queued in the order of the layers.
     if (missing_bytes > 0) ReadBlocks(grid, disk_bytes, bring);
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kIo) throw;
+    if (!IsDamage(error)) throw;
     found.clear();
     sources.clear();
     DropCorrupt(key);

@@ -26,8 +26,6 @@ constexpr int64_t kMostReaders = 8;
 
 constexpr size_t kDigestBytes = 16;
 
-int64_t Now() { return std::time(nullptr); }
-
 }  // namespace
 
 std::string_view TierName(Tier tier) {
@@ -67,6 +65,22 @@ class StateCache::ChangeGuard {
   Digest key_;
 };
 
+// Gives back what ReserveDisk() has set aside, once the state is in the index, or failed to be.
+class StateCache::DiskReservation {
+ public:
+  DiskReservation(StateCache* cache, int64_t bytes) : cache_(cache), bytes_(bytes) {}
+  ~DiskReservation() {
+    const std::scoped_lock lock(cache_->mutex_);
+    cache_->reserved_disk_bytes_ -= bytes_;
+  }
+  DiskReservation(const DiskReservation&) = delete;
+  DiskReservation& operator=(const DiskReservation&) = delete;
+
+ private:
+  StateCache* cache_;
+  int64_t bytes_;
+};
+
 StateCache::StateCache(Rocks* rocks, BufferPool* pool, DevicePool* device_pool)
     : rocks_(rocks), pool_(pool), device_pool_(device_pool) {
   LoadIndex();
@@ -83,7 +97,7 @@ void StateCache::LoadIndex() {
   };
   rocks_->Scan(Family::kStates, "", [&](std::string_view key, std::string_view row) {
     try {
-      index_.Add(DecodeManifestAt(key, row), Now());
+      index_.Add(DecodeManifestAt(key, row), std::time(nullptr));
     } catch (const Error& error) {
       note(key, error.message());
     }
@@ -135,8 +149,16 @@ std::optional<Digest> StateCache::NextState(const std::string& from) const {
 
 std::optional<StateIndex::Outline> StateCache::Find(const Digest& key) const {
   const std::scoped_lock lock(mutex_);
-  const StateIndex::Outline* found = index_.Find(key, Now());
+  const StateIndex::Outline* found = index_.Find(key, std::time(nullptr));
   return found == nullptr ? std::nullopt : std::optional(*found);
+}
+
+std::optional<StateIndex::Outline> StateCache::FindOrMiss(const Digest& key) {
+  std::optional<StateIndex::Outline> found = Find(key);
+  if (found) return found;
+  const std::scoped_lock lock(mutex_);
+  ++stats_.misses;
+  return std::nullopt;
 }
 
 bool StateCache::IsThere(const Digest& key) const {
@@ -148,7 +170,7 @@ StateIndex::PrefixMatch StateCache::LongestPrefix(const Digest& model, const Dig
                                                   int start_position,
                                                   std::span<const int32_t> tokens) const {
   const std::scoped_lock lock(mutex_);
-  return index_.LongestPrefix(model, context, start_position, tokens, Now());
+  return index_.LongestPrefix(model, context, start_position, tokens, std::time(nullptr));
 }
 
 bool StateCache::ReserveDisk(int64_t bytes) {
@@ -164,10 +186,7 @@ bool StateCache::ReserveDisk(int64_t bytes) {
       if (bytes <= budget) {
         victim = index_.Victim([this](const Digest& key) { return !changing_.contains(key); });
       }
-      if (!victim) {
-        ++stats_.rejected;
-        return false;
-      }
+      if (!victim) return false;
     }
     if (EraseIfThere(*victim)) {
       const std::scoped_lock lock(mutex_);
@@ -180,103 +199,13 @@ void StateCache::EraseExpired() {
   std::vector<Digest> expired;
   {
     const std::scoped_lock lock(mutex_);
-    expired = index_.Expired(Now());
+    expired = index_.Expired(std::time(nullptr));
   }
   for (const Digest& key : expired) {
     if (!EraseIfThere(key)) continue;
     const std::scoped_lock lock(mutex_);
     ++stats_.expired;
   }
-}
-
-void StateCache::Use(const Digest& key, const BlockGrid& grid, Tier tier) {
-  {
-    const std::scoped_lock lock(mutex_);
-    index_.Use(key, Now());
-    if (!MayHold(key, grid.TotalBytes(), tier)) return;
-  }
-  // Whoever uses the state has it pinned, so that all of it is there.
-  Held held{tier, grid.TotalBytes(), {}, {}};
-  for (int i = 0; i < grid.blocks(); ++i) {
-    if (tier == Tier::kGpu) {
-      std::optional<DevicePin> pin = device_pool_->Pin({key, i});
-      if (!pin) return;
-      held.device_pins.push_back(*std::move(pin));
-    } else {
-      std::optional<BlockPin> pin = pool_->Pin({key, i});
-      if (!pin) return;
-      held.pins.push_back(*std::move(pin));
-    }
-  }
-  std::optional<Held> released;  // outlives the lock: unpinning may evict
-  const std::scoped_lock lock(mutex_);
-  if (!MayHold(key, held.bytes, tier)) return;
-  if (const auto found = held_.find(key); found != held_.end()) released = Release(found);
-  stats_.held_bytes += held.bytes;
-  held_.emplace(key, std::move(held));
-}
-
-bool StateCache::MayHold(const Digest& key, int64_t bytes, Tier tier) const {
-  if (!index_.PolicyOf(key).is_pinned || !index_.Contains(key)) return false;
-  if (const auto found = held_.find(key); found != held_.end()) {
-    return found->second.tier == Tier::kCpu && tier == Tier::kGpu;
-  }
-  return stats_.held_bytes + bytes <= stats_.pin_budget;
-}
-
-void StateCache::SetPolicy(const Digest& key, const StatePolicy& policy) {
-  bool was_pinned = false;
-  std::optional<Held> released;  // outlives the lock: unpinning may evict
-  {
-    const std::scoped_lock lock(mutex_);
-    was_pinned = index_.PolicyOf(key).is_pinned;
-    index_.SetPolicy(key, policy);
-    pool_->SetPriority(key, policy.priority);
-    if (device_pool_ != nullptr) device_pool_->SetPriority(key, policy.priority);
-    if (policy.is_pinned) return;
-    if (const auto found = held_.find(key); found != held_.end()) released = Release(found);
-  }
-  // What is pinned may lie on disk beyond a budget that was lowered.
-  if (was_pinned) KeepDiskBudget();
-}
-
-StatePolicy StateCache::PolicyOf(const Digest& key) const {
-  const std::scoped_lock lock(mutex_);
-  return index_.PolicyOf(key);
-}
-
-void StateCache::SetDiskBudget(int64_t bytes) {
-  {
-    const std::scoped_lock lock(mutex_);
-    stats_.disk_budget = bytes;
-  }
-  KeepDiskBudget();
-}
-
-void StateCache::KeepDiskBudget() {
-  // Nothing is reserved, but what is there must fit.
-  if (ReserveDisk(0)) return;
-  const std::scoped_lock lock(mutex_);
-  --stats_.rejected;  // no state was turned away
-}
-
-void StateCache::SetPinBudget(int64_t bytes) {
-  std::vector<Held> released;  // outlives the lock: unpinning may evict
-  const std::scoped_lock lock(mutex_);
-  stats_.pin_budget = bytes;
-  while (stats_.held_bytes > bytes) released.push_back(Release(held_.begin()));
-}
-
-StateCache::Held StateCache::Release(std::map<Digest, Held>::iterator held) {
-  Held released = std::move(held->second);
-  stats_.held_bytes -= released.bytes;
-  held_.erase(held);
-  return released;
-}
-
-bool StateCache::IsHeld(const Digest& key) const {
-  const std::scoped_lock lock(mutex_);
-  return held_.contains(key);
 }
 
 int64_t StateCache::EvictFromMemory(const Digest& key) { return pool_->EraseState(key); }
@@ -311,12 +240,8 @@ StateCache::Computing::~Computing() {
 std::optional<StateCache::Acquired> StateCache::Acquire(const Digest& key, bool* no_room,
                                                         Tier home) {
   *no_room = false;
-  const std::optional<StateIndex::Outline> entry = Find(key);
-  if (!entry) {
-    const std::scoped_lock lock(mutex_);
-    ++stats_.misses;
-    return std::nullopt;
-  }
+  const std::optional<StateIndex::Outline> entry = FindOrMiss(key);
+  if (!entry) return std::nullopt;
   const bool is_for_device = home == Tier::kGpu && HasDevice();
   if (is_for_device) {
     bool no_device_room = false;
@@ -389,12 +314,8 @@ std::optional<StateCache::Acquired> StateCache::AcquireInCpu(const Digest& key,
 }
 
 std::optional<StateCache::Acquired> StateCache::Read(const Digest& key) {
-  const std::optional<StateIndex::Outline> entry = Find(key);
-  if (!entry) {
-    const std::scoped_lock lock(mutex_);
-    ++stats_.misses;
-    return std::nullopt;
-  }
+  const std::optional<StateIndex::Outline> entry = FindOrMiss(key);
+  if (!entry) return std::nullopt;
   const BlockGrid grid(entry->shape, entry->tokens);
   std::vector<BlockBuffer> blocks(static_cast<size_t>(grid.blocks()));
   try {
@@ -408,7 +329,7 @@ std::optional<StateCache::Acquired> StateCache::Read(const Digest& key) {
     return std::nullopt;
   }
   const std::scoped_lock lock(mutex_);
-  index_.Use(key, Now());
+  index_.Use(key, std::time(nullptr));
   ++stats_.disk_hits;
   stats_.read_bytes += entry->bytes;
   return Acquired{KvSegment(entry->shape, entry->start_position, entry->tokens, std::move(blocks)),
@@ -466,19 +387,14 @@ KvSegment StateCache::Publish(const StateManifest& manifest, KvSegment segment, 
   EraseExpired();
   const int64_t bytes = IsThere(manifest.key) ? 0 : grid.TotalBytes();
   if (!ReserveDisk(bytes)) {
+    const std::scoped_lock lock(mutex_);
+    ++stats_.rejected;
     return KvSegment(manifest.shape, manifest.start_position, manifest.tokens, std::move(blocks));
   }
-  try {
+  {
+    const DiskReservation reserved(this, bytes);
     const ChangeGuard guard(this, manifest.key);
     WriteState(manifest, grid, blocks);
-  } catch (...) {
-    const std::scoped_lock lock(mutex_);
-    reserved_disk_bytes_ -= bytes;
-    throw;
-  }
-  {
-    const std::scoped_lock lock(mutex_);
-    reserved_disk_bytes_ -= bytes;
   }
   if (auto pins = pool_->InsertState(manifest.key, blocks, CostOf(manifest))) {
     if (home == Tier::kGpu && HasDevice()) {
@@ -519,7 +435,7 @@ void StateCache::WriteState(const StateManifest& manifest, const BlockGrid& grid
   rocks_->Write(std::move(batch));
   if (exists) return;
   const std::scoped_lock lock(mutex_);
-  index_.Add(manifest, Now());
+  index_.Add(manifest, std::time(nullptr));
   stats_.written_bytes += grid.TotalBytes();
   ++stats_.writes;
 }

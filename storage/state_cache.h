@@ -207,6 +207,7 @@ class StateCache {
 
  private:
   class ChangeGuard;
+  class DiskReservation;
 
   void LoadIndex();
   void RemoveOrphanBlocks();
@@ -214,6 +215,7 @@ class StateCache {
   std::optional<Digest> NextState(const std::string& from) const;
   // nullopt for states that are not there, and for those whose time is over.
   std::optional<StateIndex::Outline> Find(const Digest& key) const;
+  std::optional<StateIndex::Outline> FindOrMiss(const Digest& key);  // counts a miss
   bool IsThere(const Digest& key) const;  // whether or not its time is over
   // Counts a use, and keeps the state in memory, in a tier that has all of it, if its policy says
   // so.

@@ -14,6 +14,7 @@
 #include "planner/chat_binder.h"
 #include "planner/planner.h"
 #include "tests/chat_bench.h"
+#include "tests/support/random_cases.h"
 
 namespace promptdb {
 namespace {
@@ -34,11 +35,6 @@ double Relative(const std::vector<float>& a, const std::vector<float>& b) {
     size += std::pow(b[i], 2);
   }
   return std::sqrt(difference / size);
-}
-
-int FromEnvironment(const char* name, int otherwise) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? std::atoi(value) : otherwise;
 }
 
 // The logits after a turn's prompt, from what is cached; the chat stays as it is.

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "storage/host_device.h"
 #include "storage/kv_segment.h"
+#include "tests/copy_gate.h"
 
 namespace promptdb {
 namespace {
@@ -32,50 +33,6 @@ bool Says(const std::byte* data, const BlockId& id, int64_t bytes = kBlock) {
   return std::memcmp(data, Block(id, bytes).data(), static_cast<size_t>(bytes)) == 0;
 }
 
-// What the copies of a device go through: open, shut, or failing, by direction.
-class Gate {
- public:
-  using Direction = HostDevice::Direction;
-
-  HostDevice::CopyGate AsGate() {
-    return [this](const HostDevice::Copy& copy) {
-      std::unique_lock lock(mutex_);
-      Way& way = Of(copy.direction);
-      ++way.waiting;
-      changed_.notify_all();
-      changed_.wait(lock, [&] { return way.is_open; });
-      --way.waiting;
-      if (way.fails) throw Error(ErrorCode::kIo, "the copy failed, since the test wants it to");
-    };
-  }
-  void Shut(Direction direction) { Set(direction, false, false); }
-  void Open(Direction direction) { Set(direction, true, false); }
-  void Fail(Direction direction) { Set(direction, true, true); }
-  // Until a copy waits at the shut gate.
-  void AwaitCopy(Direction direction) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return Of(direction).waiting > 0; });
-  }
-
- private:
-  struct Way {
-    bool is_open = true;
-    bool fails = false;
-    int waiting = 0;
-  };
-  Way& Of(Direction direction) { return direction == Direction::kIn ? in_ : out_; }
-  void Set(Direction direction, bool is_open, bool fails) {
-    const std::scoped_lock lock(mutex_);
-    Of(direction).is_open = is_open;
-    Of(direction).fails = fails;
-    changed_.notify_all();
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  Way in_, out_;
-};
-
 using Direction = HostDevice::Direction;
 
 // A device of exactly the pool's budget, so that one byte more could not be allocated.
@@ -94,70 +51,11 @@ struct Tiers {
   }
   int64_t allocated() const { return device.total_bytes() - device.free_bytes(); }
 
-  Gate gate;
+  CopyGate gate;
   HostDevice device;
   BufferPool cpu;
   DevicePool pool;
 };
-
-// ---- The stand-in itself -----------------------------------------------------------------------
-
-TEST(HostDeviceTest, HasAsMuchMemoryAsItWasMadeWith) {
-  HostDevice device(5000);
-  const DeviceAddress first = device.Allocate(3000);
-  ASSERT_NE(first, DeviceAddress::kNone);
-  EXPECT_EQ(device.free_bytes(), 2000);
-  EXPECT_EQ(device.Allocate(2001), DeviceAddress::kNone);
-  const DeviceAddress second = device.Allocate(2000);
-  ASSERT_NE(second, DeviceAddress::kNone);
-  device.Free(first, 3000);
-  EXPECT_EQ(device.free_bytes(), 3000);
-  device.Free(second, 2000);
-  EXPECT_GT(HostDevice().total_bytes(), 0);
-}
-
-TEST(HostDeviceTest, StreamsAreInOrderAndDoNotWaitForEachOther) {
-  Gate gate;
-  HostDevice device(std::nullopt, gate.AsGate());
-  const DeviceAddress there = device.Allocate(8);
-  gate.Shut(Direction::kIn);
-  uint64_t one = 1, two = 2, back = 0;
-  const auto first = device.CopyIn(there, reinterpret_cast<std::byte*>(&one), 8);
-  const auto second = device.CopyIn(there, reinterpret_cast<std::byte*>(&two), 8);
-  const uint64_t before = 7;
-  std::memcpy(const_cast<std::byte*>(device.ReadableOnHost(there)), &before, 8);
-  // Queued last, done first: the other direction has a stream of its own.
-  device.CopyOut(reinterpret_cast<std::byte*>(&back), there, 8)->Wait();
-  EXPECT_EQ(back, 7u);
-  gate.Open(Direction::kIn);
-  second->Wait();
-  first->Wait();
-  device.CopyOut(reinterpret_cast<std::byte*>(&back), there, 8)->Wait();
-  EXPECT_EQ(back, 2u);
-  device.Free(there, 8);
-}
-
-TEST(HostDeviceTest, AFailedCopyTellsEveryoneWhoWaits) {
-  Gate gate;
-  HostDevice device(std::nullopt, gate.AsGate());
-  const DeviceAddress there = device.Allocate(8);
-  gate.Fail(Direction::kIn);
-  const uint64_t value = 1;
-  const auto event = device.CopyIn(there, reinterpret_cast<const std::byte*>(&value), 8);
-  for (int i = 0; i < 2; ++i) {
-    try {
-      event->Wait();
-      ADD_FAILURE() << "the copy did not fail";
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kIo);
-    }
-  }
-  gate.Open(Direction::kIn);
-  device.CopyIn(there, reinterpret_cast<const std::byte*>(&value), 8)->Wait();
-  device.Free(there, 8);
-}
-
-// ---- The pool ----------------------------------------------------------------------------------
 
 TEST(DevicePoolTest, BlocksFromEitherSourceAreReadOnTheDevice) {
   Tiers tiers(10'000);
@@ -269,7 +167,7 @@ TEST(DevicePoolTest, WhatTheCpuTierHasNoRoomForIsDropped) {
 }
 
 TEST(DevicePoolTest, CostsGoWithTheBlocks) {
-  Gate gate;
+  CopyGate gate;
   HostDevice device(2000, gate.AsGate());
   BufferPool cpu(2000, MakeGdsfPolicy);
   DevicePool pool(&device, &cpu, 2000, MakeGdsfPolicy);

@@ -16,6 +16,7 @@
 #include "tests/chat_bench.h"
 #include "tests/support/child_process.h"
 #include "tests/support/damage.h"
+#include "tests/support/random_cases.h"
 #include "tests/support/simulated_disk.h"
 
 namespace promptdb {
@@ -27,30 +28,12 @@ constexpr char kAsk[] =
     "SELECT GENERATE (max_tokens => 4, ignore_eos => on) "
     "FROM s USE a, b PROMPT 'so'";
 
-int FromEnvironment(const char* name, int otherwise) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? std::atoi(value) : otherwise;
-}
-
 uint32_t Seed() {
   const auto seed = static_cast<uint32_t>(
       FromEnvironment("PROMPTDB_SEED", static_cast<int>(std::random_device{}() >> 1)));
   std::printf("seed %u\n", seed);
   std::fflush(stdout);  // RocksDB's own checks end the process
   return seed;
-}
-
-// A model whose states take 8 KiB a token, so that some are large enough for
-// files of their own.
-TinyModel LargeStates() {
-  TinyModel tiny = TinyModel::Of("llama");
-  tiny.layers = 4;
-  tiny.heads = 4;
-  tiny.kv_heads = 4;
-  tiny.head_dim = 64;
-  tiny.dim = 64;
-  tiny.context = 4096;
-  return tiny;
 }
 
 std::string Words(int count, int salt) {
@@ -121,7 +104,7 @@ class DiskTest : public testing::Test {
  protected:
   DiskTest() : folder_("disk") {
     const std::string model = (folder_ / "m.gguf").string();
-    WriteGguf(LargeStates(), model, TensorDtype::kF32);
+    WriteGguf(TinyModel::WithLargeStates(), model, TensorDtype::kF32);
     {
       Database database(folder_ / "base");
       Say(database, "CREATE MODEL m FROM " + QuoteText(model) +

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "storage/state_cache.h"
 #include "tests/kv_pattern.h"
+#include "tests/some_manifest.h"
 #include "tests/support/damage.h"
 #include "tests/support/killed_child.h"
 #include "tests/support/test_folder.h"
@@ -26,23 +27,6 @@ namespace {
 constexpr KvShape kSmall{3, 2, 16, KvDtype::kBf16};   // 384 bytes a token: through the log
 constexpr KvShape kLarge{6, 4, 128, KvDtype::kBf16};  // 12 KiB a token: by files
 constexpr int64_t kAmple = int64_t{1} << 30;
-
-Digest Key(uint64_t n) { return {n * 0x9e3779b97f4a7c15u, n}; }
-
-StateManifest ManifestOf(uint64_t n, const KvShape& shape, int tokens) {
-  StateManifest manifest;
-  manifest.key = Key(n);
-  manifest.shape = shape;
-  manifest.tokens = tokens;
-  manifest.start_position = 100 + static_cast<int>(n);
-  manifest.label = "cities.m" + std::to_string(n);
-  manifest.model = {1, 2};
-  manifest.context = {3, n};
-  for (int i = 0; i < tokens; ++i) manifest.token_ids.push_back(i * 3 + static_cast<int>(n));
-  manifest.created_at = 1'700'000'000;
-  manifest.encode_ms = 12.5;
-  return manifest;
-}
 
 // One process's storage on a folder.
 struct Store {
@@ -98,27 +82,6 @@ void ExpectBlocksMatchManifests(Store& store) {
   EXPECT_EQ(BlockKeys(store.rocks), expected);
 }
 
-TEST(StateManifestTest, EveryFieldComesBack) {
-  StateManifest manifest = ManifestOf(7, kLarge, 1000);
-  manifest.label = "städte.\"quoted\" 日本";
-  manifest.token_ids = {0, -1, 2'000'000'000, 5};
-  const StateManifest read = DecodeManifest(EncodeManifest(manifest));
-  EXPECT_EQ(read.key, manifest.key);
-  EXPECT_EQ(read.shape, manifest.shape);
-  EXPECT_EQ(read.tokens, manifest.tokens);
-  EXPECT_EQ(read.start_position, manifest.start_position);
-  EXPECT_EQ(read.label, manifest.label);
-  EXPECT_EQ(read.model, manifest.model);
-  EXPECT_EQ(read.context, manifest.context);
-  EXPECT_EQ(read.token_ids, manifest.token_ids);
-  EXPECT_EQ(read.created_at, manifest.created_at);
-  EXPECT_EQ(read.encode_ms, manifest.encode_ms);
-
-  manifest.label = "not \xff UTF-8";
-  manifest.encode_ms = 1.0 / 0.0;
-  EXPECT_EQ(DecodeManifest(EncodeManifest(manifest)).key, manifest.key);
-}
-
 TEST(StateCacheTest, AStateThatIsNoLongerPinnedDoesNotStayBeyondTheDiskBudget) {
   const TemporaryFolder folder("unpinned");
   Store store(folder.path());
@@ -133,42 +96,6 @@ TEST(StateCacheTest, AStateThatIsNoLongerPinnedDoesNotStayBeyondTheDiskBudget) {
   EXPECT_EQ(store.cache.stats().disk_bytes, bytes);
   EXPECT_EQ(store.cache.Probe(Key(1)).tier, Tier::kMiss);
   EXPECT_EQ(store.Look(2, 100), "whole");
-}
-
-TEST(StateManifestTest, ARowUnderAnotherKeyIsCorrupt) {
-  const StateManifest manifest = ManifestOf(7, kSmall, 3);
-  const std::string row = EncodeManifest(manifest);
-  EXPECT_EQ(DecodeManifestAt(manifest.key.ToBytes(), row).key, manifest.key);
-  for (const std::string& key : {ManifestOf(8, kSmall, 3).key.ToBytes(), std::string()}) {
-    try {
-      DecodeManifestAt(key, row);
-      FAIL();
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
-      EXPECT_NE(error.message().find("another state"), std::string::npos) << error.message();
-    }
-  }
-}
-
-TEST(StateManifestTest, DamagedRowsAreCorruptNeverACrash) {
-  const std::string row = EncodeManifest(ManifestOf(7, kSmall, 3));
-  for (size_t size = 0; size < row.size(); ++size) {
-    try {
-      const StateManifest read = DecodeManifest(row.substr(0, size));
-      EXPECT_LT(read.token_ids.size(), 3u);  // a cut between token ids is none in the format
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
-    }
-  }
-  for (size_t at = 0; at < row.size(); ++at) {
-    std::string changed = row;
-    changed[at] = static_cast<char>(changed[at] ^ 0x15);
-    try {
-      DecodeManifest(changed);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
-    }
-  }
 }
 
 TEST(StateCacheTest, ThePoolIsToldWhatStatesCost) {

@@ -26,15 +26,11 @@
 #include "planner/module_path.h"
 #include "planner/planner.h"
 #include "tests/support/contract_mask.h"
+#include "tests/support/random_cases.h"
 #include "tests/support/tiny_checkpoint.h"
 
 namespace promptdb {
 namespace {
-
-int FromEnvironment(const char* name, int otherwise) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? std::atoi(value) : otherwise;
-}
 
 // Writes random schemas and queries as PromptQL, so that the parser and binder take part.
 class RandomSchema {

@@ -24,6 +24,7 @@
 
 #include "storage/state_cache.h"
 #include "tests/kv_pattern.h"
+#include "tests/support/random_cases.h"
 #include "tests/support/test_folder.h"
 
 namespace promptdb {
@@ -33,11 +34,6 @@ constexpr int kThreads = 4;
 constexpr int kStates = 14;
 constexpr KvShape kSmall{3, 2, 16, KvDtype::kBf16};  // through the log
 constexpr KvShape kLarge{6, 4, 64, KvDtype::kBf16};  // 1 MiB and more: by files
-
-int FromEnvironment(const char* name, int otherwise) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? std::atoi(value) : otherwise;
-}
 
 Digest Key(int n) {
   return {static_cast<uint64_t>(n) * 0x9e3779b97f4a7c15u, static_cast<uint64_t>(n)};

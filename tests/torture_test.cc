@@ -17,28 +17,12 @@
 #include <thread>
 
 #include "tests/chat_bench.h"
+#include "tests/support/random_cases.h"
 
 extern char** environ;
 
 namespace promptdb {
 namespace {
-
-int FromEnvironment(const char* name, int otherwise) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? std::atoi(value) : otherwise;
-}
-
-// A model whose states take 8 KiB a token, so that some are large enough for files of their own.
-TinyModel LargeStates() {
-  TinyModel tiny = TinyModel::Of("llama");
-  tiny.layers = 4;
-  tiny.heads = 4;
-  tiny.kv_heads = 4;
-  tiny.head_dim = 64;
-  tiny.dim = 64;
-  tiny.context = 4096;
-  return tiny;
-}
 
 // Starts the child, kills it `delay` after its first line, and returns what it has written.
 std::string WrittenUntilKilled(const std::string& folder, uint32_t seed,
@@ -145,7 +129,7 @@ TEST(TortureTest, AProcessKilledAtAnyMomentLosesNothingThatItAcknowledged) {
   std::mt19937 random(seed);
   const TemporaryFolder folder("torture");
   const std::string model = (folder / "m.gguf").string(), path = (folder / "db").string();
-  WriteGguf(LargeStates(), model, TensorDtype::kF32);
+  WriteGguf(TinyModel::WithLargeStates(), model, TensorDtype::kF32);
   {
     Database database(path);
     Say(database, "CREATE MODEL m FROM " + QuoteText(model) +

@@ -1,4 +1,4 @@
-// Seeds and counts of randomised tests: PROMPTDB_SEED and PROMPTDB_CASES change them.
+// Seeds and counts of randomised tests: PROMPTDB_SEED, PROMPTDB_CASES and others change them.
 #ifndef PROMPTDB_TESTS_SUPPORT_RANDOM_CASES_H_
 #define PROMPTDB_TESTS_SUPPORT_RANDOM_CASES_H_
 
@@ -9,6 +9,11 @@
 
 namespace promptdb {
 
+inline int FromEnvironment(const char* name, int otherwise) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? std::atoi(value) : otherwise;
+}
+
 struct RandomCases {
   uint32_t seed;
   int cases;
@@ -17,7 +22,7 @@ struct RandomCases {
     if (const char* value = std::getenv("PROMPTDB_SEED")) {
       seed = static_cast<uint32_t>(std::strtoul(value, nullptr, 10));
     }
-    if (const char* value = std::getenv("PROMPTDB_CASES")) cases = std::atoi(value);
+    cases = FromEnvironment("PROMPTDB_CASES", cases);
     std::printf("seed %u, %d cases (PROMPTDB_SEED, PROMPTDB_CASES)\n", seed, cases);
   }
 };

@@ -57,6 +57,8 @@ struct TinyModel {
   static TinyModel Of(const std::string& family);
   // The smallest that still has every kind of tensor and key.
   static TinyModel SmallestOf(const std::string& family);
+  // A Llama whose states take 8 KiB a token, so that some are large enough for files of their own.
+  static TinyModel WithLargeStates();
   // All that Of() knows.
   static const std::vector<std::string>& Families();
 };

@@ -70,6 +70,17 @@ const std::vector<std::string>& TinyModel::Families() {
   return kFamilies;
 }
 
+TinyModel TinyModel::WithLargeStates() {
+  TinyModel tiny = Of("llama");
+  tiny.layers = 4;
+  tiny.heads = 4;
+  tiny.kv_heads = 4;
+  tiny.head_dim = 64;
+  tiny.dim = 64;
+  tiny.context = 4096;
+  return tiny;
+}
+
 TinyModel TinyModel::Of(const std::string& family) {
   TinyModel model;
   const bool is_llama = family == "llama3" || family == "codellama" || family == "smollm";
