@@ -44,6 +44,18 @@ void RunRows(const std::vector<QueryPlan>& plans, double planning_ms, const Open
 // The result of a generation: text, finish_reason, prompt_tokens, cached_tokens, output_tokens,
 // ttft_ms, total_ms, reuse.
 std::vector<Column> GenerationColumns();
+struct GenerationPlace {
+  enum : size_t {
+    kText,
+    kFinishReason,
+    kPromptTokens,
+    kCachedTokens,
+    kOutputTokens,
+    kTtftMs,
+    kTotalMs,
+    kReuse
+  };
+};
 std::vector<Value> GenerationRow(const BoundPrompt& prompt, const QueryOutcome& outcome);
 
 }  // namespace promptdb

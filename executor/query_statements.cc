@@ -50,35 +50,33 @@ std::string RowsTag(size_t rows) { return "SELECT " + std::to_string(rows); }
 // WITH (stream = on): each piece of the answer's text as a row of its own, whose other columns are
 // NULL. The last row has no text left and all the figures, so that the texts of all rows, joined,
 // are the answer.
-class PieceRows : public ResultSink {
+class PieceRows : public RelayingSink {
  public:
-  explicit PieceRows(ResultSink& sink) : sink_(sink) {}
+  using RelayingSink::RelayingSink;
 
-  void OnColumns(const std::vector<Column>& columns) override { sink_.OnColumns(columns); }
+  void OnColumns(const std::vector<Column>& columns) override {
+    piece_.resize(columns.size());
+    RelayingSink::OnColumns(columns);
+  }
   void OnRow(const std::vector<Value>& row) override {
     std::vector<Value> last = row;
     last[0] = std::string();
-    sink_.OnRow(last);
-    ++rows_;
+    Send(last);
   }
   void OnTextPiece(std::string_view piece) override {
-    std::vector<Value> row(GenerationColumns().size());
-    row[0] = std::string(piece);
-    sink_.OnRow(row);
-    ++rows_;
+    piece_[0] = std::string(piece);
+    Send(piece_);
   }
-  void OnNotice(std::string_view notice) override { sink_.OnNotice(notice); }
-  void OnDone(std::string_view tag) override { sink_.OnDone(tag); }
-  void OnProgress(std::string_view stage, int64_t done, int64_t total,
-                  std::string_view unit) override {
-    sink_.OnProgress(stage, done, total, unit);
-  }
-  bool IsCanceled() const override { return sink_.IsCanceled(); }
 
   size_t rows() const { return rows_; }
 
  private:
-  ResultSink& sink_;
+  void Send(const std::vector<Value>& row) {
+    RelayingSink::OnRow(row);
+    ++rows_;
+  }
+
+  std::vector<Value> piece_;  // all but its first column are NULL
   size_t rows_ = 0;
 };
 
@@ -106,15 +104,16 @@ std::string RunSelect(const ast::Select& statement, Database::Rep& database,
     return RowsTag(rows);
   }
   WarnOfLoss(planned.plans.front().prompt, planned.model(), database, settings, sink);
-  sink.OnColumns(GenerationColumns());
   if (planned.plans.front().prompt.stream) {
     PieceRows pieces(sink);
+    pieces.OnColumns(GenerationColumns());
     RunRows(planned.plans, planned.planning_ms, planned.model(), database.cache, true, pieces,
             [&](const QueryPlan& plan, const QueryOutcome& outcome) {
               pieces.OnRow(GenerationRow(plan.prompt, outcome));
             });
     return RowsTag(pieces.rows());
   }
+  sink.OnColumns(GenerationColumns());
   RunRows(planned.plans, planned.planning_ms, planned.model(), database.cache, true, sink,
           [&](const QueryPlan& plan, const QueryOutcome& outcome) {
             sink.OnRow(GenerationRow(plan.prompt, outcome));

@@ -40,6 +40,26 @@ class QuietSink : public ResultSink {
   bool IsCanceled() const override { return false; }
 };
 
+// Passes everything on: a base for sinks that change a part.
+class RelayingSink : public ResultSink {
+ public:
+  explicit RelayingSink(ResultSink& sink) : sink_(sink) {}  // borrowed
+
+  void OnColumns(const std::vector<Column>& columns) override { sink_.OnColumns(columns); }
+  void OnRow(const std::vector<Value>& row) override { sink_.OnRow(row); }
+  void OnTextPiece(std::string_view piece) override { sink_.OnTextPiece(piece); }
+  void OnNotice(std::string_view notice) override { sink_.OnNotice(notice); }
+  void OnDone(std::string_view tag) override { sink_.OnDone(tag); }
+  void OnProgress(std::string_view stage, int64_t done, int64_t total,
+                  std::string_view unit) override {
+    sink_.OnProgress(stage, done, total, unit);
+  }
+  bool IsCanceled() const override { return sink_.IsCanceled(); }
+
+ private:
+  ResultSink& sink_;
+};
+
 // As a person reads it in a table cell: NULL is "", reals have the digits they need, up to 3
 // decimals.
 std::string FormatValue(const Value& value);

@@ -19,24 +19,14 @@ namespace promptdb {
 namespace {
 
 // Passes everything on to the user's sink, and adds the session's own wish to stop.
-class CancelableSink : public ResultSink {
+class CancelableSink : public RelayingSink {
  public:
   CancelableSink(ResultSink& sink, const std::atomic<bool>& canceled)
-      : sink_(sink), canceled_(canceled) {}
+      : RelayingSink(sink), canceled_(canceled) {}
 
-  void OnColumns(const std::vector<Column>& columns) override { sink_.OnColumns(columns); }
-  void OnRow(const std::vector<Value>& row) override { sink_.OnRow(row); }
-  void OnTextPiece(std::string_view piece) override { sink_.OnTextPiece(piece); }
-  void OnNotice(std::string_view notice) override { sink_.OnNotice(notice); }
-  void OnDone(std::string_view tag) override { sink_.OnDone(tag); }
-  void OnProgress(std::string_view stage, int64_t done, int64_t total,
-                  std::string_view unit) override {
-    sink_.OnProgress(stage, done, total, unit);
-  }
-  bool IsCanceled() const override { return canceled_.load() || sink_.IsCanceled(); }
+  bool IsCanceled() const override { return canceled_.load() || RelayingSink::IsCanceled(); }
 
  private:
-  ResultSink& sink_;
   const std::atomic<bool>& canceled_;
 };
 

@@ -2,14 +2,14 @@
 
 #include <ctime>
 
+#include "executor/query_run.h"
 #include "server/scram.h"
 
 namespace promptdb {
 
 namespace {
 
-// Places in the rows of SELECT GENERATE and SELECT EMBEDDING.
-enum GenerationPlace : size_t { kText, kFinishReason, kPromptTokens, kCachedTokens, kOutputTokens };
+// Places in the rows of SELECT EMBEDDING.
 enum EmbeddingPlace : size_t { kEmbedding, kDimensions, kEmbeddingTokens };
 
 constexpr size_t kMostInputs = 256;
@@ -254,12 +254,13 @@ std::vector<std::string> InputsOf(const Json& body) {
 int64_t Whole(const Row& row, size_t place) { return std::get<int64_t>(row.at(place)); }
 
 Json UsageOf(const Row& row) {
-  const int64_t prompt = Whole(row, kPromptTokens);
-  const int64_t output = Whole(row, kOutputTokens);
-  return {{"prompt_tokens", prompt},
-          {"completion_tokens", output},
-          {"total_tokens", prompt + output},
-          {"prompt_tokens_details", {{"cached_tokens", Whole(row, kCachedTokens)}}}};
+  const int64_t prompt = Whole(row, GenerationPlace::kPromptTokens);
+  const int64_t output = Whole(row, GenerationPlace::kOutputTokens);
+  return {
+      {"prompt_tokens", prompt},
+      {"completion_tokens", output},
+      {"total_tokens", prompt + output},
+      {"prompt_tokens_details", {{"cached_tokens", Whole(row, GenerationPlace::kCachedTokens)}}}};
 }
 
 Json Envelope(const OpenAiRequest& request, bool is_stream) {
@@ -375,7 +376,7 @@ OpenAiRequest ReadOpenAiRequest(OpenAiRequest::Kind kind, std::string_view text)
 
 Json CompletionResponse(const OpenAiRequest& request, const Row& row) {
   Json response = Envelope(request, false);
-  const std::string text = std::get<std::string>(row.at(kText));
+  const std::string text = std::get<std::string>(row.at(GenerationPlace::kText));
   Json choice = {{"index", 0}};
   if (request.kind == OpenAiRequest::Kind::kChat) {
     choice["message"] = {{"role", "assistant"}, {"content", text}, {"refusal", nullptr}};
@@ -383,7 +384,7 @@ Json CompletionResponse(const OpenAiRequest& request, const Row& row) {
     choice["text"] = text;
   }
   choice["logprobs"] = nullptr;
-  choice["finish_reason"] = std::get<std::string>(row.at(kFinishReason));
+  choice["finish_reason"] = std::get<std::string>(row.at(GenerationPlace::kFinishReason));
   response["choices"] = Json::array({std::move(choice)});
   response["usage"] = UsageOf(row);
   return response;
@@ -396,7 +397,8 @@ Json PieceEvent(const OpenAiRequest& request, const std::string& text, bool is_f
 }
 
 Json EndEvent(const OpenAiRequest& request, const Row& row) {
-  return StreamChoice(request, Json::object(), "", std::get<std::string>(row.at(kFinishReason)));
+  return StreamChoice(request, Json::object(), "",
+                      std::get<std::string>(row.at(GenerationPlace::kFinishReason)));
 }
 
 Json UsageEvent(const OpenAiRequest& request, const Row& row) {

@@ -24,17 +24,11 @@ constexpr std::chrono::milliseconds kPollTime{50};
 constexpr std::chrono::seconds kCancelTime{5};
 
 // Statements of the server's own: notices go to the log.
-class LogSink : public ResultSink {
+class LogSink : public QuietSink {
  public:
-  void OnColumns(const std::vector<Column>&) override {}
-  void OnRow(const std::vector<Value>&) override {}
-  void OnTextPiece(std::string_view) override {}
   void OnNotice(std::string_view notice) override {
     LogInfo("notice", {{"text", std::string(notice)}});
   }
-  void OnDone(std::string_view) override {}
-  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
-  bool IsCanceled() const override { return false; }
 };
 
 std::shared_ptr<asio::ssl::context> MakeTls(const ServerOptions& options) {
