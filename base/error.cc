@@ -30,6 +30,10 @@ std::string_view ErrorCodeName(ErrorCode code) {
       return "busy";
     case ErrorCode::kResource:
       return "out of resources";
+    case ErrorCode::kDenied:
+      return "permission denied";
+    case ErrorCode::kQuota:
+      return "quota exceeded";
     case ErrorCode::kCanceled:
       return "canceled";
     case ErrorCode::kInternal:

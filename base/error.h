@@ -27,6 +27,8 @@ enum class ErrorCode {
   kCorrupt,          // A file or a stored block is not what it claims to be.
   kBusy,             // Another process holds the database, or another session the chat.
   kResource,         // A budget (memory, disk) is too small for the request.
+  kDenied,           // The user has no right to it.
+  kQuota,            // The user has used up what is allowed for now.
   kCanceled,         // The user stopped the statement.
   kInternal,         // A bug of ours.
 };

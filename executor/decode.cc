@@ -64,6 +64,7 @@ bool Decoder::Pick(std::span<float> logits) {
     generation_.end_token = token;
     return false;
   }
+  query_.sink.OnTokensComputed(1);
   generation_.tokens.push_back(token);
   history_.push_back(token);
   bytes_before_.push_back(decoded_bytes_);

@@ -31,6 +31,7 @@ void EncodeSegments(const std::vector<int>& segments, QueryState& query) {
   const Stopwatch watch;
   ForwardBatch batch;
   for (const int index : segments) query.AddSegment(index, batch);
+  query.sink.OnTokensComputed(static_cast<int64_t>(batch.tokens.size()));
   query.scheduler.Forward(batch, &query.sink);
   const double forward_ms = watch.Milliseconds();
 

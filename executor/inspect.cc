@@ -117,6 +117,7 @@ void ForEachToken(PrefillResult wanted, QueryState& query, const Use& use) {
       }
       batch.groups.push_back({rows, query.Context(s), states.get()});
       if (query.sink.IsCanceled()) throw Error(ErrorCode::kCanceled, "the query was stopped");
+      query.sink.OnTokensComputed(rows);
       const std::vector<float> out = wanted == PrefillResult::kLogits
                                          ? query.scheduler.Forward(batch)
                                          : query.scheduler.HiddenStates(batch);

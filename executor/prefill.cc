@@ -8,6 +8,7 @@ namespace promptdb {
 namespace {
 
 std::vector<float> Run(const ForwardBatch& batch, PrefillResult wanted, QueryState& query) {
+  query.sink.OnTokensComputed(static_cast<int64_t>(batch.tokens.size()));
   return wanted == PrefillResult::kLogits ? query.scheduler.Forward(batch, &query.sink)
                                           : query.scheduler.HiddenStates(batch, &query.sink);
 }

@@ -102,6 +102,7 @@ class RowBatch {
       }
     }
     const Stopwatch prefill_watch;
+    sink_.OnTokensComputed(static_cast<int64_t>(batch.tokens.size()));
     std::vector<float> logits = scheduler_.Forward(batch, &sink_);
     for (const auto& row : rows_) {
       const PrefillNode& prefill = *row->query.plan.prefill;

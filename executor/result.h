@@ -24,6 +24,9 @@ class ResultSink : public ProgressListener {
   virtual void OnTextPiece(std::string_view piece) = 0;
   // Something worth telling that is no result: "model file changed; its states are not used".
   virtual void OnNotice(std::string_view notice) = 0;
+  // So many more tokens have gone through the model for this statement: of its prompt, of states
+  // that it lacked, and of its answer. What a quota of tokens counts.
+  virtual void OnTokensComputed(int64_t tokens) { static_cast<void>(tokens); }
   // `tag`: what was done, as PostgreSQL says it: "CREATE SCHEMA", "SELECT 1".
   virtual void OnDone(std::string_view tag) = 0;
 };
@@ -49,6 +52,7 @@ class RelayingSink : public ResultSink {
   void OnRow(const std::vector<Value>& row) override { sink_.OnRow(row); }
   void OnTextPiece(std::string_view piece) override { sink_.OnTextPiece(piece); }
   void OnNotice(std::string_view notice) override { sink_.OnNotice(notice); }
+  void OnTokensComputed(int64_t tokens) override { sink_.OnTokensComputed(tokens); }
   void OnDone(std::string_view tag) override { sink_.OnDone(tag); }
   void OnProgress(std::string_view stage, int64_t done, int64_t total,
                   std::string_view unit) override {

@@ -39,8 +39,9 @@ SourceRange FirstWord(std::string_view text, SourceRange statement) {
 }  // namespace
 
 struct Session::Rep {
-  explicit Rep(Database* database)
+  Rep(Database* database, std::string user)
       : database(database->rep()),
+        user(std::move(user)),
         settings(&this->database.pool, &this->database.device_pool, &this->database.cache,
                  &this->database.rocks, this->database.default_budgets) {}
 
@@ -52,6 +53,7 @@ struct Session::Rep {
   const ast::Prepare& Prepared(const ast::Name& name) const;
 
   Database::Rep& database;
+  const std::string user;
   Settings settings;
   std::map<std::string, ast::Prepare> prepared;  // by name; they live as long as the session
   std::atomic<bool> canceled = false;
@@ -179,8 +181,11 @@ std::string Session::Rep::Run(const ast::StatementNode& statement, ResultSink& s
   return std::visit(Visitor{*this, sink}, statement);
 }
 
-Session::Session(Database* database) : rep_(std::make_unique<Rep>(database)) {}
+Session::Session(Database* database, std::string user)
+    : rep_(std::make_unique<Rep>(database, std::move(user))) {}
 Session::~Session() = default;
+
+const std::string& Session::user() const { return rep_->user; }
 
 void Session::Rep::RunOne(std::string_view text, SourceRange range, const ast::StatementNode& node,
                           ResultSink& sink) {

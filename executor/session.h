@@ -54,9 +54,12 @@ class Database {
 // Runs statements one after another. Not thread-safe, but for Cancel().
 class Session {
  public:
-  // `database` is borrowed.
-  explicit Session(Database* database);
+  // `database` is borrowed. `user`: on whose behalf statements run; empty for whoever has the
+  // database's files, who may do everything.
+  explicit Session(Database* database, std::string user = "");
   ~Session();
+
+  const std::string& user() const;
 
   // Parses and runs every statement of `text`, telling `sink` of each. Stops at the first Error,
   // which it throws; its range is in `text`.

@@ -323,6 +323,10 @@ OpenAiError OpenAiErrorOf(const Error& error) {
     case ErrorCode::kInvalidArgument:
     case ErrorCode::kUnsupported:
       return {400, message, "invalid_value"};
+    case ErrorCode::kDenied:
+      return {403, message, "insufficient_permissions"};
+    case ErrorCode::kQuota:
+      return {429, message, "insufficient_quota"};
     case ErrorCode::kBusy:
     case ErrorCode::kResource:
       return {503, message, "too_busy"};

@@ -20,6 +20,8 @@ constexpr std::pair<ErrorCode, std::string_view> kStates[] = {
     {ErrorCode::kCorrupt, "XX001"},   // data_corrupted
     {ErrorCode::kBusy, "55006"},      // object_in_use
     {ErrorCode::kResource, "53200"},  // out_of_memory
+    {ErrorCode::kDenied, "42501"},    // insufficient_privilege
+    {ErrorCode::kQuota, "53400"},     // configuration_limit_exceeded
     {ErrorCode::kCanceled, sqlstate::kQueryCanceled},
     {ErrorCode::kInternal, "XX000"},  // internal_error
 };
