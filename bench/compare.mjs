@@ -14,6 +14,7 @@ import {fileURLToPath} from "node:url";
 import {parseArgs} from "node:util";
 import {modelSize, limits} from "./limits.mjs";
 import {installPeer} from "./peer.mjs";
+import {peerScripts as scriptsOf, randomModel, S, TINY} from "./random_gguf.mjs";
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 const {values: options} = parseArgs({options: {
@@ -26,8 +27,8 @@ function fail(message) {
   process.exit(1);
 }
 
-// [layers, dim, hidden, heads, KV heads, vocabulary]: SmolLM-135M's, TinyLlama-1.1B's, and toys'.
-const S = [30, 576, 1536, 9, 3, 32000], L = [22, 2048, 5632, 32, 4, 32000], TINY = [2, 64, 128, 4, 2, 32000];
+// As S: TinyLlama-1.1B's.
+const L = [22, 2048, 5632, 32, 4, 32000];
 // Blocks of the K formats are 256 weights, so that S's widths won't do: 211 million weights.
 const M = [16, 1024, 2816, 16, 4, 32000], TINY_K = [2, 256, 512, 4, 2, 32000];
 
@@ -55,7 +56,7 @@ if (options.quick) {
 const chosen = (options.only ?? Object.keys(plan).join(",")).split(",");
 for (const name of chosen) if (!(name in plan)) fail(`--only knows ${Object.keys(plan).join(", ")}, not ${name}`);
 
-const peerScripts = process.env.PROMPTDB_PEER ?? path.join(root, "..", "shared", "peer");
+const peerScripts = scriptsOf(root);
 const program = (name) => path.join(root, "build", "bench", name);
 if (!existsSync(program("ttft"))) fail("build/bench/ttft is missing; run ./setup first");
 if (!existsSync(path.join(peerScripts, "llama_cpp_ttft.mjs"))) {
@@ -71,17 +72,13 @@ copyFileSync(path.join(peerScripts, "llama_cpp_ttft.mjs"), path.join(work, "llam
 
 function modelFile({shape, dtype, cached, fresh}) {
   const context = String(Math.max(8192, 2 * (cached + fresh)));
+  if (!dtype.endsWith("_k")) return randomModel(root, work, shape, dtype, context);
+  // Formats that make_gguf.py doesn't write; the vocabulary is that of a file which it does.
   const file = path.join(work, `llama-${shape.join("-")}-${dtype}-${context}.gguf`);
   if (existsSync(file)) return file;
-  if (dtype.endsWith("_k")) {
-    // Formats that make_gguf.py doesn't write; the vocabulary is that of a file which it does.
-    const vocabulary = modelFile({shape: TINY, dtype: "bf16", cached, fresh});
-    console.error(`writing ${path.basename(file)} …`);
-    run(program("random_model"), [file, vocabulary, ...shape.slice(0, -1).map(String), dtype, context]);
-    return file;
-  }
+  const vocabulary = modelFile({shape: TINY, dtype: "bf16", cached, fresh});
   console.error(`writing ${path.basename(file)} …`);
-  run("/usr/bin/python3", [path.join(peerScripts, "make_gguf.py"), file, ...shape.map(String), dtype, context]);
+  run(program("random_model"), [file, vocabulary, ...shape.slice(0, -1).map(String), dtype, context]);
   return file;
 }
 

@@ -1,0 +1,105 @@
+// A pcserver under load, and its clients: for bench/load.mjs.
+import {execFileSync, spawn} from "node:child_process";
+import {existsSync, readFileSync} from "node:fs";
+import {createRequire} from "node:module";
+import path from "node:path";
+
+// The `pg` of tests/fetch_clients: PostgreSQL's client for Node.js.
+export function loadPg(root) {
+  const folder = path.join(root, "build", "clients");
+  execFileSync(path.join(root, "tests", "fetch_clients"), [folder], {stdio: ["ignore", "ignore", "inherit"]});
+  if (!existsSync(path.join(folder, "node_modules", "pg"))) throw new Error("the client pg could not be fetched");
+  return createRequire(folder + "/")("pg");
+}
+
+export class Server {
+  // Starts the real binary on a free port, and waits until it listens.
+  static async start(root, database, args = []) {
+    const child = spawn(path.join(root, "build", "server", "pcserver"),
+                        ["--db", database, "--port", "0", ...args], {stdio: ["ignore", "ignore", "pipe"]});
+    let log = "";
+    const port = await new Promise((resolve, reject) => {
+      child.stderr.on("data", (data) => {
+        log += data;
+        const found = log.match(/protocol=postgresql .*port=(\d+)/);
+        if (found && log.includes("event=ready")) resolve(Number(found[1]));
+      });
+      child.on("exit", () => reject(new Error(`pcserver does not start:\n${log}`)));
+    });
+    return new Server(child, port);
+  }
+
+  constructor(child, port) {
+    this.child = child;
+    this.port = port;
+  }
+
+  // Resident memory in bytes: all of it, and what is no mapped file.
+  memory() {
+    const status = readFileSync(`/proc/${this.child.pid}/status`, "utf8");
+    const bytes = (name) => Number(status.match(new RegExp(`^${name}:\\s+(\\d+) kB`, "m"))[1]) * 1024;
+    return {resident: bytes("VmRSS"), anonymous: bytes("RssAnon")};
+  }
+
+  async stop() {
+    this.child.kill("SIGTERM");
+    await new Promise((resolve) => { this.child.on("exit", resolve); });
+  }
+}
+
+export const connect = async (pg, server) => {
+  const client = new pg.Client({host: "127.0.0.1", port: server.port, user: "load", database: "load"});
+  await client.connect();
+  return client;
+};
+
+// Asks for an answer as a stream of rows. `onFirst` is called once, at the first. Seconds, and rows.
+export function ask(pg, client, text, onFirst = () => {}) {
+  return new Promise((resolve, reject) => {
+    const begin = performance.now();
+    let first, last;
+    const query = client.query(new pg.Query(text));
+    query.on("row", (row) => {
+      first ??= performance.now();
+      last = row;
+      onFirst();
+    });
+    query.on("end", () => resolve({ttft: (first - begin) / 1e3, total: (performance.now() - begin) / 1e3, figures: last}));
+    query.on("error", reject);
+  });
+}
+
+export const quoted = (text) => `'${text.replaceAll("'", "''")}'`;
+
+export const statement = (load, document, question) =>
+  `SELECT GENERATE (max_tokens => ${load.decode}, ignore_eos => true) FROM load USE d${document} ` +
+  `PROMPT ${quoted(question)} WITH (stream = on)`;
+
+// The documents become modules whose states are computed before anybody asks.
+export async function setUp(pg, server, load) {
+  const client = await connect(pg, server);
+  const modules = load.documents.map((text, i) => `MODULE d${i} AS ${quoted(text)}`);
+  await client.query(`CREATE MODEL m FROM ${quoted(load.model)}`);
+  await client.query(`CREATE SCHEMA load USING m (UNION documents (${modules.join(", ")}))`);
+  await client.query("WARM load");
+  await client.end();
+}
+
+// Every client asks its questions one after another, all clients at once.
+export async function runLoad(pg, server, load) {
+  const clients = await Promise.all(load.questions.map(() => connect(pg, server)));
+  const answers = [];
+  const begin = performance.now();
+  await Promise.all(load.questions.map(async (questions, i) => {
+    for (const question of questions) {
+      answers.push(await ask(pg, clients[i], statement(load, i % load.documents.length, question)));
+    }
+  }));
+  const seconds = (performance.now() - begin) / 1e3;
+  await Promise.all(clients.map((client) => client.end()));
+  return {
+    seconds, ttft: answers.map((answer) => answer.ttft),
+    tokens: answers.reduce((sum, {figures}) => sum + Number(figures.output_tokens), 0),
+    promptTokens: answers.reduce((sum, {figures}) => sum + Number(figures.prompt_tokens), 0),
+  };
+}
