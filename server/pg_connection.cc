@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/utf8.h"
+#include "server/client_messages.h"
 #include "server/generation_counts.h"
 #include "server/log.h"
 #include "server/sqlstate.h"
@@ -202,26 +203,25 @@ asio::awaitable<void> PgConnection::Handle(const Message& message) {
   std::optional<Failure> failure;
   bool is_extended = true;
   try {
-    FieldReader fields(message.body);
     switch (message.type) {
       case 'Q':
         is_extended = false;
         co_await SimpleQuery(message.body);
         break;
       case 'P':
-        co_await HandleParse(fields);
+        co_await HandleParse(message.body);
         break;
       case 'B':
-        HandleBind(fields);
+        HandleBind(message.body);
         break;
       case 'D':
-        HandleDescribe(fields);
+        HandleDescribe(message.body);
         break;
       case 'E':
-        co_await HandleExecute(fields);
+        co_await HandleExecute(message.body);
         break;
       case 'C':
-        HandleClose(fields);
+        HandleClose(message.body);
         break;
       case 'H':
         co_await Flush();
@@ -298,9 +298,7 @@ void PgConnection::ShutDown(bool at_once) {
 // ---- Simple queries ----------------------------------------------------------------------------
 
 asio::awaitable<void> PgConnection::SimpleQuery(std::string_view body) {
-  FieldReader fields(body);
-  const std::string query(fields.String());
-  fields.End();
+  const std::string query(ReadQueryMessage(body));
   ClosePortal("");
   std::optional<Failure> failure;
   try {

@@ -119,11 +119,11 @@ class PgConnection : public std::enable_shared_from_this<PgConnection> {
   asio::awaitable<void> AwaitRunningEnd();
 
   // ---- pg_extended.cc ----
-  asio::awaitable<void> HandleParse(FieldReader fields);
-  void HandleBind(FieldReader fields);
-  void HandleDescribe(FieldReader fields);
-  asio::awaitable<void> HandleExecute(FieldReader fields);
-  void HandleClose(FieldReader fields);
+  asio::awaitable<void> HandleParse(std::string_view body);
+  void HandleBind(std::string_view body);
+  void HandleDescribe(std::string_view body);
+  asio::awaitable<void> HandleExecute(std::string_view body);
+  void HandleClose(std::string_view body);
   asio::awaitable<std::shared_ptr<Prepared>> Prepare(std::string text, std::vector<int32_t> types);
   const std::shared_ptr<Prepared>& PreparedNamed(std::string_view name);
   Portal& PortalNamed(std::string_view name);

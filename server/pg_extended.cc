@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/utf8.h"
+#include "server/client_messages.h"
 #include "server/parameter_values.h"
 #include "server/pg_connection.h"
 #include "server/sqlstate.h"
@@ -13,13 +14,6 @@ namespace {
 // What one connection may keep open.
 constexpr size_t kMostPrepared = 1000;
 constexpr size_t kMostPortals = 100;
-
-WireFormat FormatOf(int16_t code) {
-  if (code != 0 && code != 1) {
-    throw ProtocolError("format code " + std::to_string(code) + " is neither 0 nor 1");
-  }
-  return static_cast<WireFormat>(code);
-}
 
 // The highest $n of a statement that no parser of ours has seen.
 int HighestParameter(const std::vector<ClientToken>& tokens) {
@@ -105,11 +99,9 @@ asio::awaitable<std::shared_ptr<PgConnection::Prepared>> PgConnection::Prepare(
   co_return prepared;
 }
 
-asio::awaitable<void> PgConnection::HandleParse(FieldReader fields) {
-  const std::string name(fields.String());
-  std::string text(fields.String());
-  std::vector<int32_t> types = fields.List([&] { return fields.Int32(); });
-  fields.End();
+asio::awaitable<void> PgConnection::HandleParse(std::string_view body) {
+  ParseMessage message = ReadParseMessage(body);
+  const std::string name(message.name);
   if (!name.empty() && prepared_.contains(name)) {
     throw Failure{{"ERROR", std::string(sqlstate::kDuplicateStatement),
                    "prepared statement \"" + name + "\" already exists", "", 0}};
@@ -120,33 +112,25 @@ asio::awaitable<void> PgConnection::HandleParse(FieldReader fields) {
                    "DEALLOCATE ALL closes them.", 0}};
   }
   prepared_.erase(name);
-  prepared_[name] = co_await Prepare(std::move(text), std::move(types));
+  prepared_[name] = co_await Prepare(std::string(message.text), std::move(message.types));
   out_.Empty('1');
 }
 
-void PgConnection::HandleBind(FieldReader fields) {
-  const std::string portal_name(fields.String());
-  const std::shared_ptr<Prepared> prepared = PreparedNamed(fields.String());
+void PgConnection::HandleBind(std::string_view body) {
+  BindMessage message = ReadBindMessage(body);
+  const std::string portal_name(message.portal);
+  const std::shared_ptr<Prepared> prepared = PreparedNamed(message.statement);
   CheckTransaction(*prepared);
-  const auto read_format = [&] { return FormatOf(fields.Int16()); };
-  const std::vector<WireFormat> value_formats = fields.List(read_format);
-  const std::vector<std::optional<std::string_view>> values =
-      fields.List([&] { return fields.Value(); });
-  Portal portal;
-  portal.formats = fields.List(read_format);
-  fields.End();
-  if (values.size() != prepared->types.size()) {
-    throw ProtocolError("bind message supplies " + std::to_string(values.size()) +
+  if (message.values.size() != prepared->types.size()) {
+    throw ProtocolError("bind message supplies " + std::to_string(message.values.size()) +
                         " parameters, but prepared statement requires " +
                         std::to_string(prepared->types.size()));
   }
-  if (value_formats.size() > 1 && value_formats.size() != values.size()) {
-    throw ProtocolError("bind message has " + std::to_string(value_formats.size()) +
-                        " parameter formats but " + std::to_string(values.size()) + " parameters");
-  }
-  for (size_t i = 0; i < values.size(); ++i) {
+  Portal portal;
+  portal.formats = std::move(message.result_formats);
+  for (size_t i = 0; i < message.values.size(); ++i) {
     portal.values.push_back(ParameterValue(static_cast<int>(i) + 1, prepared->types[i],
-                                           FormatAt(value_formats, i), values[i]));
+                                           FormatAt(message.value_formats, i), message.values[i]));
   }
   if (portal.formats.size() > 1 && portal.formats.size() != ColumnsOf(*prepared).size()) {
     throw ProtocolError("bind message has " + std::to_string(portal.formats.size()) +
@@ -186,20 +170,16 @@ std::vector<Column> PgConnection::ColumnsOf(const Prepared& prepared) {
   return session_->ColumnsOf(prepared.parsed->statement.node);
 }
 
-void PgConnection::HandleDescribe(FieldReader fields) {
-  const char kind = fields.Byte();
-  const std::string_view name = fields.String();
-  fields.End();
+void PgConnection::HandleDescribe(std::string_view body) {
+  const TargetMessage message = ReadTargetMessage(body);
   const Prepared* prepared = nullptr;
   std::vector<WireFormat> formats;
-  if (kind == 'S') {
-    prepared = PreparedNamed(name).get();
-  } else if (kind == 'P') {
-    const Portal& portal = PortalNamed(name);
+  if (message.is_portal) {
+    const Portal& portal = PortalNamed(message.name);
     prepared = portal.prepared.get();
     formats = portal.formats;
   } else {
-    throw ProtocolError("Describe is for a statement or a portal");
+    prepared = PreparedNamed(message.name).get();
   }
   std::vector<Column> columns;
   try {
@@ -207,7 +187,7 @@ void PgConnection::HandleDescribe(FieldReader fields) {
   } catch (const Error& error) {
     throw FailureOf(error, prepared->text, 0, StatementRun::CancelReason::kNone);
   }
-  if (kind == 'S') {
+  if (!message.is_portal) {
     out_.Begin('t').Int16(static_cast<int16_t>(prepared->types.size()));
     // What was left open may be sent as text, and is read as its place calls for.
     for (const int32_t type : prepared->types) out_.Int32(type == 0 ? oid::kText : type);
@@ -220,10 +200,10 @@ void PgConnection::HandleDescribe(FieldReader fields) {
   }
 }
 
-asio::awaitable<void> PgConnection::HandleExecute(FieldReader fields) {
-  const std::string name(fields.String());
-  const int32_t max_rows = fields.Int32();
-  fields.End();
+asio::awaitable<void> PgConnection::HandleExecute(std::string_view body) {
+  const ExecuteMessage message = ReadExecuteMessage(body);
+  const std::string name(message.portal);
+  const int32_t max_rows = message.max_rows;
   Portal* portal = &PortalNamed(name);
   const std::shared_ptr<const Prepared> prepared = portal->prepared;
   CheckTransaction(*prepared);
@@ -288,16 +268,13 @@ asio::awaitable<void> PgConnection::HandleExecute(FieldReader fields) {
   }
 }
 
-void PgConnection::HandleClose(FieldReader fields) {
-  const char kind = fields.Byte();
-  const std::string name(fields.String());
-  fields.End();
-  if (kind == 'S') {
-    prepared_.erase(name);
-  } else if (kind == 'P') {
+void PgConnection::HandleClose(std::string_view body) {
+  const TargetMessage message = ReadTargetMessage(body);
+  const std::string name(message.name);
+  if (message.is_portal) {
     ClosePortal(name);
   } else {
-    throw ProtocolError("Close is for a statement or a portal");
+    prepared_.erase(name);
   }
   out_.Empty('3');
 }

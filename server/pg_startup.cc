@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/utf8.h"
+#include "server/client_messages.h"
 #include "server/log.h"
 #include "server/pg_connection.h"
 #include "server/sqlstate.h"
@@ -43,13 +44,9 @@ asio::awaitable<bool> PgConnection::StartUp() {
     const std::string packet = co_await ReadStartupPacket();
     const int32_t code = FieldReader(packet).Int32();
     if (code == kCancelRequestCode) {
-      FieldReader fields(packet);
-      fields.Int32();
-      const int32_t id = fields.Int32();
-      const int32_t secret = fields.Int32();
-      fields.End();
+      const CancelMessage cancel = ReadCancelMessage(packet);
       // No answer, whatever comes of it, so that secrets can't be guessed at.
-      server_.registry.Cancel(id, secret);
+      server_.registry.Cancel(cancel.id, cancel.secret);
       co_return false;
     }
     if (code == kSslRequestCode && !has_asked_for_tls) {
@@ -95,8 +92,8 @@ asio::awaitable<void> PgConnection::OfferTls() {
 }
 
 void PgConnection::ReadStartupParameters(std::string_view packet) {
-  FieldReader fields(packet);
-  const int32_t version = fields.Int32();
+  const StartupMessage startup = ReadStartupMessage(packet);
+  const int32_t version = startup.version;
   const auto refuse = [](std::string_view state, const std::string& message) {
     throw Failure{{"FATAL", std::string(state), message, "", 0}};
   };
@@ -106,10 +103,9 @@ void PgConnection::ReadStartupParameters(std::string_view packet) {
                                                " is not spoken here, only 3.0");
   }
   std::vector<std::string> unknown_options;
-  while (true) {
-    const std::string name(fields.String());
-    if (name.empty()) break;
-    const std::string value(fields.String());
+  for (const auto& [name_bytes, value_bytes] : startup.parameters) {
+    const std::string name(name_bytes);
+    const std::string value(value_bytes);
     if (!IsValidUtf8(name) || !IsValidUtf8(value)) {
       refuse(sqlstate::kInvalidEncoding, "the startup message is not UTF-8");
     }
@@ -168,11 +164,9 @@ asio::awaitable<void> PgConnection::Authenticate() {
   co_await Flush();
   bool is_right = false;
   const std::string first = co_await ReadPassword();
-  FieldReader fields(first);
-  const bool is_scram = fields.String() == "SCRAM-SHA-256";
-  const std::optional<std::string_view> client_first = fields.Value();
-  if (is_scram && client_first) {
-    if (const auto server_first = exchange.Start(*client_first)) {
+  const SaslInitialMessage initial = ReadSaslInitialMessage(first);
+  if (initial.mechanism == "SCRAM-SHA-256" && initial.response) {
+    if (const auto server_first = exchange.Start(*initial.response)) {
       out_.Begin('R').Int32(kSaslContinue).Bytes(*server_first).Finish();
       co_await Flush();
       const std::string last = co_await ReadPassword();
