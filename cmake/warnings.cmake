@@ -5,6 +5,10 @@ function(promptdb_warnings target)
   if(PROMPTDB_SANITIZE)
     target_compile_options(${target} PRIVATE -Wno-error)
   endif()
+  # Clang is here for its fuzzer; GCC's warnings are those that count.
+  if(PROMPTDB_FUZZ)
+    target_compile_options(${target} PRIVATE -w)
+  endif()
 endfunction()
 
 function(promptdb_library name)

@@ -14,15 +14,15 @@
 #include "planner/prepared_query.h"
 #include "planner/relational_binder.h"
 #include "planner/system_catalog.h"
+#include "server/catalog_listing.h"
+#include "server/jdbc_answers.h"
 
 namespace promptdb {
 
 namespace {
 
 using Type = Column::Type;
-using Tokens = std::vector<ClientToken>;
 
-constexpr std::string_view kNamespace = "promptdb";
 constexpr int64_t kNamespaceOid = 2200;
 constexpr int64_t kFirstTableOid = 16384;
 
@@ -80,36 +80,6 @@ constexpr SystemTable kVirtualTables[] = {
     {kNoId, "pc_pg_type", "", kTypes},
     {kNoId, "pc_pg_settings", "", kPgSettings},
 };
-
-std::string PostgresType(Type type) {
-  switch (type) {
-    case Type::kText:
-      return "text";
-    case Type::kInteger:
-      return "bigint";
-    case Type::kReal:
-      return "double precision";
-    case Type::kBoolean:
-      return "boolean";
-  }
-  return "text";
-}
-
-std::string_view InternalType(Type type) {
-  switch (type) {
-    case Type::kText:
-      return "text";
-    case Type::kInteger:
-      return "int8";
-    case Type::kReal:
-      return "float8";
-    case Type::kBoolean:
-      return "bool";
-  }
-  return "text";
-}
-
-std::string Text(std::string_view text) { return std::string(text); }
 
 std::vector<Row> VirtualRows(std::string_view table, const CatalogView& view) {
   std::vector<Row> rows;
@@ -187,11 +157,18 @@ struct CatalogTable {
 };
 
 std::optional<CatalogTable> FindCatalogTable(const Tokens& tokens) {
-  int depth = 0;  // of parentheses; a query within the query is not what it is about
+  int depth = 0;  // of parentheses
+  // A query within the query is not what it is about, unless that is all that it is: FROM (SELECT
+  // …).
+  int own_depth = 0;
   for (size_t i = 1; i < tokens.size(); ++i) {
-    if (tokens[i].Is("(")) ++depth;
+    if (tokens[i].Is("(")) {
+      const bool is_query = i + 1 < tokens.size() && tokens[i + 1].Is("select");
+      if (is_query && depth == own_depth && tokens[i - 1].Is("from")) ++own_depth;
+      ++depth;
+    }
     if (tokens[i].Is(")")) --depth;
-    if (depth > 0) continue;
+    if (depth > own_depth) continue;
     if (!tokens[i - 1].Is("from") && !tokens[i - 1].Is("join")) continue;
     const bool is_qualified = i + 2 < tokens.size() && tokens[i + 1].Is(".");
     if (is_qualified && (tokens[i].Is("pg_catalog") || tokens[i].Is("information_schema"))) {
@@ -304,50 +281,6 @@ std::optional<std::string> EqualTo(const Tokens& tokens, std::string_view column
     }
   }
   return std::nullopt;
-}
-
-// The names of a SELECT list's results: what follows AS, or the last word.
-std::vector<std::string> ResultNames(const Tokens& tokens) {
-  std::vector<std::string> names;
-  int depth = 0;
-  std::string last;
-  for (size_t i = 1; i < tokens.size(); ++i) {
-    if (tokens[i].Is("(")) ++depth;
-    if (tokens[i].Is(")")) --depth;
-    if (depth == 0 && (tokens[i].Is(",") || tokens[i].Is("from"))) {
-      names.push_back(std::exchange(last, ""));
-      if (tokens[i].Is("from")) break;
-      continue;
-    }
-    const bool is_name =
-        tokens[i].kind == LexemeKind::kWord || tokens[i].kind == LexemeKind::kQuotedName;
-    if (depth == 0 && is_name) last = tokens[i].text;
-  }
-  return names;
-}
-
-CatalogRows TextRows(const std::vector<std::string>& columns, std::vector<Row> rows) {
-  CatalogRows answer;
-  for (const std::string& column : columns) answer.columns.push_back({column, Type::kText});
-  answer.rows = std::move(rows);
-  return answer;
-}
-
-using Properties = std::map<std::string, std::string, std::less<>>;
-
-// A row for each, with what its properties say; others are NULL.
-CatalogRows Listed(const Tokens& tokens, const std::vector<Properties>& all) {
-  const std::vector<std::string> names = ResultNames(tokens);
-  std::vector<Row> rows;
-  for (const Properties& properties : all) {
-    Row row;
-    for (const std::string& name : names) {
-      const auto found = properties.find(name);
-      row.push_back(found == properties.end() ? Value() : Value(found->second));
-    }
-    rows.push_back(std::move(row));
-  }
-  return TextRows(names, std::move(rows));
 }
 
 // Whether the tables are among the kinds that c.relkind IN ('…') asks for.
@@ -547,6 +480,7 @@ CatalogRows AnswerCatalogQuery(std::string_view statement, const Tokens& tokens,
   const CatalogTable table = FindCatalogTable(tokens).value();
   std::optional<CatalogRows> answer = RunVirtual(statement, tokens, table, values, view);
   if (!answer) answer = AnswerPsql(tokens, table, view);
+  if (!answer) answer = AnswerJdbc(tokens, view);
   if (!answer) Refuse(table.shown);
   return *std::move(answer);
 }

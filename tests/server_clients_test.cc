@@ -1,4 +1,5 @@
-// Clients that others have written, as they are: psql, psycopg2, and pg for Node.js.
+// Clients that others have written, as they are: psql, psycopg 2 and 3, JDBC, and pg and openai for
+// Node.js.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -38,7 +39,7 @@ class ClientsTest : public testing::Test {
   }
 
   // Runs a script of tests/clients/.
-  void RunScript(const std::string& interpreter, const std::string& name,
+  void RunScript(const std::vector<std::string>& interpreter, const std::string& name,
                  const std::filesystem::path& folder = {}) {
     ChildOptions options = Environment(server_);
     options.folder = folder;
@@ -46,7 +47,10 @@ class ClientsTest : public testing::Test {
     options.environment["OPENAI_TEST_KEY"] = kKey;
     const std::filesystem::path script =
         std::filesystem::path(PROMPTDB_SOURCE_DIR) / "tests/clients" / name;
-    const ChildResult result = RunChild({"/usr/bin/env", interpreter, script.string()}, options);
+    std::vector<std::string> line = {"/usr/bin/env"};
+    line.insert(line.end(), interpreter.begin(), interpreter.end());
+    line.push_back(script.string());
+    const ChildResult result = RunChild(line, options);
     EXPECT_EQ(result.status, 0) << result.out << result.err;
     EXPECT_NE(result.out.find("all checks passed"), std::string::npos) << result.out << result.err;
   }
@@ -117,14 +121,30 @@ TEST_F(ClientsTest, PsqlIntrospection) {
   EXPECT_NE(Psql({"\\conninfo"}).find("\"towns\" as user \"ada\""), std::string::npos);
 }
 
-TEST_F(ClientsTest, Psycopg2) { RunScript("/usr/bin/python3", "psycopg2_check.py"); }
+TEST_F(ClientsTest, Psycopg2) { RunScript({"/usr/bin/python3"}, "psycopg2_check.py"); }
+
+TEST_F(ClientsTest, Psycopg3) {
+  const ChildResult found = RunChild({"/usr/bin/python3", "-c", "import psycopg"}, {});
+  if (found.status != 0) GTEST_SKIP() << "NOT TESTED: python3-psycopg is not installed";
+  RunScript({"/usr/bin/python3"}, "psycopg3_check.py");
+}
+
+TEST_F(ClientsTest, Jdbc) {
+  const std::string driver = "/usr/share/java/postgresql.jar";
+  const ChildResult found = RunChild({"/usr/bin/env", "javac", "-version"}, {});
+  if (found.status != 0 || !std::filesystem::exists(driver)) {
+    GTEST_SKIP()
+        << "NOT TESTED: default-jdk-headless and libpostgresql-jdbc-java are not installed";
+  }
+  RunScript({"java", "-cp", driver}, "JdbcCheck.java");
+}
 
 TEST_F(ClientsTest, NodePg) {
   const std::filesystem::path clients = std::filesystem::path(PROMPTDB_BINARY_DIR) / "clients";
   if (!std::filesystem::exists(clients / "node_modules/pg/package.json")) {
     GTEST_SKIP() << "NOT TESTED: tests/fetch_clients could not get pg for Node.js";
   }
-  RunScript("node", "node_pg_check.mjs", clients);
+  RunScript({"node"}, "node_pg_check.mjs", clients);
 }
 
 TEST_F(ClientsTest, OpenAi) {
@@ -132,7 +152,7 @@ TEST_F(ClientsTest, OpenAi) {
   if (!std::filesystem::exists(clients / "node_modules/openai/package.json")) {
     GTEST_SKIP() << "NOT TESTED: tests/fetch_clients could not get openai for Node.js";
   }
-  RunScript("node", "openai_check.mjs", clients);
+  RunScript({"node"}, "openai_check.mjs", clients);
 }
 
 }  // namespace
