@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "storage/state_cache.h"
-#include "storage/stored_blocks.h"
 
 namespace promptdb {
 
@@ -77,7 +76,7 @@ std::optional<StateCache::Acquired> StateCache::AcquireOnDevice(const Digest& ke
         found[i] = device_pool_->Insert(id, *std::exchange(sources[i], std::nullopt), cost_ms);
       } else {
         // By way of the CPU tier, if that has room.
-        BlockBuffer block = ReadStoredBlock(*rocks_, key, entry.shape, grid, index);
+        BlockBuffer block = stored_.Read(key, entry.shape, grid, index);
         std::optional<BlockPin> pin = pool_->Insert(id, std::move(block), cost_ms);
         found[i] = pin ? device_pool_->Insert(id, *std::move(pin), cost_ms)
                        : device_pool_->Insert(id, std::move(block), cost_ms);

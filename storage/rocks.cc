@@ -221,7 +221,7 @@ Rocks::Rocks(const std::filesystem::path& folder) : folder_(folder) {
   rocksdb::DB* opened = nullptr;
   rocksdb::DBOptions options = DatabaseOptions();
   options.info_log = std::make_shared<RocksLog>(folder);  // RocksDB's threads share it
-  options.listeners.push_back(rep_->failures);
+  options.listeners = {rep_->failures, rep_->moves};
   options.env = rep_->env.get();
   const rocksdb::Status status =
       rocksdb::DB::Open(options, folder.string(), FamilyDescriptors(), &rep_->families, &opened);
@@ -284,11 +284,13 @@ std::optional<std::string> Rocks::Get(Family family, std::string_view key) const
 }
 
 bool Rocks::View(Family family, std::string_view key,
-                 const std::function<void(std::string_view)>& use) const {
+                 const std::function<void(std::string_view)>& use, Checksums checksums) const {
   const MappedReads reads;
   // An iterator shows a value where it is mapped; a Get would first copy it into fresh memory, at
   // the cost of a page fault for every page.
-  const auto rows = rep_->NewIterator(family);
+  rocksdb::ReadOptions options = ReadOptionsOf(family);
+  options.verify_checksums = checksums == Checksums::kVerify;
+  const auto rows = rep_->NewIterator(family, options);
   rows->Seek(ToSlice(key));
   if (rows->status().IsCorruption()) {
     // An iterator looks into every file that may have the key. A Get stops at the newest that has:
@@ -410,6 +412,8 @@ void Rocks::Scan(
   reads.ThrowIfFailed();
   ThrowUnlessOk(rows->status(), "reading");
 }
+
+std::optional<uint64_t> Rocks::TableGeneration() const { return rep_->moves->generation(); }
 
 int64_t Rocks::DiskBytes(Family family) const {
   uint64_t files = 0, memory = 0;

@@ -8,6 +8,7 @@
 #define PROMPTDB_STORAGE_ROCKS_H_
 
 #include <array>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -49,10 +50,17 @@ class Rocks {
 
   std::optional<std::string> Get(Family family, std::string_view key) const;
 
+  // kTrust: for bytes that were read and verified before from the tables that there are now.
+  enum class Checksums { kVerify, kTrust };
+
   // Calls `use` with the stored bytes without copying them first; false when the key is absent.
   // Throws Error(kCorrupt) when RocksDB's checksum does not fit.
-  bool View(Family family, std::string_view key,
-            const std::function<void(std::string_view)>& use) const;
+  bool View(Family family, std::string_view key, const std::function<void(std::string_view)>& use,
+            Checksums checksums = Checksums::kVerify) const;
+
+  // Changes whenever blocks (Family::kBlocks) that were there may have come to lie in other tables;
+  // nullopt while they are being moved. Tables that are added by BulkLoad move nothing.
+  std::optional<uint64_t> TableGeneration() const;
 
   // One atomic, durable change over any families.
   class Batch {

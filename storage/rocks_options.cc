@@ -53,6 +53,40 @@ void FailureListener::ThrowIfFailed() const {
                                  : "Check the disk, and open the database again.");
 }
 
+void MoveListener::OnFlushBegin(rocksdb::DB*, const rocksdb::FlushJobInfo& job) {
+  Begin(job.cf_name);
+}
+
+void MoveListener::OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo& job) {
+  End(job.cf_name);
+}
+
+void MoveListener::OnCompactionBegin(rocksdb::DB*, const rocksdb::CompactionJobInfo& job) {
+  Begin(job.cf_name);
+}
+
+void MoveListener::OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJobInfo& job) {
+  End(job.cf_name);
+}
+
+void MoveListener::Begin(const std::string& family) {
+  if (family != kFamilyNames[static_cast<size_t>(Family::kBlocks)]) return;
+  const std::scoped_lock lock(mutex_);
+  ++moving_;
+}
+
+void MoveListener::End(const std::string& family) {
+  if (family != kFamilyNames[static_cast<size_t>(Family::kBlocks)]) return;
+  const std::scoped_lock lock(mutex_);
+  --moving_;
+  ++generation_;
+}
+
+std::optional<uint64_t> MoveListener::generation() const {
+  const std::scoped_lock lock(mutex_);
+  return moving_ == 0 ? std::optional(generation_) : std::nullopt;
+}
+
 rocksdb::DBOptions DatabaseOptions() {
   rocksdb::DBOptions options;
   options.create_if_missing = true;

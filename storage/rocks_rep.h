@@ -11,6 +11,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,9 +53,31 @@ class FailureListener : public rocksdb::EventListener {
   rocksdb::Status error_;  // guarded by mutex_
 };
 
+// Hears when blocks are written to other tables: from memory, or by compaction. RocksDB tells of the
+// end of either once its tables can be read.
+class MoveListener : public rocksdb::EventListener {
+ public:
+  void OnFlushBegin(rocksdb::DB* db, const rocksdb::FlushJobInfo& job) override;
+  void OnFlushCompleted(rocksdb::DB* db, const rocksdb::FlushJobInfo& job) override;
+  void OnCompactionBegin(rocksdb::DB* db, const rocksdb::CompactionJobInfo& job) override;
+  void OnCompactionCompleted(rocksdb::DB* db, const rocksdb::CompactionJobInfo& job) override;
+  // See Rocks::TableGeneration.
+  std::optional<uint64_t> generation() const;
+
+ private:
+  void Begin(const std::string& family);
+  void End(const std::string& family);
+
+  mutable std::mutex mutex_;
+  // Guarded by mutex_:
+  uint64_t generation_ = 1;
+  int moving_ = 0;
+};
+
 struct Rocks::Rep {
   // Shared with RocksDB.
   const std::shared_ptr<FailureListener> failures = std::make_shared<FailureListener>();
+  const std::shared_ptr<MoveListener> moves = std::make_shared<MoveListener>();
   const std::unique_ptr<rocksdb::Env> env = MakeCarefulEnv();
   std::unique_ptr<rocksdb::DB> db;
   std::vector<rocksdb::ColumnFamilyHandle*> families;  // by Family
@@ -72,8 +95,11 @@ struct Rocks::Rep {
   }
 
   std::unique_ptr<rocksdb::Iterator> NewIterator(Family family) const {
-    return std::unique_ptr<rocksdb::Iterator>(
-        db->NewIterator(ReadOptionsOf(family), Handle(family)));
+    return NewIterator(family, ReadOptionsOf(family));
+  }
+  std::unique_ptr<rocksdb::Iterator> NewIterator(Family family,
+                                                 const rocksdb::ReadOptions& options) const {
+    return std::unique_ptr<rocksdb::Iterator>(db->NewIterator(options, Handle(family)));
   }
 };
 

@@ -10,7 +10,6 @@
 
 #include "base/error.h"
 #include "storage/kv_quantization.h"
-#include "storage/stored_blocks.h"
 
 namespace promptdb {
 
@@ -82,7 +81,7 @@ class StateCache::DiskReservation {
 };
 
 StateCache::StateCache(Rocks* rocks, BufferPool* pool, DevicePool* device_pool)
-    : rocks_(rocks), pool_(pool), device_pool_(device_pool) {
+    : rocks_(rocks), stored_(rocks), pool_(pool), device_pool_(device_pool) {
   LoadIndex();
   RemoveOrphanBlocks();
 }
@@ -281,7 +280,7 @@ std::optional<StateCache::Acquired> StateCache::AcquireInCpu(const Digest& key,
         std::optional<BlockBuffer> block;
         if (device_pool_ != nullptr) block = device_pool_->Read({key, i});
         if (!block) {
-          block = ReadStoredBlock(*rocks_, key, entry.shape, grid, i);
+          block = stored_.Read(key, entry.shape, grid, i);
           disk_bytes += block->size();
         }
         const double cost_ms = entry.CostOf(block->size());
@@ -320,7 +319,7 @@ std::optional<StateCache::Acquired> StateCache::Read(const Digest& key) {
   std::vector<BlockBuffer> blocks(static_cast<size_t>(grid.blocks()));
   try {
     ReadBlocks(grid, entry->bytes, [&](int i) {
-      blocks[static_cast<size_t>(i)] = ReadStoredBlock(*rocks_, key, entry->shape, grid, i);
+      blocks[static_cast<size_t>(i)] = stored_.Read(key, entry->shape, grid, i);
       return true;
     });
   } catch (const Error& error) {
@@ -515,6 +514,7 @@ bool StateCache::EraseIfThere(const Digest& key) {
   batch.Delete(Family::kStates, key.ToBytes());
   rocks_->Write(std::move(batch));
   rocks_->EraseRange(Family::kBlocks, key.ToBytes(), EndOfBlocks(key));
+  stored_.Forget(key);
   pool_->EraseState(key);
   if (device_pool_ != nullptr) device_pool_->EraseState(key);
   return true;

@@ -36,6 +36,7 @@
 #include "storage/state_index.h"
 #include "storage/state_manifest.h"
 #include "storage/state_policy.h"
+#include "storage/stored_blocks.h"
 
 namespace promptdb {
 
@@ -254,6 +255,7 @@ class StateCache {
   Held Release(std::map<Digest, Held>::iterator held);
 
   Rocks* rocks_;
+  StoredBlocks stored_;
   BufferPool* pool_;
   DevicePool* device_pool_;
   mutable std::mutex mutex_;
