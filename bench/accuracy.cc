@@ -3,7 +3,7 @@
 // states.
 //
 //   accuracy [--model FILE] [--data FILE] [--questions N] [--seed N] [--measure auto|answers|text]
-//            [--modes none,exact,modular,scaffold] [--kv f32,bf16] [--max-tokens N]
+//            [--modes none,exact,modular,portable,scaffold] [--kv f32,bf16] [--max-tokens N]
 //            [--template TEXT] [--csv FILE] [--answers FILE]
 //
 // Prints a Markdown table to stdout and its progress to stderr. --csv writes the figures for
@@ -32,7 +32,7 @@ namespace {
 
 constexpr char kUsage[] =
     "usage: accuracy [--model FILE] [--data FILE] [--questions N] [--seed N]\n"
-    "    [--measure auto|answers|text] [--modes none,exact,modular,scaffold]\n"
+    "    [--measure auto|answers|text] [--modes none,exact,modular,portable,scaffold]\n"
     "    [--kv f32,bf16] [--max-tokens N] [--template TEXT] [--csv FILE] [--answers FILE]\n"
     "  --model: a GGUF file or a Hugging Face folder (models/demo.gguf)\n"
     "  --data: JSON Lines with \"input\", \"context\" and \"answers\", as LongBench has them, or "

@@ -42,7 +42,8 @@ std::string AccuracyWarning(const BoundPrompt& prompt, const OpenModel& model,
   const std::string mode(ReuseModeName(prompt.reuse));
   const std::string_view kv_dtype = KvDtypeName(model.kv_shape().dtype);
   const AccuracyRow* none = accuracy->Find("none", kv_dtype);
-  const AccuracyRow* used = accuracy->Find(mode, kv_dtype);
+  const bool is_portable = prompt.reuse == ReuseMode::kModular && prompt.is_portable;
+  const AccuracyRow* used = accuracy->Find(is_portable ? "portable" : mode, kv_dtype);
   if (none == nullptr || used == nullptr) return "";
 
   std::string loss;
@@ -62,7 +63,8 @@ std::string AccuracyWarning(const BoundPrompt& prompt, const OpenModel& model,
   const std::string fix = prompt.reuse == ReuseMode::kModular
                               ? "WITH (reuse = 'exact'), or a SCAFFOLD over the modules, loses less"
                               : "WITH (reuse = 'none') loses nothing";
-  return "model \"" + prompt.model + "\" with reuse = '" + mode + "' " + loss + "; " + fix;
+  return "model \"" + prompt.model + "\" with reuse = '" + mode +
+         (is_portable ? "' and portable modules " : "' ") + loss + "; " + fix;
 }
 
 }  // namespace promptdb

@@ -107,6 +107,7 @@ ReuseMode ReuseOf(AccuracyMode mode) {
     case AccuracyMode::kExact:
       return ReuseMode::kExact;
     case AccuracyMode::kModular:
+    case AccuracyMode::kPortable:
     case AccuracyMode::kScaffold:
       return ReuseMode::kModular;
   }
@@ -132,7 +133,7 @@ ast::Select QueryOf(const AccuracyTask& task, const AccuracyProbe& probe, Accura
   return query;
 }
 
-ast::CreateSchema SchemaOf(const AccuracyTask& task, const std::string& model, bool has_scaffold) {
+ast::CreateSchema SchemaOf(const AccuracyTask& task, const std::string& model, AccuracyMode mode) {
   ast::CreateSchema schema;
   schema.or_replace = true;
   schema.name.text = kSchema;
@@ -149,7 +150,13 @@ ast::CreateSchema SchemaOf(const AccuracyTask& task, const std::string& model, b
     schema.parts.push_back(std::move(part));
     scaffold.members.push_back({{ModuleName(i), {}}});
   }
-  if (has_scaffold) schema.scaffolds.push_back(std::move(scaffold));
+  // A single document has none to see.
+  if (mode == AccuracyMode::kScaffold && task.documents.size() > 1) {
+    schema.scaffolds.push_back(std::move(scaffold));
+  }
+  if (mode == AccuracyMode::kPortable) {
+    schema.options.push_back(Option("portable", TextLiteral("on")));
+  }
   return schema;
 }
 
@@ -271,10 +278,7 @@ class Measurement {
 
   // The task's schema; in a way of reuse that reuses, with the states of its modules computed.
   void Install(const AccuracyTask& task, AccuracyMode mode, KvDtype dtype) {
-    // A single document has none to see.
-    const bool has_scaffold = mode == AccuracyMode::kScaffold && task.documents.size() > 1;
-    RunCreateSchema(SchemaOf(task, std::string(KvDtypeName(dtype)), has_scaffold), scratch_.rep(),
-                    sink_);
+    RunCreateSchema(SchemaOf(task, std::string(KvDtypeName(dtype)), mode), scratch_.rep(), sink_);
     if (mode != AccuracyMode::kNone) Ask(QueryOf(task, task.probes.front(), mode, 1), nullptr);
   }
 
@@ -385,6 +389,8 @@ std::string_view AccuracyModeName(AccuracyMode mode) {
       return "exact";
     case AccuracyMode::kModular:
       return "modular";
+    case AccuracyMode::kPortable:
+      return "portable";
     case AccuracyMode::kScaffold:
       return "scaffold";
   }
@@ -393,7 +399,7 @@ std::string_view AccuracyModeName(AccuracyMode mode) {
 
 std::vector<AccuracyMode> AllAccuracyModes() {
   return {AccuracyMode::kNone, AccuracyMode::kExact, AccuracyMode::kModular,
-          AccuracyMode::kScaffold};
+          AccuracyMode::kPortable, AccuracyMode::kScaffold};
 }
 
 std::vector<AccuracyRow> MeasureAccuracy(const OpenModel& model,

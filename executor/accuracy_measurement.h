@@ -29,7 +29,7 @@ namespace promptdb {
 
 // The ways of reuse that are told apart. kScaffold is modular reuse with one scaffold over all
 // documents, which then see each other as they do in exact reuse.
-enum class AccuracyMode { kNone, kExact, kModular, kScaffold };
+enum class AccuracyMode { kNone, kExact, kModular, kPortable, kScaffold };
 
 std::string_view AccuracyModeName(AccuracyMode mode);  // "none", "exact", "modular", "scaffold"
 std::vector<AccuracyMode> AllAccuracyModes();

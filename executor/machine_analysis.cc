@@ -90,7 +90,9 @@ class TemporaryState {
     cache_.Publish(manifest, std::move(states));
   }
 
-  double ReadMs() {
+  // The first time, with checks, or again.
+  double ReadMs(bool is_first) {
+    if (is_first) cache_.ForgetChecks(key_);
     const Stopwatch watch;
     if (!cache_.Read(key_)) {
       throw Error(ErrorCode::kIo, "a state that was just written can't be read",
@@ -345,7 +347,7 @@ class Analysis {
     }
     std::sort(store_seconds.begin(), store_seconds.end());
     rates_.store_seconds = store_seconds[store_seconds.size() / 2];
-    rates_.disk_block_seconds = std::max(1e-7, SecondsOf([&] { small.ReadMs(); }) / small.blocks());
+    rates_.disk_block_seconds = std::max(1e-7, SecondsOf([&] { small.ReadMs(/*is_first=*/true); }) / small.blocks());
 
     // 128 tokens are read by one thread, the whole by several.
     Step();
@@ -361,8 +363,11 @@ class Analysis {
             bytes / std::max(1e-6, write_seconds - rates_.store_seconds);
       }
       const double blocks = state.blocks() * rates_.disk_block_seconds;
-      const double seconds = SecondsOf([&] { state.ReadMs(); });
-      rates_.disk.push_back({state.bytes(), bytes / std::max(seconds - blocks, seconds / 10)});
+      for (const bool is_first : {true, false}) {
+        const double seconds = SecondsOf([&] { state.ReadMs(is_first); });
+        (is_first ? rates_.disk : rates_.disk_again)
+            .push_back({state.bytes(), bytes / std::max(seconds - blocks, seconds / 10)});
+      }
     }
   }
 
@@ -462,6 +467,9 @@ std::vector<std::vector<Value>> RatesRows(const MachineRates &rates) {
   add("starting the threads", rates.call_seconds * 1e6, "µs");
   for (const RatePoint &point : rates.disk) {
     add(mebibytes(point.amount) + "of states read from disk", point.per_second / 1e9, "GB/s");
+  }
+  for (const RatePoint &point : rates.disk_again) {
+    add(mebibytes(point.amount) + "of states read again from disk", point.per_second / 1e9, "GB/s");
   }
   add("reading a block, on top", rates.disk_block_seconds * 1e6, "µs");
   if (!rates.device.empty()) {

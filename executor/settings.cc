@@ -39,9 +39,9 @@ Settings::Settings(BufferPool* pool, DevicePool* device_pool, StateCache* cache,
     : pool_(pool), device_pool_(device_pool), cache_(cache), rocks_(rocks), defaults_(defaults) {}
 
 std::vector<std::string> Settings::Names() {
-  return {"accuracy_tolerance", "cache",           "cpu_cache", "disk_cache",
-          "durability",         "eviction_policy", "gpu_cache", "kl_tolerance",
-          "max_tokens",         "pin_cache",       "reuse",     "threads"};
+  return {"accuracy_tolerance", "cache",           "cpu_cache", "disk_cache",   "disk_compression",
+          "durability",         "eviction_policy", "gpu_cache", "kl_tolerance", "max_tokens",
+          "pin_cache",          "reuse",           "threads"};
 }
 
 void Settings::Set(const ast::Name& name, const ast::Literal& value) {
@@ -58,6 +58,9 @@ void Settings::Set(const ast::Name& name, const ast::Literal& value) {
     pool_->SetBudget(bytes);
   } else if (name.text == "disk_cache") {
     cache_->SetDiskBudget(LiteralBytes(value, name.text));
+  } else if (name.text == "disk_compression") {
+    const bool is_on = LiteralChoice(value, name.text, {"none", "zstd"}) == "zstd";
+    rocks_->SetCompression(is_on ? Rocks::Compression::kZstd : Rocks::Compression::kNone);
   } else if (name.text == "pin_cache") {
     cache_->SetPinBudget(LiteralBytes(value, name.text));
   } else if (name.text == "eviction_policy") {
@@ -92,6 +95,8 @@ void Settings::Reset(const ast::Name& name) {
     pool_->SetBudget(defaults_.cpu);
   } else if (name.text == "disk_cache") {
     cache_->SetDiskBudget(defaults_.disk);
+  } else if (name.text == "disk_compression") {
+    rocks_->SetCompression(Rocks::Compression::kNone);
   } else if (name.text == "pin_cache") {
     cache_->SetPinBudget(defaults_.pins);
   } else if (name.text == "eviction_policy") {
@@ -127,6 +132,8 @@ std::vector<Settings::Row> Settings::Rows() const {
        "most memory for attention states (whole database)"},
       {"disk_cache", FormatBytes(cache.disk_budget),
        "most bytes of attention states on disk (whole database; 0: no limit)"},
+      {"disk_compression", rocks_->compression() == Rocks::Compression::kZstd ? "zstd" : "none",
+       "how states that are stored from now on lie on disk: none or zstd (whole database)"},
       {"durability", rocks_->syncs_writes() ? "sync" : "async",
        "whether a change is on the disk when its statement ends (whole database)"},
       {"eviction_policy", std::string(pool_->policy_name()),

@@ -180,10 +180,14 @@ double CostModel::DecodeMs(const CostedModel &model, int64_t rows, double contex
 
 double CostModel::LeastMs(double flops) const { return flops / most_flops_per_second_ * 1e3; }
 
-double CostModel::ReadMs(int64_t bytes, int blocks) const {
+double CostModel::ReadMs(int64_t bytes, int blocks, int64_t checked_bytes) const {
   if (bytes <= 0) return 0;
   const auto amount = static_cast<double>(bytes);
-  return (amount / RateAt(rates_.disk, amount) + blocks * rates_.disk_block_seconds) * 1e3;
+  const double known = static_cast<double>(std::min(checked_bytes, bytes));
+  const RateCurve &again = rates_.disk_again.empty() ? rates_.disk : rates_.disk_again;
+  return ((amount - known) / RateAt(rates_.disk, amount) + known / RateAt(again, amount) +
+          blocks * rates_.disk_block_seconds) *
+         1e3;
 }
 
 double CostModel::CopyMs(int64_t bytes) const {

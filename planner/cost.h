@@ -46,8 +46,9 @@ class CostModel {
   // Less than any pass with these operations can take.
   double LeastMs(double flops) const;
 
-  // States read from disk and checked.
-  double ReadMs(int64_t bytes, int blocks) const;
+  // States read from disk: `bytes`, of which `checked_bytes` were checked before, and the others
+  // are now.
+  double ReadMs(int64_t bytes, int blocks, int64_t checked_bytes = 0) const;
   // States copied from the host to a device.
   double CopyMs(int64_t bytes) const;
   // States found in memory.

@@ -79,7 +79,8 @@ class LayoutBuilder {
         break;
       case PartDefinition::Kind::kModule: {
         placed.path = around.path.empty() ? part.name : around.path + "." + part.name;
-        std::vector<int> inside = certain;
+        const bool sees_nothing = schema_.is_portable && around.path.empty();
+        std::vector<int> inside = sees_nothing ? std::vector<int>() : certain;
         if (part.children.empty()) {
           AddText({placed.path, part.text, &part.parameters}, placed, cursor, inside);
         } else {

@@ -128,7 +128,7 @@ class Planner {
         choice.reason = MissReason(context_.cache, Label(segments[i]), plan_.keys[i],
                                    context_.model_fingerprint, segments[i]);
       } else if (choice.info.tier == Tier::kDisk) {
-        choice.read_ms = ReadMs(i, choice.info.bytes - choice.info.memory_bytes);
+        choice.read_ms = ReadMs(i, choice.info, choice.info.bytes - choice.info.memory_bytes);
       }
     }
     return choices;
@@ -179,7 +179,7 @@ class Planner {
       } else {
         choice.reads_apart = true;
         choice.reason = std::string(kNoRoom) + ", read for this query alone";
-        choice.read_ms = ReadMs(i, choice.info.bytes);
+        choice.read_ms = ReadMs(i, choice.info, choice.info.bytes);
         choice.copy_ms = 0;
       }
     }
@@ -284,14 +284,14 @@ class Planner {
     } else {
       scan->bytes = choice.info.bytes;
       scan->estimate_ms = choice.read_ms + choice.copy_ms + context_.cost.PinMs(grid.blocks());
-      scan->is_cheaper_to_read = IsCheaperToRead(index, choice.info.bytes);
+      scan->is_cheaper_to_read = IsCheaperToRead(index, choice.info);
     }
     plan_.scans[index] = scan.get();
     return scan;
   }
 
-  bool IsCheaperToRead(size_t index, int64_t bytes) const {
-    const double read_ms = ReadMs(index, bytes);
+  bool IsCheaperToRead(size_t index, const StateInfo& info) const {
+    const double read_ms = ReadMs(index, info, info.bytes);
     if (!IsWorth(context_.cost.LeastMs(Flops(plan_.prompt.segments[index])), read_ms)) return true;
     const CostedRows rows = RowsOf(index);
     return !IsWorth(context_.cost.ForwardMs(model_, {&rows, 1}), read_ms);
@@ -354,9 +354,11 @@ class Planner {
     return {static_cast<int64_t>(segment.tokens.size()), SeenBefore(segment), 0};
   }
 
-  double ReadMs(size_t index, int64_t bytes) const {
+  // `bytes` of a state, from disk.
+  double ReadMs(size_t index, const StateInfo& info, int64_t bytes) const {
     const auto tokens = static_cast<int>(plan_.prompt.segments[index].tokens.size());
-    return context_.cost.ReadMs(bytes, BlockGrid(context_.kv_shape, tokens).blocks());
+    return context_.cost.ReadMs(bytes, BlockGrid(context_.kv_shape, tokens).blocks(),
+                                info.checked_bytes);
   }
 
   static double SeenBefore(const PromptSegment& segment) {

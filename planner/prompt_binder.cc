@@ -71,6 +71,7 @@ class PromptBinder {
     prompt_.kind = query_.kind;
     prompt_.schema = schema_.name;
     prompt_.model = schema_.model;
+    prompt_.is_portable = schema_.is_portable;
     if (query_.kind == ast::Select::Kind::kGenerate) {
       prompt_.generate = BindGenerateOptions(query_.options, defaults.max_tokens, "GENERATE");
     } else {

@@ -57,6 +57,7 @@ struct BoundPrompt {
   std::string schema;
   std::string model;
   ReuseMode reuse = ReuseMode::kModular;
+  bool is_portable = false;  // the schema
   bool cache = true;
   bool stream = false;                  // the answer comes as a row for each piece
   GenerateOptions generate;             // kGenerate

@@ -38,8 +38,9 @@ class SchemaBinder {
     schema.name = statement.name.text;
     schema.model = statement.model.text;
     schema.created_at = std::time(nullptr);
-    const OptionReader options(statement.options, "CREATE SCHEMA", {"separator"});
+    const OptionReader options(statement.options, "CREATE SCHEMA", {"separator", "portable"});
     schema.separator = options.TextValue("separator").value_or("");
+    schema.is_portable = options.Boolean("portable").value_or(false);
     std::set<std::string> names;
     schema.parts = BindParts(statement.parts, names, false);
     AddScaffolds(statement.scaffolds, schema);

@@ -97,14 +97,18 @@ class SchemaReader {
           root.name == pml::kPrompt ? "A prompt runs with SELECT GENERATE FROM PML '…'." : "",
           root.range);
     }
-    constexpr std::array<std::string_view, 4> kAllowed = {"name", pml::kSeparator, pml::kBlanks,
-                                                          "xml:space"};
+    constexpr std::array<std::string_view, 5> kAllowed = {"name", pml::kSeparator, pml::kPortable,
+                                                          pml::kBlanks, "xml:space"};
     root.AllowAttributes(kAllowed);
     ast::CreateSchema& schema = result_.statement;
     if (const PmlAttribute* name = root.Find("name")) schema.name = NameOf(*name);
     if (const PmlAttribute* separator = root.Find(pml::kSeparator)) {
       schema.options.push_back({{"separator", separator->name_range},
                                 {separator->value, false, separator->value_range}});
+    }
+    if (const PmlAttribute* portable = root.Find(pml::kPortable)) {
+      schema.options.push_back({{"portable", portable->name_range},
+                                {portable->value, false, portable->value_range}});
     }
     if (const PmlAttribute* blanks = root.Find(pml::kBlanks)) {
       if (blanks->value != "ignored" && blanks->value != "kept") {

@@ -159,6 +159,7 @@ class PmlWriter {
     std::string head = "<schema";
     AppendAttribute("name", schema_.name, head);
     if (!schema_.separator.empty()) AppendAttribute(pml::kSeparator, schema_.separator, head);
+    if (schema_.is_portable) AppendAttribute(pml::kPortable, "on", head);
     if (depends_on_ignored_) AppendAttribute(pml::kBlanks, "ignored", head);
     if ((head + body_).find("promptdb:") != std::string::npos) {
       AppendAttribute("xmlns:promptdb", pml::kNamespace, head);

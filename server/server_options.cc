@@ -171,8 +171,9 @@ const std::vector<Option>& Options() {
 
 // Settings of SET that belong to the whole database or process.
 const std::vector<std::string>& EngineSettings() {
-  static const std::vector<std::string> kNames = {"cpu_cache",  "disk_cache",      "pin_cache",
-                                                  "durability", "eviction_policy", "threads"};
+  static const std::vector<std::string> kNames = {"cpu_cache", "disk_cache", "disk_compression",
+                                                  "pin_cache", "durability", "eviction_policy",
+                                                  "threads"};
   return kNames;
 }
 
@@ -336,9 +337,8 @@ std::string ServerUsage() {
   line("-h, --help", "print this");
   line("-V, --version", "print the version");
   text +=
-      "\nThe settings cpu_cache, disk_cache, pin_cache, durability, eviction_policy and threads "
-      "of\n"
-      "SET may stand there too.\n\n"
+      "\nThe settings cpu_cache, disk_cache, disk_compression, pin_cache, durability,\n"
+      "eviction_policy and threads of SET may stand there too.\n\n"
       "Exit status: 0 stopped by a signal, 1 it could not run, 2 the command line is wrong.\n\n"
       "Example:\n"
       "  pcserver --db D --demo &\n"

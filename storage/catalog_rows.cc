@@ -168,6 +168,7 @@ SchemaDefinition SchemaFrom(const Json& json) {
   schema.name = json.at("name").get<std::string>();
   schema.model = json.at("model").get<std::string>();
   schema.separator = json.value("separator", "");
+  schema.is_portable = json.value("portable", false);
   schema.parts = DecodeAll<PartDefinition>(json, "parts",
                                            [](const Json& part) { return DecodePart(part, 1); });
   schema.scaffolds = DecodeAll<ScaffoldDefinition>(json, "scaffolds", DecodeScaffold);
@@ -364,6 +365,7 @@ std::string EncodeSchema(const SchemaDefinition& schema) {
                                    [](const PartDefinition& part) { return EncodePart(part, 1); })},
                {"scaffolds", EncodeAll(schema.scaffolds, EncodeScaffold)},
                {"created_at", schema.created_at}};
+  if (schema.is_portable) json["portable"] = true;
   for (const auto& [path, policy] : schema.policies) {
     json["policies"][path] = {{"ttl_seconds", policy.ttl_seconds},
                               {"priority", policy.priority},

@@ -19,6 +19,7 @@ StateInfo StateCache::Probe(const Digest& key, Tier home) const {
   info.cpu_bytes = pool_->StateBytes(key);
   if (device_pool_ != nullptr) info.gpu_bytes = device_pool_->StateBytes(key);
   info.memory_bytes = info.cpu_bytes + info.gpu_bytes;
+  info.checked_bytes = stored_.CheckedBytes(key);
   if (info.cpu_bytes > 0 && info.gpu_bytes > 0) {
     // Some blocks may be in both.
     const BlockGrid grid(entry->shape, entry->tokens);

@@ -69,6 +69,7 @@ std::string EncodeRates(const MachineRates &rates) {
                      {"elements_per_second", rates.elements_per_second},
                      {"call_seconds", rates.call_seconds},
                      {"disk", EncodeCurve(rates.disk)},
+                     {"disk_again", EncodeCurve(rates.disk_again)},
                      {"disk_block_seconds", rates.disk_block_seconds},
                      {"copy_bytes_per_second", rates.copy_bytes_per_second},
                      {"store_bytes_per_second", rates.store_bytes_per_second},
@@ -99,6 +100,10 @@ MachineRates DecodeRates(std::string_view row) {
     rates.elements_per_second = number("elements_per_second");
     rates.call_seconds = number("call_seconds");
     rates.disk = DecodeCurve(json, "disk");
+    // Earlier releases checked whenever they read.
+    if (json.contains("disk_again") && !json.at("disk_again").empty()) {
+      rates.disk_again = DecodeCurve(json, "disk_again");
+    }
     rates.disk_block_seconds = number("disk_block_seconds");
     // Releases without a device tier did not measure it.
     if (json.contains("copy_bytes_per_second")) {

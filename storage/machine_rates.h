@@ -41,6 +41,8 @@ struct MachineRates {
   RateCurve weights;  // by products
   RateCurve states;   // by attention
   RateCurve disk;     // of states read from disk and checked, by the bytes of one state
+  // The same of those that were checked before. Empty: not measured, as slow.
+  RateCurve disk_again;
   double elements_per_second = 0;  // through norms, activations and sums between products
   double call_seconds = 0;         // to spread work over the threads, and gather it
   double disk_block_seconds = 0;   // for each block that is read, on top

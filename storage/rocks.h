@@ -89,6 +89,12 @@ class Rocks {
   void SetSyncsWrites(bool syncs);
   bool syncs_writes() const;
 
+  // How blocks (Family::kBlocks) that are written from now on lie on the disk. Those that are there
+  // are written anew by Compact().
+  enum class Compression { kNone, kZstd };
+  void SetCompression(Compression compression);
+  Compression compression() const;
+
   // Adds many new keys (sorted, of one family) past the write-ahead log, durably, atomically: by an
   // SST file that is ingested.
   using KeyValue = std::pair<std::string, std::string_view>;

@@ -50,9 +50,23 @@ std::optional<std::string> Rocks::TableDamage(const TableFile& table) const {
 
 void Rocks::Compact(Family family) {
   rep_->failures->ThrowIfFailed();
-  ThrowUnlessOk(rep_->db->CompactRange(rocksdb::CompactRangeOptions(), rep_->Handle(family),
-                                       /*begin=*/nullptr, /*end=*/nullptr),
+  rocksdb::CompactRangeOptions options;
+  // What lies at the bottom is as few already, and is written anew only to be compressed otherwise.
+  if (family == Family::kBlocks && rep_->HasTablesOfOtherCompression()) {
+    options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
+  }
+  ThrowUnlessOk(rep_->db->CompactRange(options, rep_->Handle(family), /*begin=*/nullptr,
+                                       /*end=*/nullptr),
                 "compacting");
+}
+
+bool Rocks::Rep::HasTablesOfOtherCompression() const {
+  rocksdb::TablePropertiesCollection tables;
+  ThrowUnlessOk(db->GetPropertiesOfAllTables(Handle(Family::kBlocks), &tables), "reading");
+  const std::string wanted = compression == Compression::kZstd ? "ZSTD" : "NoCompression";
+  return std::any_of(tables.begin(), tables.end(), [&](const auto& table) {
+    return table.second->compression_name != wanted;
+  });
 }
 
 void Rocks::WriteCheckpoint(const std::filesystem::path& folder) {

@@ -83,12 +83,16 @@ struct Rocks::Rep {
   std::vector<rocksdb::ColumnFamilyHandle*> families;  // by Family
   std::atomic<uint64_t> next_ingest{0};
   std::atomic<bool> syncs_writes{true};
+  std::atomic<Compression> compression{Compression::kNone};
 
   ~Rep() {
     if (db == nullptr) return;
     for (rocksdb::ColumnFamilyHandle* family : families) db->DestroyColumnFamilyHandle(family);
     db->Close().PermitUncheckedError();
   }
+
+  // Of blocks: tables that were written under another setting.
+  bool HasTablesOfOtherCompression() const;
 
   rocksdb::ColumnFamilyHandle* Handle(Family family) const {
     return families[static_cast<size_t>(family)];

@@ -42,6 +42,8 @@ struct SchemaDefinition {
   std::string name;
   std::string model;
   std::string separator;  // inserted between parts
+  // Modules see nothing before them, in whose place any other thing could stand.
+  bool is_portable = false;
   std::vector<PartDefinition> parts;
   std::vector<ScaffoldDefinition> scaffolds;
   // By a module's path, with the modules in it; "": all states of the schema.

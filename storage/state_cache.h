@@ -53,6 +53,9 @@ struct StateInfo {
   int64_t gpu_bytes = 0;     // of those in the device's memory
   int64_t cpu_bytes = 0;     // of those in the CPU's
   int64_t memory_bytes = 0;  // of those in either
+  // Of those that were read from disk and checked since the database was opened: read again, they
+  // come sooner.
+  int64_t checked_bytes = 0;
 };
 
 struct StateCacheStats {
@@ -134,6 +137,9 @@ class StateCache {
   int64_t EvictFromMemory(const Digest& key);
   // Sends it from the device to the CPU tier; returns the bytes freed on the device.
   int64_t EvictFromDevice(const Digest& key);
+
+  // Has the next read from disk check a state's bytes, as the first one does.
+  void ForgetChecks(const Digest& key) { stored_.Forget(key); }
 
   // What is done with a state from now on, whether or not it is there already. A pinned one stays
   // in memory from its next use on, as far as the pin budget goes: in the tier that is home to who

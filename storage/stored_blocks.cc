@@ -59,12 +59,12 @@ BlockBuffer StoredBlocks::Read(const Digest& state, const KvShape& shape, const 
   return block;
 }
 
-int StoredBlocks::Checked(const Digest& state) const {
+int64_t StoredBlocks::CheckedBytes(const Digest& state) const {
   const std::optional<uint64_t> tables = rocks_.TableGeneration();
   const std::scoped_lock lock(mutex_);
   if (tables != tables_) return 0;
   const auto found = checked_.find(state);
-  return found == checked_.end() ? 0 : found->second.count;
+  return found == checked_.end() ? 0 : found->second.bytes;
 }
 
 void StoredBlocks::Forget(const Digest& state) {
@@ -91,7 +91,7 @@ void StoredBlocks::NoteChecked(const Digest& state, const BlockGrid& grid, int i
   marks.of_block.resize(static_cast<size_t>(grid.blocks()));
   if (marks.of_block[static_cast<size_t>(index)]) return;
   marks.of_block[static_cast<size_t>(index)] = true;
-  ++marks.count;
+  marks.bytes += grid.Extent(index).payload_bytes + kBlockHeaderBytes;
 }
 
 }  // namespace promptdb

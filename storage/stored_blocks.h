@@ -34,9 +34,9 @@ class StoredBlocks {
   // As ReadStoredBlock.
   BlockBuffer Read(const Digest& state, const KvShape& shape, const BlockGrid& grid, int index);
 
-  // How many of a state's blocks were checked.
-  int Checked(const Digest& state) const;
-  // Of a state whose blocks are gone, or in doubt.
+  // Of a state's blocks that were checked.
+  int64_t CheckedBytes(const Digest& state) const;
+  // That any were: the next read checks them.
   void Forget(const Digest& state);
 
  private:
@@ -45,7 +45,7 @@ class StoredBlocks {
 
   struct Marks {
     std::vector<bool> of_block;
-    int count = 0;
+    int64_t bytes = 0;
   };
 
   const Rocks& rocks_;

@@ -177,9 +177,9 @@ TEST_P(AccuracyMeasurementTest, DivergenceIsTheReferences) {
   AccuracyOptions options;
   options.max_tokens = kMaxTokens;
   const auto rows = Measure(task, options);
-  ASSERT_EQ(rows.size(), 16u);
-  EXPECT_EQ(progress_.last_done, 32);
-  EXPECT_EQ(progress_.last_total, 32);
+  ASSERT_EQ(rows.size(), 20u);
+  EXPECT_EQ(progress_.last_done, 40);
+  EXPECT_EQ(progress_.last_total, 40);
   const AccuracyRow& modular = RowOf(rows, "modular", "f32");
   EXPECT_EQ(modular.questions, 2);
   EXPECT_EQ(modular.tokens, tokens);
@@ -251,11 +251,14 @@ TEST_P(AccuracyMeasurementTest, AnswersAreThoseOfQueries) {
   Say(database, "CREATE MODEL m FROM " + QuoteText(path_) + " WITH (kv_dtype = 'bf16');");
   for (const AccuracyMode mode : AllAccuracyModes()) {
     const bool is_scaffold = mode == AccuracyMode::kScaffold;
-    Say(database, "CREATE OR REPLACE SCHEMA s USING m (" + parts + "TEXT ''" +
+    const bool is_portable = mode == AccuracyMode::kPortable;
+    Say(database, std::string("CREATE OR REPLACE SCHEMA s USING m ") +
+                      (is_portable ? "WITH (portable = on) (" : "(") + parts + "TEXT ''" +
                       (is_scaffold ? ", SCAFFOLD all_three (" + names + ")" : "") + ");");
     double f1 = 0;
     for (const AccuracyProbe& probe : task.probes) {
-      const std::string reuse = is_scaffold ? "modular" : std::string(AccuracyModeName(mode));
+      const std::string reuse =
+          is_scaffold || is_portable ? "modular" : std::string(AccuracyModeName(mode));
       const RecordingSink sink =
           Say(database, "SELECT GENERATE (max_tokens => 8, stop => '\n') FROM s USE " + names +
                             " PROMPT " + QuoteText(probe.prompt) + " WITH (reuse = " + reuse + ")");

@@ -69,6 +69,7 @@ SchemaDefinition Schema(const std::string& name) {
   schema.name = name;
   schema.model = "smol";
   schema.separator = "\n\n";
+  schema.is_portable = true;
   schema.parts = {system, plan, doc, destination, user, assistant};
   schema.scaffolds = {{"s1", {"doc", "overseas.amazon"}}, {"s2", {}}};
   schema.created_at = 1'700'000'002;
@@ -122,6 +123,7 @@ void ExpectEqual(const SchemaDefinition& a, const SchemaDefinition& b) {
   EXPECT_EQ(a.name, b.name);
   EXPECT_EQ(a.model, b.model);
   EXPECT_EQ(a.separator, b.separator);
+  EXPECT_EQ(a.is_portable, b.is_portable);
   EXPECT_EQ(a.created_at, b.created_at);
   ExpectEqual(a.parts, b.parts);
   ASSERT_EQ(a.scaffolds.size(), b.scaffolds.size());

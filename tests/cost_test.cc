@@ -113,11 +113,13 @@ TEST(MachineRatesTest, RowsAreReadAsTheyWereWritten) {
   rates.processor = "a \"processor\" \\ of é";
   rates.device = "a device";
   rates.copy_bytes_per_second = 7e9;
+  rates.disk_again = {{1 << 20, 5e9}, {64 << 20, 1e10}};
   EXPECT_EQ(DecodeRates(EncodeRates(rates)), rates);
 }
 
-TEST(MachineRatesTest, RowsOfReleasesWithoutADeviceAreRead) {
+TEST(MachineRatesTest, RowsOfEarlierReleasesAreRead) {
   Json json = Json::parse(EncodeRates(OwnRates()));
+  json.erase("disk_again");
   json.erase("device");
   json.erase("copy_bytes_per_second");
   EXPECT_EQ(DecodeRates(json.dump()), OwnRates());

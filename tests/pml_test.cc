@@ -71,6 +71,7 @@ std::string Show(const std::vector<PartDefinition>& parts) {
 std::string Show(const SchemaDefinition& schema) {
   std::string out = schema.name + ": " + Show(schema.parts);
   if (!schema.separator.empty()) out += " SEPARATOR " + Quote(schema.separator);
+  if (schema.is_portable) out += " PORTABLE";
   for (const ScaffoldDefinition& scaffold : schema.scaffolds) {
     out += " SCAFFOLD " + scaffold.name + "(";
     for (const std::string& member : scaffold.members) out += " " + member;
@@ -425,6 +426,7 @@ class RandomSchema {
     schema.name = Name();
     schema.model = "m";
     if (Chance(4)) schema.separator = Chars(AnyText(3));
+    schema.is_portable = Chance(4);
     // Half of them look like the prototype's, with a space between tags.
     has_spaces_ = Chance(2);
     schema.parts = Parts(3, false, nullptr, false);

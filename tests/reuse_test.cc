@@ -42,13 +42,14 @@ class RandomSchema {
     for (int i = 0; i < parts; ++i) body_ += (i > 0 ? ", " : "") + Part("", 0, false);
     const int scaffolds = Draw(3);
     for (int i = 0; i < scaffolds; ++i) body_ += Scaffold("sc" + std::to_string(i));
-    return "CREATE OR REPLACE SCHEMA s USING m (" + body_ + ");";
+    if (Draw(4) == 0) options_ = "WITH (portable = on) ";
+    return "CREATE OR REPLACE SCHEMA s USING m " + options_ + "(" + body_ + ");";
   }
 
   // The same parts at other positions.
   std::string CreateMoved() const {
-    return "CREATE OR REPLACE SCHEMA moved USING m (MODULE before AS 'words that come first', " +
-           body_ + ");";
+    return "CREATE OR REPLACE SCHEMA moved USING m " + options_ +
+           "(MODULE before AS 'words that come first', " + body_ + ");";
   }
 
   // A valid selection with words of its own, or without when it ends in a module.
@@ -165,6 +166,7 @@ class RandomSchema {
 
   std::mt19937 random_;
   std::string body_;
+  std::string options_;  // of CREATE SCHEMA, each way
   std::vector<Module> modules_;
   std::set<std::string> used_;
   std::set<std::string> unions_around_;  // the module that is being written

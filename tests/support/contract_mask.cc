@@ -85,6 +85,12 @@ bool IsCertain(const Leaf& seen, const Leaf& leaf) {
                        seen.modules.end());
 }
 
+// Whether both stand in the same module at the root of the schema, or neither in any.
+bool HaveOneRoot(const Leaf& a, const Leaf& b) {
+  const auto root = [](const Leaf& leaf) { return leaf.module.substr(0, leaf.module.find('.')); };
+  return root(a) == root(b);
+}
+
 bool AreTogether(const Leaf& a, const Leaf& b, const SchemaDefinition& schema,
                  const std::set<std::string>& used) {
   if (a.is_optional_word || b.is_optional_word) return false;
@@ -150,7 +156,9 @@ AttentionMask ContractMask(const SchemaDefinition& schema, const std::set<std::s
         mask[i][j] = true;  // new text, or full causal attention
       } else {
         mask[i][j] = seen.leaf != nullptr && seen.leaf < token.leaf &&
-                     (IsCertain(*seen.leaf, *token.leaf) ||
+                     ((IsCertain(*seen.leaf, *token.leaf) &&
+                       (!schema.is_portable || token.leaf->module.empty() ||
+                        HaveOneRoot(*seen.leaf, *token.leaf))) ||
                       AreTogether(*seen.leaf, *token.leaf, schema, used));
       }
     }
