@@ -150,7 +150,7 @@ std::string RunContinueChat(const ast::ContinueChat& statement, Database::Rep& d
   const double planning_ms = watch.Milliseconds();
 
   WarnOfLoss(plan.prompt, *model, database, settings, sink);
-  sink.OnColumns(GenerationColumns());
+  sink.OnColumns(GenerationColumns(AskForLogprobs(statement.options)));
   const auto commit = [&](QueryState& query, const Generation& generation) {
     const double encode_ms = query.actuals[static_cast<size_t>(plan.prefill->id)].ms +
                              query.actuals[static_cast<size_t>(plan.decode->id)].ms;

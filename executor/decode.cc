@@ -56,6 +56,13 @@ bool Decoder::Pick(std::span<float> logits) {
   const GenerateOptions& generate = query_.plan.prompt.generate;
   const auto count = [&] { return static_cast<int>(generation_.tokens.size()); };
   if (is_complete_ || count() >= most_) return false;
+  // What the model says, whatever a constraint, a penalty or the temperature make of it.
+  std::optional<Distribution> distribution;
+  AnswerToken told;
+  if (generate.logprobs) {
+    distribution.emplace(logits);
+    told.top = distribution->Top(*generate.logprobs);
+  }
   constraint_.Mask(logits);
   const TokenId token = sampler_.Sample(logits, history_);
   if (count() == 0) generation_.first_token_ms = since_.Milliseconds();
@@ -67,6 +74,11 @@ bool Decoder::Pick(std::span<float> logits) {
   query_.sink.OnTokensComputed(1);
   generation_.tokens.push_back(token);
   history_.push_back(token);
+  if (distribution) {
+    // The mask leaves the logits of what it allows.
+    told.token = {token, distribution->Logprob(token)};
+    logprobs_.push_back(std::move(told));
+  }
   bytes_before_.push_back(decoded_bytes_);
   const std::string piece = text_.Push(token);
   decoded_bytes_ += piece.size();
@@ -96,6 +108,9 @@ Generation Decoder::Finish() {
     --shown;
   }
   generation_.shown_tokens = static_cast<int>(shown);
+  if (query_.plan.prompt.generate.logprobs) {
+    generation_.logprobs = AnswerJson(std::span(logprobs_).first(shown), query_.model.tokenizer());
+  }
 
   NodeActuals& actual = query_.actuals[static_cast<size_t>(decode_.id)];
   actual.ms = watch_.Milliseconds();

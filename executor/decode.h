@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "executor/answer_constraint.h"
+#include "executor/logprobs.h"
 #include "executor/query_state.h"
 #include "executor/sampler.h"
 #include "executor/stop_filter.h"
@@ -21,6 +22,8 @@ struct Generation {
   // text.
   int shown_tokens = 0;
   std::optional<TokenId> end_token;  // that ended it
+  // Of the shown tokens, where the query asks for them (GenerateOptions): AnswerJson().
+  std::optional<std::string> logprobs;
   std::string finish_reason;  // "stop": an end token, a stop text or the end of the constraint;
                               // "length": max_tokens or context
   double first_token_ms = 0;  // since `since` was started
@@ -63,9 +66,10 @@ class Decoder {
   AnswerConstraint constraint_;
   KvSegment own_;    // of the generated tokens, where they don't extend the prompt's last new text
   KvSegment* tail_;  // that they extend
-  std::vector<KvSpan> context_;       // what they see, the tail apart
-  std::vector<TokenId> history_;      // the prompt's tokens and theirs
-  std::vector<size_t> bytes_before_;  // of the decoded text, by generated token
+  std::vector<KvSpan> context_;        // what they see, the tail apart
+  std::vector<TokenId> history_;       // the prompt's tokens and theirs
+  std::vector<AnswerToken> logprobs_;  // by generated token, where they are asked for
+  std::vector<size_t> bytes_before_;   // of the decoded text, by generated token
   size_t decoded_bytes_ = 0;
   int most_ = 0;  // tokens
   bool is_complete_ = false;

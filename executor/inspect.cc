@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
-#include "base/utf8.h"
+#include "executor/logprobs.h"
 #include "executor/prefill.h"
 #include "executor/query_run.h"
 
@@ -42,12 +41,6 @@ std::vector<PromptToken> TokensByPosition(const BoundPrompt& prompt) {
   return tokens;
 }
 
-// What a token adds to a text; how it is spelled where that is nothing, or no whole characters.
-std::string ShownToken(TokenId id, const Tokenizer& tokenizer) {
-  std::string bytes = tokenizer.TokenBytes(id);
-  return bytes.empty() || !IsValidUtf8(bytes) ? tokenizer.TokenSpelling(id) : bytes;
-}
-
 std::vector<Value> TokenRow(const PromptToken& token, const BoundPrompt& prompt,
                             const Tokenizer& tokenizer) {
   const PromptSegment& segment = prompt.segments[static_cast<size_t>(token.segment)];
@@ -56,43 +49,6 @@ std::vector<Value> TokenRow(const PromptToken& token, const BoundPrompt& prompt,
 }
 
 // ---- LOGPROBS ----------------------------------------------------------------------------------
-
-// Logarithms of the probabilities at one place.
-class Distribution {
- public:
-  explicit Distribution(std::span<const float> logits) : logits_(logits) {
-    const float most = *std::max_element(logits.begin(), logits.end());
-    double sum = 0;
-    for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - most);
-    log_sum_ = most + std::log(sum);
-  }
-
-  double Logprob(TokenId id) const { return logits_[static_cast<size_t>(id)] - log_sum_; }
-
-  // The `count` likeliest tokens as JSON, the lowest id first among equals.
-  std::string Top(int count, const Tokenizer& tokenizer) const {
-    std::vector<TokenId> ids(logits_.size());
-    for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<TokenId>(i);
-    const auto end = ids.begin() + std::min<long>(count, static_cast<long>(ids.size()));
-    std::partial_sort(ids.begin(), end, ids.end(), [&](TokenId a, TokenId b) {
-      const float of_a = logits_[static_cast<size_t>(a)], of_b = logits_[static_cast<size_t>(b)];
-      return of_a != of_b ? of_a > of_b : a < b;
-    });
-    nlohmann::ordered_json top = nlohmann::ordered_json::array();
-    for (auto id = ids.begin(); id != end; ++id) {
-      nlohmann::ordered_json entry;
-      entry["id"] = *id;
-      entry["token"] = ShownToken(*id, tokenizer);
-      entry["logprob"] = std::round(Logprob(*id) * 1e6) / 1e6;
-      top.push_back(std::move(entry));
-    }
-    return top.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  }
-
- private:
-  std::span<const float> logits_;
-  double log_sum_ = 0;
-};
 
 // Computes segment by segment, in pieces of rows, and calls use(segment, index, hidden or logits)
 // for each of its tokens.
@@ -152,7 +108,7 @@ void Logprobs(QueryState& query, const std::function<void(std::vector<Value>)>& 
           logprobs[next] = distribution.Logprob(prompt.segments[static_cast<size_t>(token.segment)]
                                                     .tokens[static_cast<size_t>(token.index)]);
         }
-        if (top > 0) tops[next] = distribution.Top(top, tokenizer);
+        if (top > 0) tops[next] = TopJson(distribution.Top(top), tokenizer);
       });
   for (size_t i = 0; i < tokens.size(); ++i) {
     std::vector<Value> row = TokenRow(tokens[i], prompt, tokenizer);

@@ -197,26 +197,30 @@ void RunRows(const std::vector<QueryPlan>& plans, double planning_ms, const Open
   }
 }
 
-std::vector<Column> GenerationColumns() {
-  return {{"text", Column::Type::kText},
-          {"finish_reason", Column::Type::kText},
-          {"prompt_tokens", Column::Type::kInteger},
-          {"cached_tokens", Column::Type::kInteger},
-          {"output_tokens", Column::Type::kInteger},
-          {"ttft_ms", Column::Type::kReal},
-          {"total_ms", Column::Type::kReal},
-          {"reuse", Column::Type::kText}};
+std::vector<Column> GenerationColumns(bool has_logprobs) {
+  std::vector<Column> columns = {{"text", Column::Type::kText},
+                                 {"finish_reason", Column::Type::kText},
+                                 {"prompt_tokens", Column::Type::kInteger},
+                                 {"cached_tokens", Column::Type::kInteger},
+                                 {"output_tokens", Column::Type::kInteger},
+                                 {"ttft_ms", Column::Type::kReal},
+                                 {"total_ms", Column::Type::kReal},
+                                 {"reuse", Column::Type::kText}};
+  if (has_logprobs) columns.push_back({"logprobs", Column::Type::kText});
+  return columns;
 }
 
 std::vector<Value> GenerationRow(const BoundPrompt& prompt, const QueryOutcome& outcome) {
-  return {outcome.generation.text,
-          outcome.generation.finish_reason,
-          int64_t{prompt.prompt_tokens},
-          int64_t{outcome.cached_tokens},
-          static_cast<int64_t>(outcome.generation.tokens.size()),
-          outcome.ttft_ms,
-          outcome.total_ms,
-          std::string(ReuseModeName(prompt.reuse))};
+  std::vector<Value> row = {outcome.generation.text,
+                            outcome.generation.finish_reason,
+                            int64_t{prompt.prompt_tokens},
+                            int64_t{outcome.cached_tokens},
+                            static_cast<int64_t>(outcome.generation.tokens.size()),
+                            outcome.ttft_ms,
+                            outcome.total_ms,
+                            std::string(ReuseModeName(prompt.reuse))};
+  if (outcome.generation.logprobs) row.emplace_back(*outcome.generation.logprobs);
+  return row;
 }
 
 }  // namespace promptdb

@@ -42,8 +42,8 @@ void RunRows(const std::vector<QueryPlan>& plans, double planning_ms, const Open
              StateCache& cache, bool stream, ResultSink& sink, const OnRow& on_row);
 
 // The result of a generation: text, finish_reason, prompt_tokens, cached_tokens, output_tokens,
-// ttft_ms, total_ms, reuse.
-std::vector<Column> GenerationColumns();
+// ttft_ms, total_ms, reuse, and logprobs where they are asked for.
+std::vector<Column> GenerationColumns(bool has_logprobs);
 struct GenerationPlace {
   enum : size_t {
     kText,
@@ -53,7 +53,8 @@ struct GenerationPlace {
     kOutputTokens,
     kTtftMs,
     kTotalMs,
-    kReuse
+    kReuse,
+    kLogprobs
   };
 };
 std::vector<Value> GenerationRow(const BoundPrompt& prompt, const QueryOutcome& outcome);

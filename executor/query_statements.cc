@@ -106,14 +106,14 @@ std::string RunSelect(const ast::Select& statement, Database::Rep& database,
   WarnOfLoss(planned.plans.front().prompt, planned.model(), database, settings, sink);
   if (planned.plans.front().prompt.stream) {
     PieceRows pieces(sink);
-    pieces.OnColumns(GenerationColumns());
+    pieces.OnColumns(GenerationColumns(AskForLogprobs(statement.options)));
     RunRows(planned.plans, planned.planning_ms, planned.model(), database.cache, true, pieces,
             [&](const QueryPlan& plan, const QueryOutcome& outcome) {
               pieces.OnRow(GenerationRow(plan.prompt, outcome));
             });
     return RowsTag(pieces.rows());
   }
-  sink.OnColumns(GenerationColumns());
+  sink.OnColumns(GenerationColumns(AskForLogprobs(statement.options)));
   RunRows(planned.plans, planned.planning_ms, planned.model(), database.cache, true, sink,
           [&](const QueryPlan& plan, const QueryOutcome& outcome) {
             sink.OnRow(GenerationRow(plan.prompt, outcome));

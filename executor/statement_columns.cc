@@ -14,8 +14,9 @@ namespace {
 
 struct Visitor {
   std::vector<Column> operator()(const ast::Select& node) const {
-    return node.kind == ast::Select::Kind::kGenerate ? GenerationColumns()
-                                                     : InspectColumns(node.kind);
+    return node.kind == ast::Select::Kind::kGenerate
+               ? GenerationColumns(AskForLogprobs(node.options))
+               : InspectColumns(node.kind);
   }
   std::vector<Column> operator()(const ast::SystemSelect& node) const {
     // What WHERE says has no part in the columns, and its parameters have no values yet.
@@ -23,7 +24,9 @@ struct Visitor {
     query.where.reset();
     return BindSystemSelect(query).root->columns;
   }
-  std::vector<Column> operator()(const ast::ContinueChat&) const { return GenerationColumns(); }
+  std::vector<Column> operator()(const ast::ContinueChat& node) const {
+    return GenerationColumns(AskForLogprobs(node.options));
+  }
   std::vector<Column> operator()(const ast::Explain&) const { return PlanColumns(); }
   std::vector<Column> operator()(const ast::Warm&) const { return WarmColumns(); }
   std::vector<Column> operator()(const ast::Pin&) const { return PinColumns(); }

@@ -1,5 +1,7 @@
 #include "planner/generate_options.h"
 
+#include <algorithm>
+
 #include "planner/options.h"
 
 namespace promptdb {
@@ -9,6 +11,8 @@ namespace {
 // The filter looks at the end of the text for each of them after every token.
 constexpr size_t kMostStops = 16;
 constexpr size_t kLongestStop = 1024;
+// Of the likeliest tokens in one place.
+constexpr int kMostTop = 100;
 
 std::vector<std::string> BindStops(const std::vector<ast::Text>& texts) {
   std::vector<std::string> stops;
@@ -54,10 +58,11 @@ std::shared_ptr<Constraint> BindConstraint(const OptionReader& reader) {
 
 GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options, int default_max_tokens,
                                     std::string_view statement) {
-  const OptionReader reader(options, statement,
-                            {"max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "stop",
-                             "repetition_penalty", "ignore_eos", "grammar", "json_schema"},
-                            {"stop"});
+  const OptionReader reader(
+      options, statement,
+      {"max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "stop", "repetition_penalty",
+       "ignore_eos", "grammar", "json_schema", "logprobs"},
+      {"stop"});
   GenerateOptions bound;
   bound.max_tokens =
       static_cast<int>(reader.Integer("max_tokens", 1, 1 << 24).value_or(default_max_tokens));
@@ -71,7 +76,15 @@ GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options, int
   bound.stops = BindStops(reader.Texts("stop"));
   bound.ignore_eos = reader.Boolean("ignore_eos").value_or(false);
   bound.constraint = BindConstraint(reader);
+  if (const auto top = reader.Integer("logprobs", 0, kMostTop)) {
+    bound.logprobs = static_cast<int>(*top);
+  }
   return bound;
+}
+
+bool AskForLogprobs(const std::vector<ast::Option>& options) {
+  return std::any_of(options.begin(), options.end(),
+                     [](const ast::Option& option) { return option.name.text == "logprobs"; });
 }
 
 InspectOptions BindInspectOptions(const std::vector<ast::Option>& options, ast::Select::Kind kind) {
@@ -80,7 +93,7 @@ InspectOptions BindInspectOptions(const std::vector<ast::Option>& options, ast::
     const OptionReader reader(options, "TOKENS", {});
   } else if (kind == ast::Select::Kind::kLogprobs) {
     const OptionReader reader(options, "LOGPROBS", {"top"});
-    bound.top = static_cast<int>(reader.Integer("top", 0, 100).value_or(0));
+    bound.top = static_cast<int>(reader.Integer("top", 0, kMostTop).value_or(0));
   } else {
     const OptionReader reader(options, "EMBEDDING", {"pooling", "normalize"});
     const auto pooling = reader.Choice("pooling", {"last", "mean"});

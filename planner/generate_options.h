@@ -27,6 +27,9 @@ struct GenerateOptions {
   std::optional<uint64_t> seed;    // nullopt: another one each time
   std::vector<std::string> stops;  // texts that end the answer, none of them empty
   bool ignore_eos = false;
+  // The answer's tokens are told with their probabilities, each with so many of the likeliest in
+  // its place; nullopt: they are not.
+  std::optional<int> logprobs;
   // What the answer must look like; null: anything. Shared: it remembers what it worked out for
   // other rows of the query.
   std::shared_ptr<Constraint> constraint;
@@ -36,6 +39,10 @@ struct GenerateOptions {
 // a grammar or JSON schema that is none. `statement` names the list in messages.
 GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options, int default_max_tokens,
                                     std::string_view statement);
+
+// Whether such options, whose values may not be known yet, ask for `logprobs`: the result then has
+// a column more.
+bool AskForLogprobs(const std::vector<ast::Option>& options);
 
 enum class Pooling { kLast, kMean };
 

@@ -5,8 +5,8 @@
 namespace promptdb {
 
 void GenerationCounts::SetColumns(const std::vector<Column>& columns) {
-  const std::vector<Column> answers = GenerationColumns();
-  has_answers_ = columns.size() == answers.size() &&
+  const std::vector<Column> answers = GenerationColumns(/*has_logprobs=*/false);
+  has_answers_ = columns.size() >= answers.size() &&
                  columns[GenerationPlace::kTtftMs].name == answers[GenerationPlace::kTtftMs].name;
 }
 

@@ -171,6 +171,13 @@ asio::awaitable<std::optional<HttpConnection::Request>> HttpConnection::ReadRequ
         keeps_alive_ = false;
         throw OpenAiError(400, "this is no HTTP request: " + error.message(), "invalid_request");
       }
+      // Another coding would be taken for no body at all, and the body for the next request.
+      const bool is_coded =
+          parser.is_header_done() && parser.get().count(http::field::transfer_encoding) > 0;
+      if (is_coded && !parser.chunked()) {
+        keeps_alive_ = false;
+        throw OpenAiError(400, "the only Transfer-Encoding here is chunked", "invalid_request");
+      }
       if (parser.is_done()) break;
     }
     if (is_gone_ || (is_shutting_down_ && !has_begun)) co_return std::nullopt;

@@ -1,6 +1,9 @@
 #include "server/openai.h"
 
+#include <algorithm>
 #include <ctime>
+#include <optional>
+#include <utility>
 
 #include "executor/query_run.h"
 #include "server/scram.h"
@@ -13,6 +16,12 @@ namespace {
 enum EmbeddingPlace : size_t { kEmbedding, kDimensions, kEmbeddingTokens };
 
 constexpr size_t kMostInputs = 256;
+constexpr int kDeepest = 256;
+// The type of a content part that names a module. No text can be taken for one.
+constexpr std::string_view kModulePart = "promptdb_module";
+// What OpenAI takes.
+constexpr int64_t kMostTopOfChat = 20;
+constexpr int64_t kMostTopOfCompletion = 5;
 
 [[noreturn]] void Refuse(const std::string& message, const std::string& parameter,
                          const std::string& code = "invalid_value") {
@@ -46,47 +55,6 @@ ast::Option OptionOf(const char* name, std::variant<std::string, int64_t, double
   return option;
 }
 
-// A string, or an array of text parts.
-std::string ContentOf(const Json& message, const std::string& path) {
-  const Json* content = Member(message, "content");
-  if (content == nullptr) Refuse("'" + path + "' is required", path, "missing_required_parameter");
-  if (content->is_string()) return content->get<std::string>();
-  if (!content->is_array()) Refuse("'" + path + "' must be a string or an array", path);
-  std::string text;
-  for (const Json& part : *content) {
-    const bool is_text = part.is_object() && part.value("type", "") == "text";
-    if (!is_text) Refuse("only parts of type 'text' are taken", path, "unsupported_value");
-    text += TextMember(part, "text", path + ".text");
-  }
-  return text;
-}
-
-void ReadMessages(const Json& body, ast::Select& query) {
-  const Json* messages = Member(body, "messages");
-  if (messages == nullptr || !messages->is_array() || messages->empty()) {
-    Refuse("'messages' must be an array with a message at least", "messages");
-  }
-  int index = 0;
-  for (const Json& message : *messages) {
-    const std::string path = "messages[" + std::to_string(index++) + "]";
-    if (!message.is_object()) Refuse("'" + path + "' must be an object", path, "invalid_type");
-    const std::string role = TextMember(message, "role", path + ".role");
-    ast::UseItem item;
-    item.kind = ast::UseItem::Kind::kRoleText;
-    if (role == "system" || role == "developer") {
-      item.role = ast::Role::kSystem;
-    } else if (role == "user") {
-      item.role = ast::Role::kUser;
-    } else if (role == "assistant") {
-      item.role = ast::Role::kAssistant;
-    } else {
-      Refuse("role '" + role + "' is not taken", path + ".role", "unsupported_value");
-    }
-    item.text = TextOf(ContentOf(message, path + ".content"));
-    query.use.push_back(std::move(item));
-  }
-}
-
 // "module", "module.child", or {"module": …, "parameters": {…}}.
 ast::UseItem ModuleOf(const Json& used, const std::string& path) {
   ast::UseItem item;
@@ -112,6 +80,62 @@ ast::UseItem ModuleOf(const Json& used, const std::string& path) {
     begin = dot + 1;
   }
   return item;
+}
+
+// A message's content: a string, or an array of parts. Modules among them stand in the prompt where
+// they stand in the message; texts that follow each other are one.
+void ReadContent(const Json& message, ast::Role role, const std::string& path, ast::Select& query) {
+  const auto add_text = [&](std::string text) {
+    ast::UseItem item;
+    item.kind = ast::UseItem::Kind::kRoleText;
+    item.role = role;
+    item.text = TextOf(std::move(text));
+    query.use.push_back(std::move(item));
+  };
+  const Json* content = Member(message, "content");
+  if (content == nullptr) Refuse("'" + path + "' is required", path, "missing_required_parameter");
+  if (content->is_string()) return add_text(content->get<std::string>());
+  if (!content->is_array()) Refuse("'" + path + "' must be a string or an array", path);
+  std::string text;
+  bool has_modules = false;
+  for (const Json& part : *content) {
+    const Json* type = part.is_object() ? Member(part, "type") : nullptr;
+    if (type != nullptr && *type == "text") {
+      text += TextMember(part, "text", path + ".text");
+    } else if (type != nullptr && *type == kModulePart) {
+      if (query.is_bare) {
+        Refuse("a module needs 'promptdb.schema', which it is one of", path, "invalid_value");
+      }
+      if (!text.empty()) add_text(std::exchange(text, ""));
+      query.use.push_back(ModuleOf(part, path));
+      has_modules = true;
+    } else {
+      Refuse("only parts of type 'text' and '" + std::string(kModulePart) + "' are taken", path,
+             "unsupported_value");
+    }
+  }
+  if (!text.empty() || !has_modules) add_text(std::move(text));
+}
+
+ast::Role RoleOf(const std::string& role, const std::string& path) {
+  if (role == "system" || role == "developer") return ast::Role::kSystem;
+  if (role == "user") return ast::Role::kUser;
+  if (role == "assistant") return ast::Role::kAssistant;
+  Refuse("role '" + role + "' is not taken", path, "unsupported_value");
+}
+
+void ReadMessages(const Json& body, ast::Select& query) {
+  const Json* messages = Member(body, "messages");
+  if (messages == nullptr || !messages->is_array() || messages->empty()) {
+    Refuse("'messages' must be an array with a message at least", "messages");
+  }
+  int index = 0;
+  for (const Json& message : *messages) {
+    const std::string path = "messages[" + std::to_string(index++) + "]";
+    if (!message.is_object()) Refuse("'" + path + "' must be an object", path, "invalid_type");
+    const ast::Role role = RoleOf(TextMember(message, "role", path + ".role"), path + ".role");
+    ReadContent(message, role, path + ".content", query);
+  }
 }
 
 // "promptdb": {"schema": …, "use": […], "reuse": …}; without it, the model alone.
@@ -194,17 +218,15 @@ void RefuseUnsupported(const Json& body) {
     if (value->is_string() && (*value == "none" || *value == "auto")) continue;
     Refuse("'" + std::string(name) + "' is not supported", name, "unsupported_parameter");
   }
-  for (const char* name : {"presence_penalty", "frequency_penalty", "top_logprobs"}) {
+  for (const char* name : {"presence_penalty", "frequency_penalty"}) {
     const Json* value = Member(body, name);
     if (value != nullptr && !(value->is_number() && value->get<double>() == 0)) {
       Refuse("'" + std::string(name) + "' is not supported", name, "unsupported_parameter");
     }
   }
-  for (const char* name : {"logprobs", "echo"}) {
-    const Json* value = Member(body, name);
-    if (value != nullptr && *value != false) {
-      Refuse("'" + std::string(name) + "' is not supported", name, "unsupported_parameter");
-    }
+  const Json* echo = Member(body, "echo");
+  if (echo != nullptr && *echo != false) {
+    Refuse("'echo' is not supported", "echo", "unsupported_parameter");
   }
   const Json* count = Member(body, "n");
   if (count != nullptr && *count != 1) {
@@ -212,8 +234,40 @@ void RefuseUnsupported(const Json& body) {
   }
 }
 
+int64_t TopMember(const Json& value, const char* name, int64_t most) {
+  const int64_t top = WholeMember(value, name);
+  if (top < 0 || top > most) {
+    Refuse("'" + std::string(name) + "' is from 0 to " + std::to_string(most), name);
+  }
+  return top;
+}
+
+// Chats have "logprobs": true and "top_logprobs": n, completions "logprobs": n.
+void ReadLogprobs(const Json& body, OpenAiRequest& request, ast::Select& query) {
+  const Json* logprobs = Member(body, "logprobs");
+  const Json* top = Member(body, "top_logprobs");
+  std::optional<int64_t> count;
+  if (request.kind == OpenAiRequest::Kind::kCompletion) {
+    if (top != nullptr) Refuse("'top_logprobs' is for chats", "top_logprobs", "unknown_parameter");
+    if (logprobs != nullptr) count = TopMember(*logprobs, "logprobs", kMostTopOfCompletion);
+  } else {
+    if (logprobs != nullptr && !logprobs->is_boolean()) {
+      Refuse("'logprobs' must be a boolean", "logprobs", "invalid_type");
+    }
+    if (logprobs != nullptr && logprobs->get<bool>()) {
+      count = top == nullptr ? 0 : TopMember(*top, "top_logprobs", kMostTopOfChat);
+    } else if (top != nullptr) {
+      Refuse("'top_logprobs' needs 'logprobs': true", "top_logprobs");
+    }
+  }
+  if (!count) return;
+  request.has_logprobs = true;
+  query.options.push_back(OptionOf("logprobs", *count));
+}
+
 void ReadGeneration(const Json& body, OpenAiRequest& request, ast::Select& query) {
   RefuseUnsupported(body);
+  ReadLogprobs(body, request, query);
   ReadNumber(body, "temperature", 0, 2, 1, "temperature", query);
   ReadNumber(body, "top_p", 0, 1, 1, "top_p", query);
   const Json* limit = Member(body, "max_completion_tokens");
@@ -263,6 +317,64 @@ Json UsageOf(const Row& row) {
       {"prompt_tokens_details", {{"cached_tokens", Whole(row, GenerationPlace::kCachedTokens)}}}};
 }
 
+// A token as chats tell it, from the engine's entry for it: with its bytes, null where it has none.
+Json TokenOf(const Json& entry) {
+  Json token = {{"token", entry.at("token")}, {"logprob", entry.at("logprob")}};
+  const auto bytes = entry.find("bytes");
+  if (bytes != entry.end()) {
+    token["bytes"] = bytes->empty() ? Json(nullptr) : *bytes;
+  } else {
+    Json& list = token["bytes"] = Json::array();
+    for (const char byte : entry.at("token").get_ref<const std::string&>()) {
+      list.push_back(static_cast<unsigned char>(byte));
+    }
+  }
+  return token;
+}
+
+Json ChatLogprobs(const Json& entries) {
+  Json content = Json::array();
+  for (const Json& entry : entries) {
+    Json token = TokenOf(entry);
+    Json& top = token["top_logprobs"] = Json::array();
+    for (const Json& likely : entry.at("top")) top.push_back(TokenOf(likely));
+    content.push_back(std::move(token));
+  }
+  return {{"content", std::move(content)}, {"refusal", nullptr}};
+}
+
+Json CompletionLogprobs(const Json& entries) {
+  Json tokens = Json::array(), logprobs = Json::array(), tops = Json::array(),
+       offsets = Json::array();
+  size_t offset = 0;  // in characters of the answer
+  for (const Json& entry : entries) {
+    Json top = Json::object();
+    for (const Json& likely : entry.at("top")) {
+      top[likely.at("token").get<std::string>()] = likely.at("logprob");
+    }
+    tokens.push_back(entry.at("token"));
+    logprobs.push_back(entry.at("logprob"));
+    tops.push_back(std::move(top));
+    offsets.push_back(offset);
+    const Json token = TokenOf(entry);
+    if (token.at("bytes").is_null()) continue;
+    // Characters that begin in it; one may be spread over several tokens.
+    for (const Json& byte : token.at("bytes")) offset += (byte.get<int>() & 0xC0) != 0x80 ? 1 : 0;
+  }
+  return {{"tokens", std::move(tokens)},
+          {"token_logprobs", std::move(logprobs)},
+          {"top_logprobs", std::move(tops)},
+          {"text_offset", std::move(offsets)}};
+}
+
+// What a choice says of its tokens: null where nobody asked.
+Json LogprobsOf(const OpenAiRequest& request, const Row& row) {
+  if (!request.has_logprobs) return nullptr;
+  const Json entries = Json::parse(std::get<std::string>(row.at(GenerationPlace::kLogprobs)));
+  return request.kind == OpenAiRequest::Kind::kChat ? ChatLogprobs(entries)
+                                                    : CompletionLogprobs(entries);
+}
+
 Json Envelope(const OpenAiRequest& request, bool is_stream) {
   const bool is_chat = request.kind == OpenAiRequest::Kind::kChat;
   const char* object = !is_chat    ? "text_completion"
@@ -275,7 +387,7 @@ Json Envelope(const OpenAiRequest& request, bool is_stream) {
 }
 
 // One choice of a stream's event.
-Json StreamChoice(const OpenAiRequest& request, Json delta, const std::string& text,
+Json StreamChoice(const OpenAiRequest& request, Json delta, const std::string& text, Json logprobs,
                   const Json& finish_reason) {
   Json event = Envelope(request, true);
   Json choice = {{"index", 0}};
@@ -284,7 +396,7 @@ Json StreamChoice(const OpenAiRequest& request, Json delta, const std::string& t
   } else {
     choice["text"] = text;
   }
-  choice["logprobs"] = nullptr;
+  choice["logprobs"] = std::move(logprobs);
   choice["finish_reason"] = finish_reason;
   event["choices"] = Json::array({std::move(choice)});
   if (request.includes_usage) event["usage"] = nullptr;
@@ -338,7 +450,12 @@ OpenAiError OpenAiErrorOf(const Error& error) {
 }
 
 OpenAiRequest ReadOpenAiRequest(OpenAiRequest::Kind kind, std::string_view text) {
-  const Json body = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  // What is nested deeper would overflow the stack where it is copied or written.
+  const auto check_depth = [](int depth, Json::parse_event_t, const Json&) {
+    if (depth > kDeepest) Refuse("the body is nested too deeply", "", "invalid_json");
+    return true;
+  };
+  const Json body = Json::parse(text, check_depth, /*allow_exceptions=*/false);
   if (!body.is_object()) Refuse("the body is no JSON object", "", "invalid_json");
   OpenAiRequest request;
   request.kind = kind;
@@ -387,7 +504,7 @@ Json CompletionResponse(const OpenAiRequest& request, const Row& row) {
   } else {
     choice["text"] = text;
   }
-  choice["logprobs"] = nullptr;
+  choice["logprobs"] = LogprobsOf(request, row);
   choice["finish_reason"] = std::get<std::string>(row.at(GenerationPlace::kFinishReason));
   response["choices"] = Json::array({std::move(choice)});
   response["usage"] = UsageOf(row);
@@ -397,11 +514,11 @@ Json CompletionResponse(const OpenAiRequest& request, const Row& row) {
 Json PieceEvent(const OpenAiRequest& request, const std::string& text, bool is_first) {
   Json delta = {{"content", text}};
   if (is_first) delta = {{"role", "assistant"}, {"content", text}};
-  return StreamChoice(request, std::move(delta), text, nullptr);
+  return StreamChoice(request, std::move(delta), text, nullptr, nullptr);
 }
 
 Json EndEvent(const OpenAiRequest& request, const Row& row) {
-  return StreamChoice(request, Json::object(), "",
+  return StreamChoice(request, Json::object(), "", LogprobsOf(request, row),
                       std::get<std::string>(row.at(GenerationPlace::kFinishReason)));
 }
 

@@ -51,6 +51,7 @@ struct OpenAiRequest {
   std::vector<ast::Select> queries;  // one, but for several inputs of kEmbedding
   bool streams = false;
   bool includes_usage = false;  // in a stream
+  bool has_logprobs = false;    // kChat, kCompletion
 };
 
 // Throws OpenAiError for a body that is no request, and for what it asks for and we lack.
@@ -58,7 +59,8 @@ OpenAiRequest ReadOpenAiRequest(OpenAiRequest::Kind kind, std::string_view body)
 
 // The response to a chat or a completion, from the row of its query.
 Json CompletionResponse(const OpenAiRequest& request, const Row& row);
-// One event of a stream: a piece of text; the end, with its finish_reason; the usage.
+// One event of a stream: a piece of text; the end, with its finish_reason, and the logprobs of all
+// tokens; the usage.
 Json PieceEvent(const OpenAiRequest& request, const std::string& text, bool is_first);
 Json EndEvent(const OpenAiRequest& request, const Row& row);
 Json UsageEvent(const OpenAiRequest& request, const Row& row);

@@ -41,9 +41,14 @@ class ClientsTest : public testing::Test {
   // Runs a script of tests/clients/.
   void RunScript(const std::vector<std::string>& interpreter, const std::string& name,
                  const std::filesystem::path& folder = {}) {
-    ChildOptions options = Environment(server_);
+    RunScript(server_, interpreter, name, folder);
+  }
+  void RunScript(const ServerProcess& server, const std::vector<std::string>& interpreter,
+                 const std::string& name, const std::filesystem::path& folder = {}) {
+    ChildOptions options = Environment(server);
     options.folder = folder;
-    options.environment["OPENAI_PORT"] = std::to_string(server_.http_port());
+    options.environment["TLS_CERT"] = (folder_ / "cert.pem").string();
+    options.environment["OPENAI_PORT"] = std::to_string(server.http_port());
     options.environment["OPENAI_TEST_KEY"] = kKey;
     const std::filesystem::path script =
         std::filesystem::path(PROMPTDB_SOURCE_DIR) / "tests/clients" / name;
@@ -137,6 +142,15 @@ TEST_F(ClientsTest, Jdbc) {
         << "NOT TESTED: default-jdk-headless and libpostgresql-jdbc-java are not installed";
   }
   RunScript({"java", "-cp", driver}, "JdbcCheck.java");
+}
+
+TEST_F(ClientsTest, HttpOverTls) {
+  WriteTestCertificate(folder_ / "cert.pem", folder_ / "key.pem");
+  const ServerProcess server(
+      PROMPTDB_PCSERVER, folder_ / "tls-db",
+      {"--demo", "--http-port", "0", "--api-key-file", KeyFile(), "--tls-cert",
+       (folder_ / "cert.pem").string(), "--tls-key", (folder_ / "key.pem").string()});
+  RunScript(server, {"/usr/bin/python3"}, "https_check.py");
 }
 
 TEST_F(ClientsTest, NodePg) {

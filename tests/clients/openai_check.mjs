@@ -77,6 +77,56 @@ const stopped = await client.completions.create(
 assert.ok(whole.startsWith(stopped.choices[0].text) && stopped.choices[0].text.length < whole.length);
 assert.equal(stopped.choices[0].finish_reason, 'stop');
 
+// Probabilities: of chats, of completions, and in a stream at its end.
+const logprobs = { logprobs: true, top_logprobs: 3 };
+const told = (await client.chat.completions.create({ ...question, ...logprobs })).choices[0];
+const parts = told.logprobs.content;
+assert.equal(parts.map((part) => part.token).join(''), ' Tebri Jozund');
+assert.equal(Buffer.from(parts.flatMap((part) => part.bytes)).toString(), ' Tebri Jozund');
+for (const part of parts) {
+  assert.equal(part.top_logprobs.length, 3);
+  // A greedy answer has the likeliest token everywhere, and nothing is likelier than certain.
+  assert.equal(part.top_logprobs[0].token, part.token);
+  assert.equal(part.top_logprobs[0].logprob, part.logprob);
+  assert.ok(part.logprob <= 0 && part.top_logprobs[1].logprob <= part.logprob);
+}
+const silent = (await client.chat.completions.create({ ...question, logprobs: true })).choices[0];
+assert.deepEqual(silent.logprobs.content.map((part) => part.logprob),
+  parts.map((part) => part.logprob));
+assert.deepEqual(silent.logprobs.content[0].top_logprobs, []);
+const streamed = [];
+for await (const chunk of await client.chat.completions.create(
+  { ...question, ...logprobs, stream: true })) {
+  streamed.push(...(chunk.choices[0].logprobs?.content ?? []));
+}
+assert.deepEqual(streamed, parts);
+const likely = (await client.completions.create(
+  { model: 'demo', prompt: 'The mayor of', max_tokens: 4, temperature: 0, logprobs: 2 })).choices[0];
+assert.equal(likely.logprobs.tokens.join(''), likely.text);
+assert.deepEqual(likely.logprobs.text_offset,
+  likely.logprobs.tokens.map((_, i) => likely.logprobs.tokens.slice(0, i).join('').length));
+assert.deepEqual(likely.logprobs.top_logprobs.map((top, i) => top[likely.logprobs.tokens[i]]),
+  likely.logprobs.token_logprobs);
+
+// Modules among the parts of a message, in the place where they stand: the same prompt as with
+// "use", and another one behind a text.
+const marked = (content, more) => client.chat.completions.create({
+  ...question,
+  messages: [{ role: 'user', content }],
+  promptdb: { schema: 'demo' },
+  ...more,
+});
+const part = { type: 'promptdb_module', module: 'shistel' };
+const words = { type: 'text', text: 'Who is the mayor of Shistel?' };
+const in_message = await marked([part, words]);
+assert.equal(in_message.choices[0].message.content, ' Tebri Jozund');
+assert.deepEqual(in_message.usage, again.usage);
+const behind = await marked([{ type: 'text', text: 'Read this.' }, part, words]);
+assert.ok(behind.usage.prompt_tokens > again.usage.prompt_tokens);
+// Text that looks like a marker is text.
+const literal = await marked([{ type: 'text', text: JSON.stringify(part) }, words]);
+assert.ok(literal.usage.prompt_tokens_details.cached_tokens < 100, JSON.stringify(literal.usage));
+
 // An answer of a given shape.
 const shaped = await client.chat.completions.create({
   ...question,
@@ -104,7 +154,13 @@ const ask = (more) => client.chat.completions.create({ ...question, ...more });
 await refused(ask({ model: 'gpt-4', promptdb: undefined }), 404, 'not_found');
 await refused(ask({ promptdb: { schema: 'demo', use: ['shistl'] } }), 404, 'not_found');
 await refused(ask({ promptdb: { schema: 'demo', uses: [] } }), 400, 'unknown_parameter');
-await refused(ask({ logprobs: true }), 400, 'unsupported_parameter', 'logprobs');
+await refused(ask({ logprobs: 3 }), 400, 'invalid_type', 'logprobs');
+await refused(ask({ logprobs: true, top_logprobs: 21 }), 400, 'invalid_value', 'top_logprobs');
+await refused(ask({ top_logprobs: 2 }), 400, 'invalid_value', 'top_logprobs');
+await refused(marked([{ type: 'promptdb_module', module: 'shistl' }, words]), 404, 'not_found');
+await refused(marked([part, words], { promptdb: undefined }), 400, 'invalid_value');
+await refused(marked([{ type: 'promptdb_module' }]), 400, 'missing_required_parameter');
+await refused(marked([{ type: 'image_url', image_url: { url: 'x' } }]), 400, 'unsupported_value');
 await refused(ask({ n: 2 }), 400, 'unsupported_value', 'n');
 await refused(ask({ temperature: 9 }), 400, 'invalid_value', 'temperature');
 await refused(ask({ messages: [] }), 400, 'invalid_value', 'messages');
@@ -142,6 +198,9 @@ const post = (headers, body) => fetch(`${base}/v1/completions`, { method: 'POST'
 const authorized = { authorization: `Bearer ${key}` };
 assert.equal((await post({ ...authorized, 'content-type': 'text/plain' }, '{}')).status, 415);
 assert.equal((await post({ ...authorized, 'content-type': 'application/json' }, '{"model"')).status, 400);
+// Nested deeper than any stack would bear.
+const deep = `{"model": "demo", "prompt": "x", "stop": ${'['.repeat(400000)}${']'.repeat(400000)}}`;
+assert.equal((await post({ ...authorized, 'content-type': 'application/json' }, deep)).status, 400);
 assert.equal((await fetch(`${base}/v1/completions`, { headers: authorized })).status, 405);
 assert.equal((await fetch(`${base}/etc/passwd`, { headers: authorized })).status, 404);
 
@@ -161,6 +220,18 @@ for (const bytes of [
   `${line}Content-Length: -1\r\n\r\n{}`,
   `${line}Transfer-Encoding: chunked\r\n\r\nzz\r\n`,
   `${line}Content-Length : 2\r\n\r\n{}`,
+  `${line}Content-Length: 2, 3\r\n\r\n{}`,
+  `${line}Content-Length: +2\r\n\r\n{}`,
+  `${line}Content-Length: 0x2\r\n\r\n{}`,
+  `${line}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n`,
+  `${line}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n`,
+  `${line}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n`,
+  `${line}Transfer-Encoding: chunked\r\n\r\nffffffffffffffff1\r\n`,
+  `${line}Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n`,
+  `${line}X: a\r\n Content-Length: 2\r\nContent-Length\r\n\r\n{}`,
+  'GET /healthz HTTP/1.1\nHost: x\n\n',
+  'GET  /healthz HTTP/1.1\r\nHost: x\r\n\r\n',
+  'GET /healthz HTTP/1.1\r\nHost: x\r\nX\0: y\r\n\r\n',
   `GET /healthz HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(40000)}\r\n\r\n`,
   'nothing of the kind\r\n\r\n',
   '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03',
