@@ -42,7 +42,7 @@ Digest Digest::FromHex(std::string_view hex) {
     if (c >= '0' && c <= '9') digit = c - '0';
     if (c >= 'a' && c <= 'f') digit = c - 'a' + 10;
     if (digit < 0 || hex.size() != 32) {
-      throw Error(ErrorCode::kCorrupt, "not a digest: \"" + std::string(hex.substr(0, 40)) + "\"");
+      throw Error(ErrorCode::kCorrupt, "not a digest of 32 hexadecimal digits");
     }
     if (i % 2 == 0)
       bytes += static_cast<char>(digit << 4);

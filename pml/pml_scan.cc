@@ -11,6 +11,8 @@ namespace promptdb {
 
 namespace {
 
+constexpr size_t kLongestEncodingName = 40;
+
 SourceRange RangeOf(size_t begin, size_t end) {
   return {static_cast<int>(begin), static_cast<int>(end)};
 }
@@ -226,6 +228,13 @@ class Scanner {
     const size_t end = declaration.find(declaration[begin], begin + 1);
     if (end == std::string_view::npos) return;
     std::string name(declaration.substr(begin + 1, end - begin - 1));
+    const bool is_name = std::all_of(name.begin(), name.end(), [](char c) {
+      return IsNameCharacter(c) && static_cast<unsigned char>(c) < 0x80;
+    });
+    if (!is_name || name.size() > kLongestEncodingName) {
+      throw Error(ErrorCode::kCorrupt, "the text begins with an encoding that is no name", "",
+                  RangeOf(at_ + begin + 1, at_ + end));
+    }
     std::string folded = name;
     for (char& c : folded) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     if (folded == "utf-8" || folded == "utf8" || folded == "us-ascii" || folded == "ascii") return;

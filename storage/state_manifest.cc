@@ -27,9 +27,8 @@ StateManifest FromJson(const Json& json) {
   manifest.shape.layers = json.at("layers").get<int>();
   manifest.shape.kv_heads = json.at("kv_heads").get<int>();
   manifest.shape.head_dim = json.at("head_dim").get<int>();
-  const auto dtype = json.at("dtype").get<std::string>();
-  const std::optional<KvDtype> known = KvDtypeNamed(dtype);
-  if (!known) Corrupt("unknown dtype " + dtype);
+  const std::optional<KvDtype> known = KvDtypeNamed(json.at("dtype").get<std::string>());
+  if (!known) Corrupt("unknown dtype");
   manifest.shape.dtype = *known;
   manifest.tokens = json.at("tokens").get<int>();
   manifest.start_position = json.at("start_position").get<int>();
@@ -82,6 +81,9 @@ StateManifest DecodeManifest(std::string_view row) {
   StateManifest manifest;
   try {
     manifest = FromJson(Json::parse(row.substr(0, text_bytes)));
+  } catch (const Json::parse_error& failure) {
+    // Its own message quotes bytes that may be anything.
+    Corrupt("no JSON at byte " + std::to_string(failure.byte));
   } catch (const Json::exception& failure) {
     Corrupt(failure.what());
   }
