@@ -1,8 +1,12 @@
 // Parts of the server that need no socket: messages, SCRAM, options, clients' own statements.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <future>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -120,6 +124,69 @@ TEST(UserFileTest, UsersAreAddedAndChanged) {
               [&] { PutUser(folder / "users", "c", ""); });
   std::ofstream(folder / "broken") << "ada:nothing\n";
   ExpectError(ErrorCode::kCorrupt, {"line 1"}, [&] { ReadUserFile(folder / "broken"); });
+}
+
+using Shown = std::vector<std::pair<std::string, std::string>>;
+
+// What SHOW tells of a server that reads `config`.
+Shown ShownWith(const TemporaryFolder& folder, const std::string& config) {
+  std::ofstream(folder / "c.conf") << config;
+  return ShownOptions(ParseServerOptions({"--config", (folder / "c.conf").string()}));
+}
+
+TEST(ServerOptionsTest, FileFlagsHelpAndShowAgree) {
+  // A value for each that is not its own.
+  const std::map<std::string, std::string> values = {
+      {"db", "/d"},        {"listen", "::1"}, {"port", "7"},  {"http_port", "8"},
+      {"user_file", "/u"}, {"auth", "scram"}, {"demo", "on"}, {"max_message", "2097152"}};
+  const TemporaryFolder folder;
+  const Shown defaults = ShownOptions(ParseServerOptions({}));
+  std::vector<std::string> flags;
+  std::string config;
+  for (const auto& [name, shown] : defaults) {
+    const auto known = values.find(name);
+    std::string value = known != values.end()       ? known->second
+                        : name.ends_with("timeout") ? "77s"
+                        : shown.empty()             ? "/" + name
+                                                    : "77";
+    EXPECT_NE(value, shown) << name;
+    std::string flag = "--" + name;
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    EXPECT_NE(ServerUsage().find("  " + flag + " "), std::string::npos) << flag;
+    flags.push_back(flag + "=" + value);
+    config += name + " = '" + value + "'\n";
+    const auto is_same = [&](const Shown& found) {
+      return std::find(found.begin(), found.end(), std::pair(name, value)) != found.end();
+    };
+    // Certificate and key come together, so each is tried with what went before.
+    if (name == "tls_cert") continue;
+    EXPECT_TRUE(is_same(ShownWith(folder, config))) << name;
+    EXPECT_TRUE(is_same(ShownOptions(ParseServerOptions(flags)))) << name;
+  }
+  EXPECT_EQ(ShownWith(folder, config), ShownOptions(ParseServerOptions(flags)));
+}
+
+TEST(ServerOptionsTest, ThePackagesFileTellsAllDefaults) {
+  std::ifstream in(std::filesystem::path(PROMPTDB_SOURCE_DIR) / "packaging/pcserver.conf");
+  std::set<std::string> names;
+  std::string config, line;
+  while (std::getline(in, line)) {
+    const size_t equals = line.find(" = ");
+    if (!line.starts_with('#') || line.starts_with("# ") || equals == std::string::npos) continue;
+    const std::string name = line.substr(1, equals - 1);
+    names.insert(name);
+    // Those that have no default are examples.
+    const bool is_example = name.starts_with("tls_") || name.ends_with("_cache") ||
+                            name == "api_key_file" || name == "http_port";
+    if (!is_example) config += line.substr(1) + "\n";
+  }
+  const TemporaryFolder folder;
+  const Shown defaults = ShownOptions(ParseServerOptions({}));
+  EXPECT_EQ(ShownWith(folder, config), defaults);
+  for (const auto& [name, shown] : defaults) {
+    const bool is_the_units = name == "db" || name == "demo" || name == "user_file";
+    EXPECT_TRUE(is_the_units || names.contains(name)) << name;
+  }
 }
 
 TEST(ServerOptionsTest, FlagsWinOverTheFile) {
