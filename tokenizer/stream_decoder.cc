@@ -4,9 +4,9 @@
 namespace promptdb {
 
 // Decode() of a window of the last tokens stands in for Decode() of all. The window may begin at
-// any token whose own bytes are whole characters: what a decoder does at the beginning of a text
-// (drop a leading space) then happens to that token again, whose text is out already and isn't
-// looked at.
+// any token whose own bytes are whole characters, and that has a text at the beginning of one: what
+// a decoder does at the beginning of a text (drop a leading space) then happens to that token
+// again, whose text is out already and isn't looked at.
 std::string StreamDecoder::Push(TokenId id) {
   ids_.push_back(id);
   if (tokenizer_.DecodesWithNext(id)) return "";
@@ -22,8 +22,12 @@ std::string StreamDecoder::Push(TokenId id) {
 
   const std::string own = tokenizer_.TokenBytes(id);
   if (unfinished == 0 && !own.empty() && IsValidUtf8(own)) {
-    ids_.assign(1, id);
-    emitted_ = tokenizer_.Decode(ids_).size();
+    const size_t alone = tokenizer_.Decode(std::span(&id, 1)).size();
+    // Where all of it is dropped at a text's beginning, the decoder may drop more of what follows.
+    if (alone > 0) {
+      ids_.assign(1, id);
+      emitted_ = alone;
+    }
   }
   return piece;
 }
