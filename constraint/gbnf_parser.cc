@@ -16,6 +16,8 @@ namespace {
 
 constexpr size_t kLongestGrammar = 1 << 20;
 constexpr int kDeepestNesting = 100;
+// "a"**: each is one more level of nesting.
+constexpr int kMostQuantifiers = 4;
 constexpr int kMostRepetitions = 100000;
 
 bool IsNameCharacter(char c) {
@@ -164,7 +166,10 @@ class GbnfParser {
         return Expression::Sequence(std::move(parts));
       }
       SkipSpace(nesting > 0);
-      while (ParseRepetition(parts.back())) SkipSpace(nesting > 0);
+      for (int count = 0; ParseRepetition(parts.back()); ++count) {
+        if (count == kMostQuantifiers) Fail("an element is repeated too many times over", at_ - 1);
+        SkipSpace(nesting > 0);
+      }
     }
   }
 

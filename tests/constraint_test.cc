@@ -418,6 +418,9 @@ TEST(Gbnf, SizesAreBounded) {
   for (int i = 0; i < 200; ++i) nested += "(";
   expect(ErrorCode::kInvalidArgument,
          "the grammar is nested too deeply (line 1, column 110 of the grammar)", nested);
+  expect(ErrorCode::kInvalidArgument,
+         "an element is repeated too many times over (line 1, column 17 of the grammar)",
+         "root ::= \"a\"" + std::string(200000, '*'));
   expect(ErrorCode::kTooLong, "the constraint needs more than 262144 states",
          "root ::= (\"abc\"{1000} \"d\"){100000} (\"x\" \"y\"?){100000} \"z\"{100000}");
   expect(ErrorCode::kTooLong, "the grammar must be at most 1048576 bytes, not 1048577",
