@@ -3,14 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <set>
 #include <string>
 #include <utility>
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "executor/alibi.h"
 #include "executor/attention.h"
+#include "executor/forward_pieces.h"
 #include "executor/rope.h"
 #include "executor/simd.h"
 #include "executor/threads.h"
@@ -39,54 +40,6 @@ struct Layer {
   Linear up;                  // dim -> hidden; SwiGLU: the gate first, dim -> 2 hidden
   Linear down;                // hidden -> dim
 };
-
-// The rows of one group that a piece holds.
-struct GroupPart {
-  const RowGroup* group = nullptr;
-  int first_row = 0;  // in the piece
-  int rows = 0;
-  int first_token = 0;    // in the own segment
-  int shared_tokens = 0;  // of the context, with which that of the part before begins as well
-};
-
-struct Piece {
-  int first_row = 0;  // in the batch
-  int rows = 0;
-  std::vector<GroupPart> parts;
-};
-
-// Of the context that two groups begin with alike.
-int SharedTokens(const RowGroup& a, const RowGroup& b) {
-  int tokens = 0;
-  for (size_t i = 0; i < std::min(a.context.size(), b.context.size()); ++i) {
-    const KvSpan &left = a.context[i], &right = b.context[i];
-    if (left.begin != right.begin || !left.segment->IsSameAs(*right.segment)) break;
-    tokens += std::min(left.end, right.end) - left.begin;
-    if (left.end != right.end) break;
-  }
-  return tokens;
-}
-
-std::vector<Piece> CutIntoPieces(const ForwardBatch& batch) {
-  std::vector<Piece> pieces;
-  int row = 0;
-  for (const RowGroup& group : batch.groups) {
-    Check(group.rows >= 0 && group.own != nullptr, "a group extends a segment");
-    const int held = group.own->tokens();
-    for (int done = 0; done < group.rows;) {
-      if (pieces.empty() || pieces.back().rows == kPieceRows) pieces.push_back({row, 0, {}});
-      Piece& piece = pieces.back();
-      const int rows = std::min(group.rows - done, kPieceRows - piece.rows);
-      const int shared = piece.parts.empty() ? 0 : SharedTokens(*piece.parts.back().group, group);
-      piece.parts.push_back({&group, piece.rows, rows, held + done, shared});
-      piece.rows += rows;
-      done += rows;
-      row += rows;
-    }
-  }
-  Check(row == static_cast<int>(batch.tokens.size()), "the groups hold the batch's rows");
-  return pieces;
-}
 
 // RoPE's turns for a piece.
 struct PieceTurns {
@@ -123,21 +76,6 @@ void ReleaseTensors(const Checkpoint& checkpoint, const std::string& prefix) {
   }
 }
 
-// The slopes fall geometrically from head to head: with n heads, n a power of two, that of head h
-// is 2^(-max (h + 1) / n). Other numbers take the sequence of the power of two below, and then
-// every second slope of the power of two above.
-std::vector<float> AlibiSlopes(int heads, double max_bias) {
-  int power = 1;
-  while (2 * power <= heads) power *= 2;
-  std::vector<float> slopes;
-  for (int head = 0; head < heads; ++head) {
-    const double exponent = head < power ? static_cast<double>(head + 1) / power
-                                         : (2.0 * (head - power) + 1) / (2.0 * power);
-    slopes.push_back(static_cast<float>(std::exp2(-max_bias * exponent)));
-  }
-  return slopes;
-}
-
 // Calls work(row) for each row, in several threads if the rows, of `width` elements, are worth it.
 template <typename Work>
 void ForRows(int rows, int64_t width, const Work& work) {
@@ -146,12 +84,10 @@ void ForRows(int rows, int64_t width, const Work& work) {
   for (int row = 0; row < rows; ++row) work(row);
 }
 
-}  // namespace
-
-struct Transformer::Rep {
+// The weights, and what they do.
+struct CpuModel {
   std::shared_ptr<const Checkpoint> checkpoint;  // shared: embeddings are read from its mapping
   ModelConfig config;
-  KvShape kv_shape;
   WeightDtype weight_dtype = WeightDtype::kF32;
   const SimdKernels& kernels = KernelsFor(BestCpuPath());
   const TensorView* embedding = nullptr;  // [vocab, dim], read where it lies
@@ -169,6 +105,8 @@ struct Transformer::Rep {
     return config.mlp == MlpKind::kSwiGlu ? 2 * config.hidden : config.hidden;
   }
 
+  // REQUIRES: checkpoint, config and weight_dtype are set.
+  void Load(ProgressListener* progress);
   NormWeights LoadNorm(const std::string& name) const;
   Layer LoadLayer(int index) const;
   void Resize(int rows, Activations& a) const;
@@ -183,8 +121,8 @@ struct Transformer::Rep {
   // `turns`: nullptr without RoPE, here and above.
   void AttendTo(int layer_index, const Piece& piece, const PieceTurns* turns, Activations& a) const;
   void Mlp(const Layer& layer, int rows, Activations& a) const;
-  // The piece of `wanted` rows alone, whose residuals and queries are brought to the front.
-  Piece Narrow(const Piece& piece, std::span<const int> wanted, Activations& a) const;
+  // Brings the residuals and queries of some rows, ascending, to the front.
+  void Gather(std::span<const int> rows, Activations& a) const;
   // The piece's rows through all layers; leaves the residuals of the `wanted` (ascending), whose
   // logits are, one after the other. The last layer gives only these more than K and V: nothing
   // reads what would come of the others.
@@ -192,11 +130,11 @@ struct Transformer::Rep {
            Activations& a, const ProgressListener* progress) const;
 };
 
-NormWeights Transformer::Rep::LoadNorm(const std::string& name) const {
+NormWeights CpuModel::LoadNorm(const std::string& name) const {
   return {Floats(&checkpoint->Get(name + ".weight")), Floats(checkpoint->Find(name + ".bias"))};
 }
 
-Layer Transformer::Rep::LoadLayer(int index) const {
+Layer CpuModel::LoadLayer(int index) const {
   const std::string prefix = "blk." + std::to_string(index) + ".";
   const auto find = [&](const std::string& name) { return checkpoint->Find(prefix + name); };
   const auto linear = [&](std::initializer_list<const char*> names) {
@@ -219,7 +157,7 @@ Layer Transformer::Rep::LoadLayer(int index) const {
   };
 }
 
-void Transformer::Rep::Resize(int rows, Activations& a) const {
+void CpuModel::Resize(int rows, Activations& a) const {
   const size_t n = static_cast<size_t>(rows);
   a.residual.resize(n * config.dim);
   a.normed.resize(n * config.dim);
@@ -231,7 +169,7 @@ void Transformer::Rep::Resize(int rows, Activations& a) const {
   a.activated.resize(n * config.hidden);
 }
 
-void Transformer::Rep::Embed(const int32_t* tokens, const int32_t* positions_of, int rows,
+void CpuModel::Embed(const int32_t* tokens, const int32_t* positions_of, int rows,
                              float* residual) const {
   const size_t dim = static_cast<size_t>(config.dim);
   std::vector<float> learned(positions != nullptr ? dim : 0);
@@ -244,7 +182,7 @@ void Transformer::Rep::Embed(const int32_t* tokens, const int32_t* positions_of,
   }
 }
 
-void Transformer::Rep::Norm(const float* x, const NormWeights& norm, int rows, float* out) const {
+void CpuModel::Norm(const float* x, const NormWeights& norm, int rows, float* out) const {
   const int64_t dim = config.dim;
   const float eps = static_cast<float>(config.norm_eps);
   const float* bias = norm.bias.empty() ? nullptr : norm.bias.data();
@@ -257,14 +195,14 @@ void Transformer::Rep::Norm(const float* x, const NormWeights& norm, int rows, f
   });
 }
 
-void Transformer::Rep::AddToResidual(int rows, Activations& a) const {
+void CpuModel::AddToResidual(int rows, Activations& a) const {
   const int64_t dim = config.dim;
   ForRows(rows, dim, [&](int row) {
     kernels.add(a.residual.data() + row * dim, a.projected.data() + row * dim, dim);
   });
 }
 
-void Transformer::Rep::StoreKv(const float* values, KvDtype dtype, std::byte* to) const {
+void CpuModel::StoreKv(const float* values, KvDtype dtype, std::byte* to) const {
   if (dtype == KvDtype::kBf16) {
     kernels.round_bf16(values, config.head_dim, reinterpret_cast<uint16_t*>(to));
   } else {
@@ -272,7 +210,7 @@ void Transformer::Rep::StoreKv(const float* values, KvDtype dtype, std::byte* to
   }
 }
 
-PieceTurns Transformer::Rep::TurnsOf(const Piece& piece,
+PieceTurns CpuModel::TurnsOf(const Piece& piece,
                                      std::span<const int32_t> positions_of) const {
   std::set<int> moved_by;
   std::vector<int32_t> of_keys;
@@ -292,7 +230,7 @@ PieceTurns Transformer::Rep::TurnsOf(const Piece& piece,
   return turns;
 }
 
-void Transformer::Rep::SplitQkv(const Layer& layer, int layer_index, const Piece& piece,
+void CpuModel::SplitQkv(const Layer& layer, int layer_index, const Piece& piece,
                                 const PieceTurns* turns, Activations& a) const {
   const int head_dim = config.head_dim;
   const float eps = static_cast<float>(config.norm_eps);
@@ -336,7 +274,7 @@ void Transformer::Rep::SplitQkv(const Layer& layer, int layer_index, const Piece
   }
 }
 
-void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, const PieceTurns* turns,
+void CpuModel::AttendTo(int layer_index, const Piece& piece, const PieceTurns* turns,
                                 Activations& a) const {
   std::vector<std::vector<KvSlice>> slices(piece.parts.size());
   std::vector<AttentionGroup> groups;
@@ -368,7 +306,7 @@ void Transformer::Rep::AttendTo(int layer_index, const Piece& piece, const Piece
          groups);
 }
 
-void Transformer::Rep::Mlp(const Layer& layer, int rows, Activations& a) const {
+void CpuModel::Mlp(const Layer& layer, int rows, Activations& a) const {
   layer.up.Apply(a.normed.data(), rows, a.up.data());
   const int hidden = config.hidden;
   const int64_t width = up_width();
@@ -387,33 +325,21 @@ void Transformer::Rep::Mlp(const Layer& layer, int rows, Activations& a) const {
   layer.down.Apply(a.activated.data(), rows, a.projected.data());
 }
 
-Piece Transformer::Rep::Narrow(const Piece& piece, std::span<const int> wanted,
-                               Activations& a) const {
-  Piece narrow{.first_row = piece.first_row};
-  auto part = piece.parts.begin();
-  for (const int row : wanted) {
-    while (row >= part->first_row + part->rows) ++part;
-    const int token = part->first_token + row - part->first_row;
-    GroupPart* last = narrow.parts.empty() ? nullptr : &narrow.parts.back();
-    if (last != nullptr && last->group == part->group && last->first_token + last->rows == token) {
-      ++last->rows;
-    } else {
-      const int shared = last == nullptr ? 0 : SharedTokens(*last->group, *part->group);
-      narrow.parts.push_back({part->group, narrow.rows, 1, token, shared});
-    }
+void CpuModel::Gather(std::span<const int> rows, Activations& a) const {
+  int to = 0;
+  for (const int row : rows) {
     const auto move = [&](std::vector<float>& values, int64_t width) {
-      if (row != narrow.rows) {
-        std::copy_n(values.begin() + row * width, width, values.begin() + narrow.rows * width);
+      if (row != to) {
+        std::copy_n(values.begin() + row * width, width, values.begin() + to * width);
       }
     };
     move(a.residual, config.dim);
     move(a.q, q_width());
-    ++narrow.rows;
+    ++to;
   }
-  return narrow;
 }
 
-void Transformer::Rep::Run(const ForwardBatch& batch, const Piece& whole,
+void CpuModel::Run(const ForwardBatch& batch, const Piece& whole,
                            std::span<const int> wanted, Activations& a,
                            const ProgressListener* progress) const {
   Piece piece = whole;
@@ -438,7 +364,8 @@ void Transformer::Rep::Run(const ForwardBatch& batch, const Piece& whole,
     SplitQkv(layer, i, piece, turns, a);
     if (i == config.layers - 1) {
       if (wanted.empty()) return;
-      piece = Narrow(piece, wanted, a);
+      Gather(wanted, a);
+      piece = Narrow(piece, wanted);
       rows = piece.rows;
     }
     AttendTo(i, piece, turns, a);
@@ -452,123 +379,133 @@ void Transformer::Rep::Run(const ForwardBatch& batch, const Piece& whole,
   }
 }
 
-Transformer::Transformer(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
-Transformer::~Transformer() = default;
+class CpuTransformer final : public Transformer {
+ public:
+  CpuTransformer(std::shared_ptr<const Checkpoint> checkpoint, const Options& options,
+                 ProgressListener* progress)
+      : Transformer(checkpoint, options) {
+    model_.checkpoint = std::move(checkpoint);
+    model_.config = config();
+    model_.weight_dtype = weight_dtype();
+    model_.Load(progress);
+  }
 
-std::unique_ptr<Transformer> Transformer::Load(std::shared_ptr<const Checkpoint> checkpoint,
-                                               const Options& options, ProgressListener* progress) {
+  int64_t weight_bytes() const override;
+  std::vector<float> HiddenStates(const ForwardBatch& batch,
+                                  ProgressListener* progress) const override;
+  std::vector<float> Logits(std::span<const float> hidden) const override;
+
+ private:
+  CpuModel model_;
+};
+
+void CpuModel::Load(ProgressListener* progress) {
   ApplyThreads();
-  auto rep = std::make_unique<Rep>();
-  rep->config = checkpoint->config();
-  rep->checkpoint = std::move(checkpoint);
-  const Checkpoint& file = *rep->checkpoint;
-  const ModelConfig& config = rep->config;
-  rep->kv_shape = {config.layers, config.kv_heads, config.head_dim, options.kv_dtype};
-  rep->weight_dtype = options.dtype.value_or(
-      file.weight_dtype() == TensorDtype::kBf16 ? WeightDtype::kBf16 : WeightDtype::kF32);
+  const Checkpoint& file = *checkpoint;
   for (int i = 0; i < config.layers; ++i) {
     if (progress != nullptr) {
       if (progress->IsCanceled()) throw Error(ErrorCode::kCanceled, "loading was canceled");
       progress->OnProgress("loading", i, config.layers, "layers");
     }
-    rep->layers.push_back(rep->LoadLayer(i));
+    layers.push_back(LoadLayer(i));
     ReleaseTensors(file, "blk." + std::to_string(i) + ".");
   }
   if (progress != nullptr) progress->OnProgress("loading", config.layers, config.layers, "layers");
-  rep->embedding = &file.Get("token_embd.weight");
+  embedding = &file.Get("token_embd.weight");
   const TensorView* output = file.Find("output.weight");
-  rep->head = std::make_unique<Linear>(
-      std::vector<const TensorView*>{output != nullptr ? output : rep->embedding},
-      std::vector<const TensorView*>{nullptr}, rep->weight_dtype);
+  head = std::make_unique<Linear>(
+      std::vector<const TensorView*>{output != nullptr ? output : embedding},
+      std::vector<const TensorView*>{nullptr}, weight_dtype);
   ReleaseTensors(file, "");
-  rep->final_norm = rep->LoadNorm("output_norm");
+  final_norm = LoadNorm("output_norm");
   switch (config.positions) {
     case PositionScheme::kRope:
-      rep->rope = std::make_unique<Rope>(config, file.Find("rope_freqs.weight"));
+      rope = std::make_unique<Rope>(config, file.Find("rope_freqs.weight"));
       break;
     case PositionScheme::kAlibi:
-      rep->slopes = AlibiSlopes(config.heads, config.alibi_max_bias);
+      slopes = AlibiSlopes(config.heads, config.alibi_max_bias);
       break;
     case PositionScheme::kLearned:
-      rep->positions = &file.Get("position_embd.weight");
+      positions = &file.Get("position_embd.weight");
       break;
   }
-  return std::unique_ptr<Transformer>(new Transformer(std::move(rep)));
 }
 
-const ModelConfig& Transformer::config() const { return rep_->config; }
-const KvShape& Transformer::kv_shape() const { return rep_->kv_shape; }
-WeightDtype Transformer::weight_dtype() const { return rep_->weight_dtype; }
-
-int64_t Transformer::weight_bytes() const {
-  int64_t bytes = rep_->head->bytes();
-  if (rep_->positions != nullptr) bytes += static_cast<int64_t>(rep_->positions->data.size());
-  if (rep_->checkpoint->Find("output.weight") != nullptr) {
-    bytes += static_cast<int64_t>(rep_->embedding->data.size());
+int64_t CpuTransformer::weight_bytes() const {
+  int64_t bytes = model_.head->bytes();
+  if (model_.positions != nullptr) bytes += static_cast<int64_t>(model_.positions->data.size());
+  if (model_.checkpoint->Find("output.weight") != nullptr) {
+    bytes += static_cast<int64_t>(model_.embedding->data.size());
   }
-  for (const Layer& layer : rep_->layers) {
+  for (const Layer& layer : model_.layers) {
     bytes +=
         layer.qkv.bytes() + layer.attention_output.bytes() + layer.up.bytes() + layer.down.bytes();
   }
   return bytes;
 }
 
+std::vector<float> CpuTransformer::HiddenStates(const ForwardBatch& batch,
+                                                ProgressListener* progress) const {
+  const int dim = config().dim;
+  const int64_t total = static_cast<int64_t>(batch.tokens.size());
+  ApplyThreads();
+  const std::vector<Piece> pieces = CutIntoPieces(batch, kPieceRows);
+  const std::vector<std::vector<int>> wanted = WantedOf(batch, pieces);
+  int most_rows = 0;
+  for (const Piece& piece : pieces) most_rows = std::max(most_rows, piece.rows);
+  // Kept for the thread's next batch: fresh memory costs page faults. A piece's rows bound it.
+  thread_local Activations a;
+  model_.Resize(most_rows, a);
+
+  std::vector<float> last;  // [logits_of, dim]: the rows that go through the head
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    if (progress != nullptr) {
+      progress->OnProgress("computing", pieces[i].first_row, total, "tokens");
+    }
+    model_.Run(batch, pieces[i], wanted[i], a, progress);
+    last.insert(last.end(), a.residual.begin(),
+                a.residual.begin() + static_cast<int64_t>(wanted[i].size()) * dim);
+  }
+  if (progress != nullptr) progress->OnProgress("computing", total, total, "tokens");
+  model_.Norm(last.data(), model_.final_norm, static_cast<int>(batch.logits_of.size()),
+              last.data());
+  return last;
+}
+
+std::vector<float> CpuTransformer::Logits(std::span<const float> hidden) const {
+  const int rows = static_cast<int>(hidden.size()) / config().dim;
+  std::vector<float> logits(static_cast<size_t>(rows) * config().vocab);
+  model_.head->Apply(hidden.data(), rows, logits.data());
+  return logits;
+}
+
+}  // namespace
+
+Transformer::Transformer(std::shared_ptr<const Checkpoint> checkpoint, const Options& options)
+    : checkpoint_(std::move(checkpoint)),
+      kv_shape_{config().layers, config().kv_heads, config().head_dim, options.kv_dtype},
+      weight_dtype_(options.dtype.value_or(checkpoint_->weight_dtype() == TensorDtype::kBf16
+                                               ? WeightDtype::kBf16
+                                               : WeightDtype::kF32)) {}
+
+Transformer::~Transformer() = default;
+
+std::unique_ptr<Transformer> Transformer::Load(std::shared_ptr<const Checkpoint> checkpoint,
+                                               const Options& options, ProgressListener* progress) {
+  return std::make_unique<CpuTransformer>(std::move(checkpoint), options, progress);
+}
+
 int64_t Transformer::parameters() const {
   int64_t count = 0;
-  for (const auto& [name, tensor] : rep_->checkpoint->tensors()) {
+  for (const auto& [name, tensor] : checkpoint_->tensors()) {
     if (name != "rope_freqs.weight") count += tensor.elements();
   }
   return count;
 }
 
-std::vector<float> Transformer::HiddenStates(const ForwardBatch& batch,
-                                             ProgressListener* progress) const {
-  const Rep& rep = *rep_;
-  const int dim = rep.config.dim;
-  const int64_t total = static_cast<int64_t>(batch.tokens.size());
-  Check(batch.positions.size() == batch.tokens.size(), "every row has a position");
-  Check(std::adjacent_find(batch.logits_of.begin(), batch.logits_of.end(),
-                           std::greater_equal<>()) == batch.logits_of.end(),
-        "logits_of is ascending");
-  ApplyThreads();
-  const std::vector<Piece> pieces = CutIntoPieces(batch);
-  int most_rows = 0;
-  for (const Piece& piece : pieces) most_rows = std::max(most_rows, piece.rows);
-  // Kept for the thread's next batch: fresh memory costs page faults. A piece's rows bound it.
-  thread_local Activations a;
-  rep.Resize(most_rows, a);
-
-  std::vector<float> last;  // [logits_of, dim]: the rows that go through the head
-  size_t next = 0;          // in logits_of
-  for (const Piece& piece : pieces) {
-    if (progress != nullptr) progress->OnProgress("computing", piece.first_row, total, "tokens");
-    std::vector<int> wanted;
-    for (; next < batch.logits_of.size() && batch.logits_of[next] < piece.first_row + piece.rows;
-         ++next) {
-      wanted.push_back(batch.logits_of[next] - piece.first_row);
-    }
-    rep.Run(batch, piece, wanted, a, progress);
-    last.insert(last.end(), a.residual.begin(),
-                a.residual.begin() + static_cast<int64_t>(wanted.size()) * dim);
-  }
-  Check(next == batch.logits_of.size(), "logits are wanted of rows of the batch");
-  if (progress != nullptr) progress->OnProgress("computing", total, total, "tokens");
-
-  const int wanted = static_cast<int>(batch.logits_of.size());
-  rep.Norm(last.data(), rep.final_norm, wanted, last.data());
-  return last;
-}
-
 std::vector<float> Transformer::Forward(const ForwardBatch& batch,
                                         ProgressListener* progress) const {
   return Logits(HiddenStates(batch, progress));
-}
-
-std::vector<float> Transformer::Logits(std::span<const float> hidden) const {
-  const int rows = static_cast<int>(hidden.size()) / rep_->config.dim;
-  std::vector<float> logits(static_cast<size_t>(rows) * rep_->config.vocab);
-  rep_->head->Apply(hidden.data(), rows, logits.data());
-  return logits;
 }
 
 }  // namespace promptdb

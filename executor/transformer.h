@@ -56,16 +56,19 @@ class Transformer {
     KvDtype kv_dtype = KvDtype::kBf16;  // what kv_shape() says, f32 or bf16
   };
 
-  // Keeps `checkpoint`, whose embeddings are read from its mapping.
+  // On the processor. Keeps `checkpoint`, whose embeddings are read from its mapping.
+  // executor/device_transformer.h has the one for devices.
   static std::unique_ptr<Transformer> Load(std::shared_ptr<const Checkpoint> checkpoint,
                                            const Options& options, ProgressListener* progress);
-  ~Transformer();
+  virtual ~Transformer();
+  Transformer(const Transformer&) = delete;
+  Transformer& operator=(const Transformer&) = delete;
 
-  const ModelConfig& config() const;
-  const KvShape& kv_shape() const;
-  WeightDtype weight_dtype() const;
-  int64_t weight_bytes() const;
+  const ModelConfig& config() const { return checkpoint_->config(); }
+  const KvShape& kv_shape() const { return kv_shape_; }
+  WeightDtype weight_dtype() const { return weight_dtype_; }
   int64_t parameters() const;
+  virtual int64_t weight_bytes() const = 0;
 
   // Runs the batch; returns logits [logits_of.size(), vocab] f32. Long batches are cut into pieces
   // of rows that bound the working memory; `progress`, if given, hears of each (in tokens) and may
@@ -73,15 +76,18 @@ class Transformer {
   std::vector<float> Forward(const ForwardBatch& batch, ProgressListener* progress = nullptr) const;
   // The same, but the rows' last hidden states, normed, before the output head:
   // [logits_of.size(), dim] f32.
-  std::vector<float> HiddenStates(const ForwardBatch& batch,
-                                  ProgressListener* progress = nullptr) const;
+  virtual std::vector<float> HiddenStates(const ForwardBatch& batch,
+                                          ProgressListener* progress = nullptr) const = 0;
   // The output head alone: [rows, vocab] of HiddenStates()' rows.
-  std::vector<float> Logits(std::span<const float> hidden) const;
+  virtual std::vector<float> Logits(std::span<const float> hidden) const = 0;
+
+ protected:
+  Transformer(std::shared_ptr<const Checkpoint> checkpoint, const Options& options);
 
  private:
-  struct Rep;
-  explicit Transformer(std::unique_ptr<Rep> rep);
-  std::unique_ptr<Rep> rep_;
+  const std::shared_ptr<const Checkpoint> checkpoint_;  // shared with the model
+  const KvShape kv_shape_;
+  const WeightDtype weight_dtype_;
 };
 
 }  // namespace promptdb

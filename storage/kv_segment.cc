@@ -29,7 +29,7 @@ KvSegment::KvSegment(const KvShape& shape, int start_position, int tokens,
           "a pinned block is as large as its extent");
   }
   pins_ = std::move(pins);
-  tokens_ = capacity_ = tokens;
+  tokens_ = capacity_ = fetched_tokens_ = tokens;
 }
 
 KvSegment::KvSegment(const KvShape& shape, int start_position, int tokens,
@@ -42,7 +42,7 @@ KvSegment::KvSegment(const KvShape& shape, int start_position, int tokens,
           "a pinned block is as large as its extent");
   }
   device_pins_ = std::move(pins);
-  tokens_ = capacity_ = tokens;
+  tokens_ = capacity_ = fetched_tokens_ = tokens;
 }
 
 KvSegment::KvSegment(const KvShape& shape, int start_position, int tokens,
@@ -59,7 +59,7 @@ KvSegment::KvSegment(const KvShape& shape, int start_position, int tokens,
       owned_.push_back(std::move(blocks[static_cast<size_t>(index)]));
     }
   }
-  tokens_ = capacity_ = tokens;
+  tokens_ = capacity_ = fetched_tokens_ = tokens;
 }
 
 int64_t KvSegment::bytes() const {
@@ -98,9 +98,14 @@ int KvSegment::ChunkCapacity(int chunk) const {
   return chunk == expected_chunks_ - 1 ? expected_tokens_ - chunk * whole : whole;
 }
 
+size_t KvSegment::BlockOf(int chunk, int group) const {
+  return static_cast<size_t>(is_pinned() ? group * expected_chunks_ + chunk
+                                         : chunk * groups_ + group);
+}
+
 const std::byte* KvSegment::Payload(int chunk, int group) const {
-  if (!is_pinned()) return owned_[static_cast<size_t>(chunk * groups_ + group)].payload();
-  const auto index = static_cast<size_t>(group * expected_chunks_ + chunk);
+  const size_t index = BlockOf(chunk, group);
+  if (!is_pinned()) return owned_[index].payload();
   return pins_.empty() ? device_pins_[index].payload() : pins_[index].block().payload();
 }
 
@@ -111,6 +116,9 @@ void KvSegment::AddChunk(int capacity) {
     // Between its parts lie bytes that nobody writes.
     if (IsQuantized(shape_.dtype)) {
       std::memset(block.payload(), 0, static_cast<size_t>(block.payload_bytes()));
+    }
+    if (device_ != nullptr) {
+      copies_.push_back({Allocate(*device_, block.payload_bytes()), nullptr});
     }
   }
   capacity_ += capacity;
@@ -123,6 +131,8 @@ void KvSegment::Grow(int count) {
   while (capacity_ < tokens_ + count) {
     AddChunk(ChunkCapacity(static_cast<int>(owned_.size()) / groups_));
   }
+  // Without a device the caller writes on the host.
+  if (device_ == nullptr) fetched_tokens_ = tokens_ + count;
   tokens_ += count;
 }
 
@@ -135,6 +145,7 @@ std::byte* KvSegment::MutableV(int layer, int kv_head, int token) {
 }
 
 std::byte* KvSegment::MutableAt(int layer, int kv_head, int token, bool value) {
+  Check(device_ == nullptr, "what a device writes is written there alone");
   const Place place = PlaceOf(token);
   const int capacity = ChunkCapacity(place.chunk);
   const int group = layer / group_layers_;
@@ -145,35 +156,42 @@ std::byte* KvSegment::MutableAt(int layer, int kv_head, int token, bool value) {
          row * RowBytes();
 }
 
+KvSlice KvSegment::SliceOf(const std::byte* part, const Place& place, int begin, int end) const {
+  const int capacity = ChunkCapacity(place.chunk);
+  const LayerLayout layout = LayoutOf(shape_, capacity);
+  KvSlice slice;
+  slice.k = part + layout.k + place.token * RowBytes();
+  slice.v = part + layout.v + place.token * RowBytes();
+  slice.dtype = shape_.dtype;
+  if (IsQuantized(shape_.dtype)) {
+    slice.k_scales = reinterpret_cast<const uint16_t*>(part + layout.k_scales);
+    slice.v_scales = reinterpret_cast<const uint16_t*>(part + layout.v_scales);
+    slice.first_of_chunk = place.token;
+  }
+  slice.head_stride = int64_t{capacity} * shape_.head_dim;
+  slice.tokens = std::min(end - begin, capacity - place.token);
+  slice.start_position = start_position_ + begin;
+  slice.moved_by = moved_by_;
+  return slice;
+}
+
 void KvSegment::AppendSlices(int layer, int begin, int end, std::vector<KvSlice>& out) const {
+  Fetch();
   const int group = layer / group_layers_;
   while (begin < end) {
     const Place place = PlaceOf(begin);
-    const int capacity = ChunkCapacity(place.chunk);
-    const LayerLayout layout = LayoutOf(shape_, capacity);
-    const std::byte* first =
-        Payload(place.chunk, group) + (layer - group * group_layers_) * layout.bytes;
-    KvSlice slice;
-    slice.k = first + layout.k + place.token * RowBytes();
-    slice.v = first + layout.v + place.token * RowBytes();
-    slice.dtype = shape_.dtype;
-    if (IsQuantized(shape_.dtype)) {
-      slice.k_scales = reinterpret_cast<const uint16_t*>(first + layout.k_scales);
-      slice.v_scales = reinterpret_cast<const uint16_t*>(first + layout.v_scales);
-      slice.first_of_chunk = place.token;
-    }
-    slice.head_stride = int64_t{capacity} * shape_.head_dim;
-    slice.tokens = std::min(end - begin, capacity - place.token);
-    slice.start_position = start_position_ + begin;
-    slice.moved_by = moved_by_;
-    out.push_back(slice);
-    begin += slice.tokens;
+    const int64_t layer_bytes = LayoutOf(shape_, ChunkCapacity(place.chunk)).bytes;
+    const std::byte* part =
+        Payload(place.chunk, group) + (layer - group * group_layers_) * layer_bytes;
+    out.push_back(SliceOf(part, place, begin, end));
+    begin += out.back().tokens;
   }
 }
 
 void KvSegment::AppendMutableSlices(int layer, int begin, int end,
                                     std::vector<KvMutableSlice>& out) {
-  Check(!is_pinned(), "only a segment with own memory is written");
+  Check(!is_pinned() && device_ == nullptr,
+        "only a segment with own memory, and on no device, is written");
   while (begin < end) {
     const Place place = PlaceOf(begin);
     const int capacity = ChunkCapacity(place.chunk);
@@ -254,6 +272,9 @@ void KvSegment::CopyFrom(const KvSegment& other, int tokens, int at) {
 std::vector<BlockBuffer> KvSegment::TakeBlocks() {
   Check(!is_pinned() && tokens_ == expected_tokens_ && capacity_ == tokens_,
         "only a full segment with own memory gives its blocks away");
+  Fetch();
+  copies_.clear();
+  device_ = nullptr;
   std::vector<BlockBuffer> blocks;
   blocks.reserve(owned_.size());
   for (int group = 0; group < groups_; ++group) {
@@ -262,7 +283,7 @@ std::vector<BlockBuffer> KvSegment::TakeBlocks() {
     }
   }
   owned_.clear();
-  tokens_ = capacity_ = 0;
+  tokens_ = capacity_ = fetched_tokens_ = 0;
   return blocks;
 }
 

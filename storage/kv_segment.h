@@ -8,10 +8,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "storage/buffer_pool.h"
+#include "storage/device_block.h"
 #include "storage/device_pool.h"
 #include "storage/kv_format.h"
 
@@ -64,7 +66,8 @@ class KvSegment {
   KvSegment(const KvShape& shape, int start_position, int tokens, std::vector<BlockBuffer> blocks);
 
   KvSegment(KvSegment&&) noexcept = default;
-  KvSegment& operator=(KvSegment&&) noexcept = default;
+  KvSegment& operator=(KvSegment&& other) noexcept;
+  ~KvSegment();
 
   const KvShape& shape() const { return shape_; }
   int start_position() const { return start_position_; }
@@ -93,8 +96,19 @@ class KvSegment {
   std::byte* MutableK(int layer, int kv_head, int token);
   std::byte* MutableV(int layer, int kv_head, int token);
 
-  // Appends the slices that cover tokens [begin, end) of a layer, in order.
+  // Appends the slices that cover tokens [begin, end) of a layer, in order. What a device has
+  // written is fetched first, which Error(kIo) may end.
   void AppendSlices(int layer, int begin, int end, std::vector<KvSlice>& out) const;
+
+  // Queues copies to the device of all that isn't there, into memory that goes with the segment.
+  // Own memory is written there from now on: what Grow() makes room for, has room there too.
+  // Throws Error(kResource) where the device has no room, kIo where it refuses. All calls are about
+  // one device; no two at the same time, of this and of the next.
+  void BringTo(DeviceMemory& device) const;
+  // The same as AppendSlices, but on that device: pointers for its kernels. Waits until the
+  // layer's blocks have arrived. REQUIRES: BringTo(device).
+  void AppendDeviceSlices(DeviceMemory& device, int layer, int begin, int end,
+                          std::vector<KvSlice>& out) const;
 
   // Appends the same for writing. Cheaper than MutableK per token where many tokens are written.
   // REQUIRES: own memory.
@@ -126,7 +140,15 @@ class KvSegment {
   };
   Place PlaceOf(int token) const;
   int ChunkCapacity(int chunk) const;  // in tokens
+  size_t BlockOf(int chunk, int group) const;  // its index in owned_, pins_ or device_pins_
   const std::byte* Payload(int chunk, int group) const;
+  // Of `part`, the bytes of one layer of a chunk; wherever these are.
+  KvSlice SliceOf(const std::byte* part, const Place& place, int begin, int end) const;
+  const std::byte* DevicePayload(DeviceMemory& device, size_t block) const;
+  static DeviceBlock Allocate(DeviceMemory& device, int64_t bytes);
+  struct DeviceCopy;
+  DeviceCopy CopyIn(DeviceMemory& device, size_t block) const;  // queued
+  void Fetch() const;  // what only the device has
   int64_t RowBytes() const { return int64_t{shape_.head_dim} * KvDtypeBits(shape_.dtype) / 8; }
   void AddChunk(int capacity);
   std::byte* MutableAt(int layer, int kv_head, int token, bool value);
@@ -144,7 +166,17 @@ class KvSegment {
   int group_layers_ = 0;
   int groups_ = 0;
   int capacity_ = 0;                // in tokens
-  std::vector<BlockBuffer> owned_;  // by chunk, then group, since a growing segment adds chunks
+  // By chunk, then group, since a growing segment adds chunks. Mutable, as is what follows: what a
+  // device has written is fetched when somebody reads it.
+  mutable std::vector<BlockBuffer> owned_;
+  mutable int fetched_tokens_ = 0;  // of own memory that a device writes: what the host has, too
+  mutable DeviceMemory* device_ = nullptr;  // where it was brought to
+  // A block's copy there, which is not the device tier's.
+  struct DeviceCopy {
+    DeviceBlock memory;
+    std::shared_ptr<CopyEvent> arrival;  // null: nothing was copied
+  };
+  mutable std::vector<DeviceCopy> copies_;  // by index, as the blocks; own memory has each
   // By block index: group, then chunk. At most one of them has any.
   std::vector<BlockPin> pins_;
   std::vector<DevicePin> device_pins_;
