@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "cuda/cuda_status.h"
 
 namespace promptdb {
 
@@ -20,35 +21,24 @@ constexpr size_t kStagingBytes = size_t{2} << 20;
 // Of each direction. While the device copies one, the next is filled or emptied.
 constexpr int kStagingBuffers = 4;
 
-[[noreturn]] void Fail(ErrorCode code, const char* what, cudaError_t status) {
-  throw Error(code, std::string("CUDA: ") + what + ": " + cudaGetErrorString(status));
-}
-
-void CheckStatus(cudaError_t status, const char* what) {
-  if (status != cudaSuccess) Fail(ErrorCode::kIo, what, status);
-}
-
 void* PointerTo(DeviceAddress address) {
   return reinterpret_cast<void*>(static_cast<uintptr_t>(address));
 }
-
-// Every call of the runtime is about the device that is current in its thread.
-void MakeCurrent(int number) { CheckStatus(cudaSetDevice(number), "choosing the device"); }
 
 // An event of the runtime's, which is also the owner's word that a buffer is free again.
 class Event {
  public:
   Event() {
-    CheckStatus(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "making an event");
+    CheckCuda(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "making an event");
   }
   ~Event() { cudaEventDestroy(event_); }
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
 
   void Record(cudaStream_t stream) {
-    CheckStatus(cudaEventRecord(event_, stream), "recording an event");
+    CheckCuda(cudaEventRecord(event_, stream), "recording an event");
   }
-  void Wait() { CheckStatus(cudaEventSynchronize(event_), "waiting for a copy"); }
+  void Wait() { CheckCuda(cudaEventSynchronize(event_), "waiting for a copy"); }
 
  private:
   cudaEvent_t event_ = nullptr;
@@ -60,8 +50,8 @@ class Stream {
   struct Buffer {
     Buffer() {
       void* allocated = nullptr;
-      CheckStatus(cudaHostAlloc(&allocated, kStagingBytes, cudaHostAllocDefault),
-                  "allocating pinned memory");
+      CheckCuda(cudaHostAlloc(&allocated, kStagingBytes, cudaHostAllocDefault),
+                "allocating pinned memory");
       memory = static_cast<std::byte*>(allocated);
     }
     ~Buffer() { cudaFreeHost(memory); }
@@ -77,7 +67,7 @@ class Stream {
   // REQUIRES: the device is current.
   Stream() {
     cudaStream_t made = nullptr;
-    CheckStatus(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking), "making a stream");
+    CheckCuda(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking), "making a stream");
     stream_.reset(made);
     for (int i = 0; i < kStagingBuffers; ++i) buffers_.push_back(std::make_unique<Buffer>());
   }
@@ -139,7 +129,7 @@ class InEvent : public CopyEvent {
   explicit InEvent(int device) : device_(device) {}
   void Record(cudaStream_t stream) { event_.Record(stream); }
   void Wait() override {
-    MakeCurrent(device_);
+    MakeCudaDeviceCurrent(device_);
     event_.Wait();
   }
 
@@ -160,7 +150,7 @@ class OutEvent : public CopyEvent {
   // Queues the copy.
   void Begin(const void* from) {
     buffer_ = stream_->Take();
-    CheckStatus(
+    CheckCuda(
         cudaMemcpyAsync(buffer_->memory, from, bytes_, cudaMemcpyDeviceToHost, stream_->get()),
         "copying from the device");
     buffer_->event.Record(stream_->get());
@@ -170,7 +160,7 @@ class OutEvent : public CopyEvent {
   void Wait() override {
     const std::scoped_lock lock(mutex_);
     if (is_done_) return;
-    MakeCurrent(device_);
+    MakeCudaDeviceCurrent(device_);
     buffer_->event.Wait();
     std::memcpy(to_, buffer_->memory, bytes_);
     is_done_ = true;
@@ -192,18 +182,18 @@ class CudaDevice : public DeviceMemory {
   // REQUIRES: the device is current.
   explicit CudaDevice(int number) : number_(number) {
     cudaDeviceProp properties;
-    CheckStatus(cudaGetDeviceProperties(&properties, number_), "asking for the device's name");
+    CheckCuda(cudaGetDeviceProperties(&properties, number_), "asking for the device's name");
     description_ = properties.name;
     total_bytes_ = static_cast<int64_t>(properties.totalGlobalMem);
     cudaMemPoolProps pool = {};
     pool.allocType = cudaMemAllocationTypePinned;
     pool.location.type = cudaMemLocationTypeDevice;
     pool.location.id = number_;
-    CheckStatus(cudaMemPoolCreate(&pool_, &pool), "making a memory pool");
+    CheckCuda(cudaMemPoolCreate(&pool_, &pool), "making a memory pool");
     // What is freed stays for the next blocks.
     uint64_t keep = UINT64_MAX;
-    CheckStatus(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep),
-                "setting the memory pool up");
+    CheckCuda(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep),
+              "setting the memory pool up");
   }
   ~CudaDevice() override {
     cudaSetDevice(number_);
@@ -215,9 +205,9 @@ class CudaDevice : public DeviceMemory {
   std::string description() const override { return description_; }
   int64_t total_bytes() const override { return total_bytes_; }
   int64_t free_bytes() const override {
-    MakeCurrent(number_);
+    MakeCudaDeviceCurrent(number_);
     size_t free = 0, total = 0;
-    CheckStatus(cudaMemGetInfo(&free, &total), "asking for free memory");
+    CheckCuda(cudaMemGetInfo(&free, &total), "asking for free memory");
     return static_cast<int64_t>(free);
   }
 
@@ -240,7 +230,7 @@ class CudaDevice : public DeviceMemory {
 
   std::shared_ptr<CopyEvent> CopyIn(DeviceAddress to, const std::byte* from,
                                     int64_t bytes) override {
-    MakeCurrent(number_);
+    MakeCudaDeviceCurrent(number_);
     auto event = std::make_shared<InEvent>(number_);
     auto* target = static_cast<std::byte*>(PointerTo(to));
     for (auto left = static_cast<size_t>(bytes); left > 0;) {
@@ -248,9 +238,8 @@ class CudaDevice : public DeviceMemory {
       Stream::Buffer* buffer = in_.Take();
       std::memcpy(buffer->memory, from, part);
       try {
-        CheckStatus(
-            cudaMemcpyAsync(target, buffer->memory, part, cudaMemcpyHostToDevice, in_.get()),
-            "copying to the device");
+        CheckCuda(cudaMemcpyAsync(target, buffer->memory, part, cudaMemcpyHostToDevice, in_.get()),
+                  "copying to the device");
         buffer->event.Record(in_.get());
         buffer->is_used = true;  // whoever takes it next waits for the event
       } catch (...) {
@@ -268,7 +257,7 @@ class CudaDevice : public DeviceMemory {
   }
 
   std::shared_ptr<CopyEvent> CopyOut(std::byte* to, DeviceAddress from, int64_t bytes) override {
-    MakeCurrent(number_);
+    MakeCudaDeviceCurrent(number_);
     const auto* source = static_cast<const std::byte*>(PointerTo(from));
     for (auto left = static_cast<size_t>(bytes);;) {
       const size_t part = std::min(left, kStagingBytes);
@@ -309,13 +298,13 @@ std::unique_ptr<DeviceMemory> OpenCudaDevice(int number) {
   int count = 0;
   if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess) {
     cudaGetLastError();
-    Fail(ErrorCode::kResource, "no GPU can be used", status);
+    FailCuda(ErrorCode::kResource, "no GPU can be used", status);
   }
   if (number < 0 || number >= count) {
     throw Error(ErrorCode::kResource, "there is no device cuda:" + std::to_string(number) +
                                           "; this machine has " + std::to_string(count));
   }
-  MakeCurrent(number);
+  MakeCudaDeviceCurrent(number);
   return std::make_unique<CudaDevice>(number);
 }
 

@@ -14,7 +14,7 @@ namespace promptdb {
 template <int kRows>
 struct AttendFewArgs : AttentionArgs {
   static constexpr int kThreads = 128;
-  static constexpr int kKeys = 32;                  // of a tile
+  static constexpr int kKeys = 32;                    // of a tile
   static constexpr int kQuarters = kThreads / kKeys;  // of a dot product
 
   // Shared memory, in floats, in this order:
@@ -98,8 +98,8 @@ PROMPTDB_DEVICE void Run(const AttendFewArgs<kRows>& args, Block& block) {
           float product = 0;
           for (int p = 0; p < kQuarters; ++p) product += parts[p * kKeys * kRows + i];
           scores[i] = key < tokens && r < task.virtuals
-                          ? Score(args, task, slice, RowAt(args, task, kv_head, r), first + key,
-                                  product)
+                          ? MaskedScore(args, task, slice, RowAt(args, task, kv_head, r),
+                                        first + key, product)
                           : -INFINITY;
         }
       });
@@ -108,10 +108,10 @@ PROMPTDB_DEVICE void Run(const AttendFewArgs<kRows>& args, Block& block) {
           const int r = i % kRows;
           float highest = most[r];
           for (int key = 0; key < kKeys; ++key) highest = fmaxf(highest, scores[key * kRows + r]);
-          weights[i] = Weight(scores[i], highest);
+          weights[i] = SoftmaxWeight(scores[i], highest);
           if (i < kRows) {
             next_most[r] = highest;
-            factors[r] = Weight(most[r], highest);
+            factors[r] = SoftmaxWeight(most[r], highest);
           }
         }
       });

@@ -20,9 +20,9 @@ struct AttendManyArgs : AttentionArgs {
   static constexpr int kScoreStride = kKeys + 4;
   static constexpr int kWeightStride = kKeys + 8;
 
-  // Shared memory: acc [kRows, dim + 4] f32, scores [kRows, kScoreStride] f32, q [kRows, dim + 8], k
-  // and v [kKeys, dim + 8], weights [kRows, kWeightStride] bf16; most [2, kRows], factors [kRows],
-  // sums [2, kRows] f32. All but the last begin at multiples of 128 bytes.
+  // Shared memory: acc [kRows, dim + 4] f32, scores [kRows, kScoreStride] f32, q [kRows, dim + 8],
+  // k and v [kKeys, dim + 8], weights [kRows, kWeightStride] bf16; most [2, kRows], factors
+  // [kRows], sums [2, kRows] f32. All but the last begin at multiples of 128 bytes.
   static int64_t SharedBytes(int dim) {
     return int64_t{4} * kRows * (dim + 4) + 4 * kRows * kScoreStride + 2 * kRows * (dim + 8) +
            2 * 2 * kKeys * (dim + 8) + 2 * kRows * kWeightStride + 4 * 5 * kRows;
@@ -96,17 +96,17 @@ PROMPTDB_DEVICE void Run(const AttendManyArgs& args, Block& block) {
         const VirtualRow row = RowAt(args, task, kv_head, r);
         const auto score = [&](int key) {
           if (key >= tokens || r >= task.virtuals) return -INFINITY;
-          return Score(args, task, slice, row, first + key, scores[r * kScoreStride + key]);
+          return MaskedScore(args, task, slice, row, first + key, scores[r * kScoreStride + key]);
         };
         float highest = before[r];
         for (int key = 0; key < kKeys; ++key) highest = fmaxf(highest, score(key));
         float sum = 0;
         for (int key = half * kKeys / 2; key < (half + 1) * kKeys / 2; ++key) {
-          const uint16_t weight = RoundToBf16(Weight(score(key), highest));
+          const uint16_t weight = RoundToBf16(SoftmaxWeight(score(key), highest));
           weights[r * kWeightStride + key] = weight;
           sum += WidenBf16(weight);
         }
-        const float factor = Weight(before[r], highest);
+        const float factor = SoftmaxWeight(before[r], highest);
         sums[thread] = sums[thread] * factor + sum;
         if (half == 0) {
           factors[r] = factor;

@@ -59,7 +59,7 @@ struct AttentionArgs {
   const float* turns = nullptr;   // [turns, 2, pairs] cosines, sines
   int32_t pairs = 0;
   bool pairs_halves = false;
-  Number number = Number::kF32;
+  NumberType number = NumberType::kF32;
   void* out = nullptr;  // [rows, heads, head_dim] number
   // Results over a part of the keys, [partials, kv_heads, …]: sums of values relative to the
   // largest score, which is in powers of two, and the sums of weights.
@@ -155,8 +155,8 @@ struct VirtualRow {
   int of_part = 0;  // in the part
   int head = 0;
 };
-PROMPTDB_DEVICE VirtualRow RowAt(const AttentionArgs& args, const DeviceAttentionTask& task, int kv_head,
-                                 int index) {
+PROMPTDB_DEVICE VirtualRow RowAt(const AttentionArgs& args, const DeviceAttentionTask& task,
+                                 int kv_head, int index) {
   const int shared = args.heads / args.kv_heads;
   const int at = task.first_virtual + index;
   return {task.part_row + at / shared, at / shared, kv_head * shared + at % shared};
@@ -173,9 +173,9 @@ PROMPTDB_DEVICE float QueryElement(const AttentionArgs& args, const VirtualRow& 
 }
 
 // A score as softmax sees it: -inf where the row doesn't see the key.
-PROMPTDB_DEVICE float Score(const AttentionArgs& args, const DeviceAttentionTask& task,
-                            const AttentionSlice& slice, const VirtualRow& row, int token,
-                            float product) {
+PROMPTDB_DEVICE float MaskedScore(const AttentionArgs& args, const DeviceAttentionTask& task,
+                                  const AttentionSlice& slice, const VirtualRow& row, int token,
+                                  float product) {
   if (slice.first_key + token >= task.first_limit + row.of_part) return -INFINITY;
   if (args.slopes == nullptr) return product;
   const int distance = task.first_position + row.of_part - (slice.position + token);
@@ -183,18 +183,18 @@ PROMPTDB_DEVICE float Score(const AttentionArgs& args, const DeviceAttentionTask
 }
 
 // 2^(x - most), and 0 where nothing was seen yet.
-PROMPTDB_DEVICE float Weight(float x, float most) {
+PROMPTDB_DEVICE float SoftmaxWeight(float x, float most) {
   return most == -INFINITY ? 0.0f : exp2f(x - most);
 }
 
 // Element d of a task's virtual row, where it goes: its sum of values, its largest score, its sum
 // of weights.
-PROMPTDB_DEVICE void PutResult(const AttentionArgs& args, const DeviceAttentionTask& task, int kv_head,
-                               int index, int d, float value, float most, float sum) {
+PROMPTDB_DEVICE void PutResult(const AttentionArgs& args, const DeviceAttentionTask& task,
+                               int kv_head, int index, int d, float value, float most, float sum) {
   if (task.partial < 0) {
     const VirtualRow row = RowAt(args, task, kv_head, index);
     const int64_t at = (int64_t{row.row} * args.heads + row.head) * args.head_dim + d;
-    Store(args.out, args.number, at, sum > 0 ? value / sum : 0.0f);
+    StoreNumber(args.out, args.number, at, sum > 0 ? value / sum : 0.0f);
     return;
   }
   const int64_t at = (int64_t{task.partial} + index) * args.kv_heads + kv_head;

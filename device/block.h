@@ -8,8 +8,8 @@
 //
 // What lies between phases runs in every thread of a GPU, and once on the host. Therefore a phase
 // writes to global memory, to shared memory or to PerThread values, and never to a variable of its
-// kernel; and of what other threads of the same phase write it reads nothing. HostThreadBlock runs the
-// threads in either order, so that tests see who does.
+// kernel; and of what other threads of the same phase write it reads nothing. HostThreadBlock runs
+// the threads in either order, so that tests see who does.
 #ifndef PROMPTDB_DEVICE_BLOCK_H_
 #define PROMPTDB_DEVICE_BLOCK_H_
 
@@ -31,7 +31,7 @@
 namespace promptdb {
 
 // Numbers that a kernel reads or writes as either of two types.
-enum class Number : int32_t { kF32, kBf16 };
+enum class NumberType : int32_t { kF32, kBf16 };
 
 PROMPTDB_DEVICE float WidenBf16(uint16_t bits) {
   const uint32_t wide = static_cast<uint32_t>(bits) << 16;
@@ -48,13 +48,13 @@ PROMPTDB_DEVICE uint16_t RoundToBf16(float value) {
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
-PROMPTDB_DEVICE float Load(const void* from, Number type, int64_t index) {
-  return type == Number::kF32 ? static_cast<const float*>(from)[index]
-                              : WidenBf16(static_cast<const uint16_t*>(from)[index]);
+PROMPTDB_DEVICE float LoadNumber(const void* from, NumberType type, int64_t index) {
+  return type == NumberType::kF32 ? static_cast<const float*>(from)[index]
+                                  : WidenBf16(static_cast<const uint16_t*>(from)[index]);
 }
 
-PROMPTDB_DEVICE void Store(void* to, Number type, int64_t index, float value) {
-  if (type == Number::kF32) {
+PROMPTDB_DEVICE void StoreNumber(void* to, NumberType type, int64_t index, float value) {
+  if (type == NumberType::kF32) {
     static_cast<float*>(to)[index] = value;
   } else {
     static_cast<uint16_t*>(to)[index] = RoundToBf16(value);
@@ -117,10 +117,10 @@ class CudaThreadBlock {
     return sum;
   }
 
-  // c[16, columns] = (adds ? c : 0) + a[16, depth] b, on the tensor cores, by one warp. b is [depth,
-  // columns], or [columns, depth] if b_by_columns. Row strides in elements: those of bf16 are
-  // multiples of 8, of c of 4; tiles of 16 x 16 begin at multiples of 32 bytes.
-  // REQUIRES: columns and depth are multiples of 16. All in shared memory.
+  // c[16, columns] = (adds ? c : 0) + a[16, depth] b, on the tensor cores, by one warp. b is
+  // [depth, columns], or [columns, depth] if b_by_columns. Row strides in elements: those of bf16
+  // are multiples of 8, of c of 4; tiles of 16 x 16 begin at multiples of 32 bytes. REQUIRES:
+  // columns and depth are multiples of 16. All in shared memory.
   template <bool b_by_columns>
   __device__ static void MultiplyTiles(const uint16_t* a, int a_stride, const uint16_t* b,
                                        int b_stride, int columns, int depth, bool adds, float* c,

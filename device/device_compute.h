@@ -25,7 +25,7 @@ namespace promptdb {
 struct MultiplyArgs {
   const void* x = nullptr;  // [rows, in] number
   const void* w = nullptr;  // [out, in] number
-  Number number = Number::kF32;
+  NumberType number = NumberType::kF32;
   int32_t rows = 0;
   int32_t in = 0;
   int32_t out = 0;

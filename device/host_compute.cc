@@ -30,7 +30,7 @@ void RunGrid(const Args& args, ThreadOrder order) {
     // NaNs, so that tests see who reads what no thread has written.
     std::memset(shared.get(), 0xff, bytes);
     HostThreadBlock<Args::kThreads> block(order == ThreadOrder::kForward ? i : grid.blocks - 1 - i,
-                                    shared.get(), order);
+                                          shared.get(), order);
     Run(args, block);
   }
 }
@@ -41,7 +41,7 @@ void Multiply(const MultiplyArgs& args) {
   const auto widen = [&](const void* from, int64_t first) {
     std::vector<float> values(static_cast<size_t>(args.in));
     for (int i = 0; i < args.in; ++i) {
-      values[static_cast<size_t>(i)] = Load(from, args.number, first + i);
+      values[static_cast<size_t>(i)] = LoadNumber(from, args.number, first + i);
     }
     return values;
   };

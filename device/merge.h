@@ -36,7 +36,7 @@ PROMPTDB_DEVICE void Run(const MergeArgs& args, Block& block) {
   for (int part = 0; part < row.parts; ++part) most = fmaxf(most, args.partial_most[at(part)]);
   float sum = 0;
   for (int part = 0; part < row.parts; ++part) {
-    sum += Weight(args.partial_most[at(part)], most) * args.partial_sums[at(part)];
+    sum += SoftmaxWeight(args.partial_most[at(part)], most) * args.partial_sums[at(part)];
   }
   const int head = kv_head * (args.heads / args.kv_heads) + row.head;
   const int64_t to = (int64_t{row.row} * args.heads + head) * dim;
@@ -44,9 +44,10 @@ PROMPTDB_DEVICE void Run(const MergeArgs& args, Block& block) {
     for (int d = thread; d < dim; d += MergeArgs::kThreads) {
       float value = 0;
       for (int part = 0; part < row.parts; ++part) {
-        value += Weight(args.partial_most[at(part)], most) * args.partial_values[at(part) * dim + d];
+        value += SoftmaxWeight(args.partial_most[at(part)], most) *
+                 args.partial_values[at(part) * dim + d];
       }
-      Store(args.out, args.number, to + d, sum > 0 ? value / sum : 0.0f);
+      StoreNumber(args.out, args.number, to + d, sum > 0 ? value / sum : 0.0f);
     }
   });
 }

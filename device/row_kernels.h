@@ -2,7 +2,7 @@
 // product that makes Q, K and V and attention. See device/block.h for how kernels are written.
 //
 // Arguments hold pointers to the device's memory. Activations are [rows, …], row-major; those that
-// go into a product have the product's Number, all others are f32.
+// go into a product have the product's NumberType, all others are f32.
 #ifndef PROMPTDB_DEVICE_ROW_KERNELS_H_
 #define PROMPTDB_DEVICE_ROW_KERNELS_H_
 
@@ -18,7 +18,7 @@ struct EmbedArgs {
   const int32_t* positions = nullptr;  // [rows]
   const void* table = nullptr;         // [vocab, dim] number
   const void* learned = nullptr;       // [context, dim] number; or null
-  Number number = Number::kF32;
+  NumberType number = NumberType::kF32;
   int32_t dim = 0;
   int32_t rows = 0;
   float* out = nullptr;  // [rows, dim]
@@ -34,8 +34,8 @@ PROMPTDB_DEVICE void Run(const EmbedArgs& args, Block& block) {
   const int64_t learned = int64_t{args.positions[row]} * args.dim;
   block.ForThreads([&](int thread) {
     for (int d = thread; d < args.dim; d += EmbedArgs::kThreads) {
-      float value = Load(args.table, args.number, from + d);
-      if (args.learned != nullptr) value += Load(args.learned, args.number, learned + d);
+      float value = LoadNumber(args.table, args.number, from + d);
+      if (args.learned != nullptr) value += LoadNumber(args.learned, args.number, learned + d);
       args.out[row * args.dim + d] = value;
     }
   });
@@ -48,7 +48,7 @@ struct NormArgs {
   const float* bias = nullptr;    // [dim] or null
   float eps = 0;
   bool subtracts_mean = false;
-  Number number = Number::kF32;
+  NumberType number = NumberType::kF32;
   int32_t dim = 0;
   int32_t rows = 0;
   void* out = nullptr;  // [rows, dim] number
@@ -85,7 +85,7 @@ PROMPTDB_DEVICE void Run(const NormArgs& args, Block& block) {
       float value = (x[d] - mean) * scale;
       if (args.weight != nullptr) value *= args.weight[d];
       if (args.bias != nullptr) value += args.bias[d];
-      Store(args.out, args.number, first + d, value);
+      StoreNumber(args.out, args.number, first + d, value);
     }
   });
 }
@@ -122,7 +122,7 @@ struct ActivateArgs {
   const float* up = nullptr;    // [rows, hidden]; kSwiGlu: [rows, 2 hidden], the gate first
   const float* bias = nullptr;  // [hidden] or null; not of kSwiGlu
   Kind kind = Kind::kSwiGlu;
-  Number number = Number::kF32;
+  NumberType number = NumberType::kF32;
   int32_t hidden = 0;
   int32_t rows = 0;
   void* out = nullptr;  // [rows, hidden] number
@@ -153,14 +153,14 @@ PROMPTDB_DEVICE void Run(const ActivateArgs& args, Block& block) {
                     ? 0.5f * x * (1.0f + erff(x * kRootHalf))
                     : 0.5f * x * (1.0f + tanhf(kRoot2OverPi * (x + 0.044715f * x * x * x)));
       }
-      Store(args.out, args.number, at, value);
+      StoreNumber(args.out, args.number, at, value);
     }
   });
 }
 
 // to[i] = x[rows[i]]
 struct GatherArgs {
-  const float* x = nullptr;           // [all, width]
+  const float* x = nullptr;          // [all, width]
   const int32_t* indices = nullptr;  // [rows]
   int32_t width = 0;
   int32_t rows = 0;
@@ -186,7 +186,7 @@ struct KvPlace {
   void* k = nullptr;
   void* v = nullptr;
   int64_t head_stride = 0;
-  Number number = Number::kF32;
+  NumberType number = NumberType::kF32;
 };
 
 // Brings Q and K to what attention compares (biases, clamped, normed by head, turned), and writes K
@@ -211,8 +211,7 @@ struct SplitArgs {
 
   static constexpr int kThreads = 64;
   Grid grid() const {
-    return {int64_t{rows} * (heads + 2 * kv_heads),
-            static_cast<int64_t>(sizeof(float)) * head_dim};
+    return {int64_t{rows} * (heads + 2 * kv_heads), static_cast<int64_t>(sizeof(float)) * head_dim};
   }
 };
 
@@ -249,8 +248,7 @@ PROMPTDB_DEVICE void Run(const SplitArgs& args, Block& block) {
     squares[thread] = sum;
   });
   if (norm != nullptr) {
-    const float scale =
-        1.0f / sqrtf(block.Sum(squares) / static_cast<float>(head_dim) + args.eps);
+    const float scale = 1.0f / sqrtf(block.Sum(squares) / static_cast<float>(head_dim) + args.eps);
     block.ForThreads([&](int thread) {
       for (int d = thread; d < head_dim; d += SplitArgs::kThreads) values[d] *= scale * norm[d];
     });
@@ -264,10 +262,10 @@ PROMPTDB_DEVICE void Run(const SplitArgs& args, Block& block) {
       if (is_q) {
         args.q[(row * args.heads + head) * head_dim + d] = value;
       } else if (is_k) {
-        Store(place.k, place.number, (head - args.heads) * place.head_stride + d, value);
+        StoreNumber(place.k, place.number, (head - args.heads) * place.head_stride + d, value);
       } else {
         const int kv_head = head - args.heads - args.kv_heads;
-        Store(place.v, place.number, kv_head * place.head_stride + d, value);
+        StoreNumber(place.v, place.number, kv_head * place.head_stride + d, value);
       }
     }
   });

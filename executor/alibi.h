@@ -10,8 +10,8 @@
 namespace promptdb {
 
 // The slopes, by head. They fall geometrically from head to head: with n heads, n a power of two,
-// that of head h is 2^(-max (h + 1) / n). Other numbers take the sequence of the power of two below,
-// and then every second slope of the power of two above.
+// that of head h is 2^(-max (h + 1) / n). Other numbers take the sequence of the power of two
+// below, and then every second slope of the power of two above.
 std::vector<float> AlibiSlopes(int heads, double max_bias);
 
 }  // namespace promptdb

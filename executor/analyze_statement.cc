@@ -1,5 +1,6 @@
 #include <ctime>
 
+#include "device/device_compute.h"
 #include "executor/accuracy_rows.h"
 #include "executor/accuracy_tasks.h"
 #include "executor/machine_analysis.h"
@@ -80,7 +81,7 @@ std::string RunAnalyzeModel(const ast::AnalyzeModel& statement, Database::Rep& d
 }
 
 std::string RunAnalyze(Database::Rep& database, ResultSink& sink) {
-  const MachineRates rates = MeasureMachine(database.cache, database.device, sink);
+  const MachineRates rates = MeasureMachine(database.cache, database.devices.current().memory(), sink);
   database.catalog.PutRates(rates);
   sink.OnColumns(RatesColumns());
   for (const std::vector<Value>& row : RatesRows(rates)) sink.OnRow(row);

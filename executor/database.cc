@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/nearest_name.h"
+#include "device/device_compute.h"
 #include "executor/chat_states.h"
 #include "executor/machine_analysis.h"
 #include "executor/module_selection.h"
@@ -34,14 +35,15 @@ int64_t DefaultDiskCacheBytes(const std::filesystem::path& folder, int64_t used)
 Database::Rep::Rep(const std::filesystem::path& folder)
     : rocks(folder),
       pool(DefaultCpuCacheBytes(), EvictionPolicyNamed(DefaultEvictionPolicyName())),
-      device_pool(&device, &pool, /*budget_bytes=*/0,
+      device_pool(&devices.current().memory(), &pool, /*budget_bytes=*/0,
                   EvictionPolicyNamed(DefaultEvictionPolicyName())),
       cache(&rocks, &pool, &device_pool),
       catalog(&rocks),
-      models(&catalog),
+      models(&catalog, &devices),
       default_budgets{DefaultCpuCacheBytes(),
                       DefaultDiskCacheBytes(folder, cache.stats().disk_bytes),
                       DefaultCpuCacheBytes() / 2} {
+  devices.Attach(&device_pool);
   cache.SetDiskBudget(default_budgets.disk);
   cache.SetPinBudget(default_budgets.pins);
   CollectChatStates(catalog, cache);

@@ -9,13 +9,13 @@
 #include <set>
 #include <string>
 
+#include "executor/devices.h"
 #include "executor/model_registry.h"
 #include "executor/session.h"
 #include "executor/settings.h"
 #include "planner/layout.h"
 #include "planner/planner.h"
 #include "storage/device_pool.h"
-#include "storage/host_device.h"
 #include "storage/state_cache.h"
 
 namespace promptdb {
@@ -89,7 +89,7 @@ struct Database::Rep {
 
   Rocks rocks;
   BufferPool pool;
-  HostDevice device;
+  Devices devices;
   DevicePool device_pool;
   StateCache cache;
   Catalog catalog;

@@ -17,22 +17,31 @@ namespace {
 // The stand-in is for trying the device tier out, and for tests, on any machine.
 std::string DeviceOf(const OptionReader& options) {
   const std::string device = options.TextValue("device").value_or(std::string(kCpuDevice));
-  if (device == kCpuDevice || device == kHostDeviceName) return device;
-  constexpr std::string_view kCuda = "cuda:";
-  const bool is_cuda = device.starts_with(kCuda) && device.size() > kCuda.size() &&
-                       device.find_first_not_of("0123456789", kCuda.size()) == device.npos;
-  if (!is_cuda) {
-    throw Error(ErrorCode::kInvalidArgument, "there is no device '" + device + "'",
-                "Write 'cpu', 'host' (a stand-in for a device) or 'cuda:0'.",
-                options.RangeOf("device"));
-  }
-  // Nor in a build with CUDA, which has GPUs' memory alone.
-  throw Error(ErrorCode::kUnsupported,
-              "models don't compute on device '" + device + "' in this release yet", "Use 'cpu'.",
+  if (IsDeviceName(device)) return device;
+  throw Error(ErrorCode::kInvalidArgument, "there is no device '" + device + "'",
+              "Write 'cpu', 'host' (a stand-in for a device) or 'cuda:0'.",
               options.RangeOf("device"));
 }
 
-ModelDefinition BindModel(const ast::CreateModel& statement) {
+// A database has one device beside the processor, which all of its models share.
+void OpenDevice(const ModelDefinition& model, SourceRange place, Database::Rep& database) {
+  for (const ModelDefinition& other : database.catalog.Models()) {
+    if (other.name == model.name || other.device == kCpuDevice || other.device == model.device) {
+      continue;
+    }
+    throw Error(
+        ErrorCode::kUnsupported,
+        "a database has one device, and model \"" + other.name + "\" is on '" + other.device + "'",
+        "Use '" + other.device + "' or 'cpu', or a database of its own.", place);
+  }
+  try {
+    database.devices.Open(model.device);
+  } catch (const Error& error) {
+    throw error.At(place);
+  }
+}
+
+ModelDefinition BindModel(const ast::CreateModel& statement, Database::Rep& database) {
   std::vector<std::string> templates = ChatTemplate::Names();
   templates.insert(templates.begin(), "auto");
   const OptionReader options(statement.options, "CREATE MODEL",
@@ -44,6 +53,7 @@ ModelDefinition BindModel(const ast::CreateModel& statement) {
   model.kv_dtype =
       options.Choice("kv_dtype", {"auto", "f32", "bf16", "int8", "int4"}).value_or("auto");
   model.device = DeviceOf(options);
+  if (model.device != kCpuDevice) OpenDevice(model, options.RangeOf("device"), database);
   model.chat_template = options.Choice("chat_template", templates).value_or("auto");
   model.created_at = std::time(nullptr);
   return model;
@@ -96,7 +106,8 @@ std::string RunCreateModel(const ast::CreateModel& statement, Database::Rep& dat
     if (!statement.or_replace) FailExists("model", statement.name);
   }
   try {
-    auto model = std::make_shared<const OpenModel>(BindModel(statement), &sink);
+    auto model =
+        std::make_shared<const OpenModel>(BindModel(statement, database), &database.devices, &sink);
     database.catalog.PutModel(model->definition());
     for (const std::string& note : model->definition().chat_notes) {
       sink.OnNotice(ChatNotice(statement.name.text, note));

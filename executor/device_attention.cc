@@ -58,8 +58,8 @@ class Planner {
       blocks += int64_t{shape_.kv_heads} * ((VirtualsOf(part) + rows - 1) / rows);
     }
     // Enough parts of the keys that all of the device has something to do.
-    const int key_parts = static_cast<int>(
-        std::max<int64_t>(1, shape_.busy_blocks / std::max<int64_t>(1, blocks)));
+    const int key_parts =
+        static_cast<int>(std::max<int64_t>(1, shape_.busy_blocks / std::max<int64_t>(1, blocks)));
     int first_slice = 0;
     for (const DevicePart& part : parts) {
       AddPart(part, first_slice, key_parts);
@@ -76,8 +76,7 @@ class Planner {
 
   Kernel KernelFor(const DevicePart& part) const {
     const int virtuals = VirtualsOf(part);
-    if (part.rounds && virtuals >= kLeastMany && shape_.head_dim % 16 == 0 &&
-        Fits(Kernel::kMany)) {
+    if (part.rounds && virtuals >= kLeastMany && shape_.head_dim % 16 == 0 && Fits(Kernel::kMany)) {
       return Kernel::kMany;
     }
     if (virtuals > 4 && Fits(Kernel::kFew16)) return Kernel::kFew16;
@@ -109,8 +108,8 @@ class Planner {
     }
   }
 
-  void AddTasks(const DevicePart& part, int first_slice, int keys, int parts, DeviceAttentionTask task,
-                std::vector<DeviceAttentionTask>& tasks) {
+  void AddTasks(const DevicePart& part, int first_slice, int keys, int parts,
+                DeviceAttentionTask task, std::vector<DeviceAttentionTask>& tasks) {
     const int step = ((keys + parts - 1) / parts + kKeyStep - 1) / kKeyStep * kKeyStep;
     const int count = (keys + step - 1) / step;
     for (int i = 0; i < count; ++i) {

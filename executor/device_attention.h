@@ -18,7 +18,7 @@ struct DevicePart {
   int first_row = 0;  // in the piece
   int rows = 0;
   int first_position = 0;
-  bool rounds = false;  // to bf16, which the tensor cores take: states that are not f32
+  bool rounds = false;            // to bf16, which the tensor cores take: states that are not f32
   std::vector<int> slice_tokens;  // of the list that they see; the last tokens are their own
 };
 

@@ -177,7 +177,7 @@ class DevicePass {
       Mlp(layer);
       AddProjected(layer.down);
     }
-    Norm(model_.weights.final_norm, Number::kF32, projected_);
+    Norm(model_.weights.final_norm, NumberType::kF32, projected_);
     device_.Download(to, reinterpret_cast<const std::byte*>(projected_),
                      int64_t{rows_} * config_.dim * static_cast<int64_t>(sizeof(float)));
   }
@@ -256,19 +256,18 @@ class DevicePass {
   }
 
   void Embed() {
-    device_.Queue(EmbedArgs{.tokens = tokens_,
-                            .positions = positions_,
-                            .table = model_.weights.embedding.weight.data(),
-                            .learned = model_.weights.learned.is_there()
-                                           ? model_.weights.learned.data()
-                                           : nullptr,
-                            .number = model_.weights.number,
-                            .dim = config_.dim,
-                            .rows = rows_,
-                            .out = residual_});
+    device_.Queue(EmbedArgs{
+        .tokens = tokens_,
+        .positions = positions_,
+        .table = model_.weights.embedding.weight.data(),
+        .learned = model_.weights.learned.is_there() ? model_.weights.learned.data() : nullptr,
+        .number = model_.weights.number,
+        .dim = config_.dim,
+        .rows = rows_,
+        .out = residual_});
   }
 
-  void Norm(const DeviceNorm& norm, Number number, void* out) {
+  void Norm(const DeviceNorm& norm, NumberType number, void* out) {
     device_.Queue(NormArgs{.x = residual_,
                            .weight = Floats(norm.weight),
                            .bias = Floats(norm.bias),
@@ -328,7 +327,7 @@ class DevicePass {
           // Written by kernels alone: the segment is this pass's own.
           places.push_back({const_cast<std::byte*>(slice.k) + token * row_bytes,
                             const_cast<std::byte*>(slice.v) + token * row_bytes, slice.head_stride,
-                            is_f32 ? Number::kF32 : Number::kBf16});
+                            is_f32 ? NumberType::kF32 : NumberType::kBf16});
         }
       }
     }
@@ -364,8 +363,8 @@ class DevicePass {
     // Over the token ids, which nobody reads any more.
     TableBuilder tables;
     tables.Add(std::span<const int32_t>(wanted));
-    const auto* indices = reinterpret_cast<const int32_t*>(
-        tables.Upload(space_[Workspace::kRowTables], device_));
+    const auto* indices =
+        reinterpret_cast<const int32_t*>(tables.Upload(space_[Workspace::kRowTables], device_));
     const auto gather = [&](Workspace::Name name, const float* from, int width) {
       float* to = space_[name].Of<float>(int64_t{rows} * width);
       device_.Queue(
@@ -492,8 +491,8 @@ class DeviceTransformer final : public Transformer {
                       device.memory().name(),
                   "Use device 'cpu'.");
     }
-    const Number number =
-        weight_dtype() == WeightDtype::kF32 ? Number::kF32 : Number::kBf16;
+    const NumberType number =
+        weight_dtype() == WeightDtype::kF32 ? NumberType::kF32 : NumberType::kBf16;
     model_.weights = LoadDeviceWeights(*checkpoint, number, device.memory(), progress);
     if (config().positions == PositionScheme::kRope) {
       model_.rope.emplace(config(), checkpoint->Find("rope_freqs.weight"));

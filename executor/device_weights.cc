@@ -15,11 +15,11 @@ namespace {
 // Values that are converted and copied at a time.
 constexpr int64_t kValuesAtOnce = int64_t{4} << 20;
 
-int64_t BytesOf(Number number) { return number == Number::kF32 ? 4 : 2; }
+int64_t BytesOf(NumberType number) { return number == NumberType::kF32 ? 4 : 2; }
 
 class WeightLoader {
  public:
-  WeightLoader(const Checkpoint& checkpoint, Number number, DeviceMemory& device)
+  WeightLoader(const Checkpoint& checkpoint, NumberType number, DeviceMemory& device)
       : checkpoint_(checkpoint), number_(number), device_(device) {}
 
   int64_t bytes() const { return bytes_; }
@@ -97,18 +97,18 @@ class WeightLoader {
     for (int64_t first = 0; first < rows; first += rows_at_once) {
       const int64_t count = std::min(rows_at_once, rows - first);
       values_.resize(static_cast<size_t>(count * columns));
-      rounded_.resize(number_ == Number::kBf16 ? values_.size() : 0);
+      rounded_.resize(number_ == NumberType::kBf16 ? values_.size() : 0);
 #pragma omp parallel for schedule(static)
       for (int64_t row = 0; row < count; ++row) {
         const auto at = static_cast<size_t>(row * columns);
         const auto width = static_cast<size_t>(columns);
         CopyRowsAsFloat(tensor, first + row, 1, std::span(values_).subspan(at, width));
-        if (number_ != Number::kBf16) continue;
+        if (number_ != NumberType::kBf16) continue;
         for (size_t i = at; i < at + width; ++i) rounded_[i] = Bf16FromFloat(values_[i]);
       }
       const int64_t bytes = count * columns * BytesOf(number_);
-      const void* from = number_ == Number::kBf16 ? static_cast<const void*>(rounded_.data())
-                                                  : static_cast<const void*>(values_.data());
+      const void* from = number_ == NumberType::kBf16 ? static_cast<const void*>(rounded_.data())
+                                                      : static_cast<const void*>(values_.data());
       Copy(from, bytes, DeviceAddress{to});
       to += static_cast<uint64_t>(bytes);
     }
@@ -119,7 +119,7 @@ class WeightLoader {
   }
 
   const Checkpoint& checkpoint_;
-  const Number number_;
+  const NumberType number_;
   DeviceMemory& device_;
   int64_t bytes_ = 0;
   std::vector<float> values_;
@@ -128,8 +128,8 @@ class WeightLoader {
 
 }  // namespace
 
-DeviceWeights LoadDeviceWeights(const Checkpoint& checkpoint, Number number, DeviceMemory& device,
-                                ProgressListener* progress) {
+DeviceWeights LoadDeviceWeights(const Checkpoint& checkpoint, NumberType number,
+                                DeviceMemory& device, ProgressListener* progress) {
   const ModelConfig& config = checkpoint.config();
   WeightLoader loader(checkpoint, number, device);
   DeviceWeights weights;

@@ -39,7 +39,7 @@ struct DeviceLayer {
 };
 
 struct DeviceWeights {
-  Number number = Number::kF32;
+  NumberType number = NumberType::kF32;
   DeviceProduct embedding;  // [vocab, dim]; the head, too, if that is tied
   DeviceBlock learned;      // [context, dim] number; PositionScheme::kLearned
   std::vector<DeviceLayer> layers;
@@ -51,8 +51,8 @@ struct DeviceWeights {
 };
 
 // Throws Error(kResource) where the device has no room, kCanceled when `progress` says so.
-DeviceWeights LoadDeviceWeights(const Checkpoint& checkpoint, Number number, DeviceMemory& device,
-                                ProgressListener* progress);
+DeviceWeights LoadDeviceWeights(const Checkpoint& checkpoint, NumberType number,
+                                DeviceMemory& device, ProgressListener* progress);
 
 }  // namespace promptdb
 

@@ -1,6 +1,7 @@
 #include "executor/model_registry.h"
 
 #include "base/error.h"
+#include "executor/device_transformer.h"
 #include "planner/cost.h"
 #include "planner/state_key.h"
 #include "planner/template_words.h"
@@ -46,6 +47,15 @@ std::string_view WeightDtypeName(WeightDtype dtype) {
   return dtype == WeightDtype::kBf16 ? "bf16" : "f32";
 }
 
+// Devices have no form for f16 and for quantized weights, which are rounded there.
+WeightDtype WeightDtypeOf(const ModelDefinition& definition, TensorDtype stored) {
+  if (definition.dtype != "stored") {
+    return definition.dtype == "bf16" ? WeightDtype::kBf16 : WeightDtype::kF32;
+  }
+  const bool is_rounded = definition.device != kCpuDevice && stored != TensorDtype::kF32;
+  return stored == TensorDtype::kBf16 || is_rounded ? WeightDtype::kBf16 : WeightDtype::kF32;
+}
+
 // Bytes of weights that one token reads, taking each parameter for an average one.
 int64_t WeightBytes(const Checkpoint& checkpoint, WeightDtype wanted) {
   double bytes = 0, elements = 0;
@@ -60,7 +70,7 @@ int64_t WeightBytes(const Checkpoint& checkpoint, WeightDtype wanted) {
 
 }  // namespace
 
-OpenModel::OpenModel(ModelDefinition definition, ProgressListener* progress)
+OpenModel::OpenModel(ModelDefinition definition, Devices* devices, ProgressListener* progress)
     : definition_(std::move(definition)),
       checkpoint_(Checkpoint::Open(definition_.path)),
       tokenizer_(OpenTokenizer(*checkpoint_)) {
@@ -70,11 +80,11 @@ OpenModel::OpenModel(ModelDefinition definition, ProgressListener* progress)
                 "the tokenizer has " + std::to_string(tokenizer_->vocab_size()) +
                     " tokens, the model's embedding table " + std::to_string(config.vocab));
   }
-  weight_dtype_ = definition_.dtype == "bf16" || (definition_.dtype == "stored" &&
-                                                  checkpoint_->weight_dtype() == TensorDtype::kBf16)
-                      ? WeightDtype::kBf16
-                      : WeightDtype::kF32;
-  weight_bytes_ = WeightBytes(*checkpoint_, weight_dtype_);
+  if (definition_.device != kCpuDevice) device_ = &devices->Open(definition_.device);
+  weight_dtype_ = WeightDtypeOf(definition_, checkpoint_->weight_dtype());
+  weight_bytes_ = device_ == nullptr
+                      ? WeightBytes(*checkpoint_, weight_dtype_)
+                      : ActiveParameters(config) * (weight_dtype_ == WeightDtype::kF32 ? 4 : 2);
   // States as exact as the weights, unless told otherwise: f32 weights are a user's wish for
   // exactness.
   if (definition_.kv_dtype == "auto") {
@@ -114,6 +124,7 @@ OpenModel::OpenModel(const OpenModel& other, std::string name, KvDtype states)
       checkpoint_(other.checkpoint_),
       tokenizer_(other.tokenizer_),
       chat_template_(other.chat_template_),
+      device_(other.device_),
       weight_dtype_(other.weight_dtype_),
       weight_bytes_(other.weight_bytes_),
       kv_shape_(other.kv_shape_),
@@ -127,6 +138,7 @@ OpenModel::OpenModel(const OpenModel& other, std::string name, KvDtype states)
 }
 
 std::string_view OpenModel::dtype_in_memory() const {
+  if (device_ != nullptr) return WeightDtypeName(weight_dtype_);
   return TensorDtypeName(KeptAs(checkpoint_->weight_dtype(), weight_dtype_));
 }
 
@@ -142,7 +154,8 @@ ForwardScheduler& OpenModel::Scheduler(ProgressListener* progress) const {
     Transformer::Options options;
     options.dtype = weight_dtype_;
     options.kv_dtype = working_kv_shape().dtype;
-    weights_->loaded = Transformer::Load(checkpoint_, options, progress);
+    weights_->loaded = device_ == nullptr ? Transformer::Load(checkpoint_, options, progress)
+                                          : LoadOnDevice(checkpoint_, options, *device_, progress);
     weights_->scheduler = std::make_unique<ForwardScheduler>(weights_->loaded.get());
   }
   return *weights_->scheduler;
@@ -162,7 +175,7 @@ std::shared_ptr<const OpenModel> ModelRegistry::Open(const ModelDefinition& defi
   if (found != models_.end() && found->second->definition().fingerprint == fingerprint) {
     return found->second;
   }
-  auto model = std::make_shared<const OpenModel>(definition, progress);
+  auto model = std::make_shared<const OpenModel>(definition, devices_, progress);
   if (model->definition().content_digest != definition.content_digest) *changed = true;
   if (model->definition().fingerprint != definition.fingerprint) {
     catalog_->PutModel(model->definition());

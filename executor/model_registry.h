@@ -13,6 +13,7 @@
 
 #include "base/progress.h"
 #include "constraint/vocabulary_trie.h"
+#include "executor/devices.h"
 #include "executor/forward_scheduler.h"
 #include "executor/transformer.h"
 #include "model/checkpoint.h"
@@ -28,9 +29,9 @@ class OpenModel {
  public:
   // Opens the files that `definition` names; fills in what the definition tells of them
   // (architecture, parameters, context, digest, words of the chat template). Reads the whole files,
-  // and renders their chat template, if their fingerprint differs from the definition's. Throws
-  // Error.
-  OpenModel(ModelDefinition definition, ProgressListener* progress);
+  // and renders their chat template, if their fingerprint differs from the definition's. `devices`
+  // is borrowed. Throws Error.
+  OpenModel(ModelDefinition definition, Devices* devices, ProgressListener* progress);
 
   // The same model by another name and with states of another dtype. Both share what is in memory,
   // the weights above all.
@@ -66,6 +67,7 @@ class OpenModel {
       checkpoint_;  // shared with the Transformer, which may read from it
   std::shared_ptr<const Tokenizer> tokenizer_;  // shared with models that have other states
   ChatTemplate chat_template_;
+  DeviceCompute* device_ = nullptr;  // that it computes on; borrowed. Null: the processor
   WeightDtype weight_dtype_ = WeightDtype::kF32;
   int64_t weight_bytes_ = 0;
   KvShape kv_shape_;
@@ -85,8 +87,8 @@ class OpenModel {
 
 class ModelRegistry {
  public:
-  // `catalog` is borrowed.
-  explicit ModelRegistry(Catalog* catalog) : catalog_(catalog) {}
+  // Both borrowed.
+  ModelRegistry(Catalog* catalog, Devices* devices) : catalog_(catalog), devices_(devices) {}
 
   // The model of that name, opened again if its files have changed since; the catalog's row then
   // learns their new digest, and `*changed` is set.
@@ -98,6 +100,7 @@ class ModelRegistry {
 
  private:
   Catalog* catalog_;
+  Devices* devices_;
   std::mutex mutex_;
   std::map<std::string, std::shared_ptr<const OpenModel>> models_;  // guarded by mutex_
 };

@@ -170,7 +170,7 @@ void CpuModel::Resize(int rows, Activations& a) const {
 }
 
 void CpuModel::Embed(const int32_t* tokens, const int32_t* positions_of, int rows,
-                             float* residual) const {
+                     float* residual) const {
   const size_t dim = static_cast<size_t>(config.dim);
   std::vector<float> learned(positions != nullptr ? dim : 0);
   for (int row = 0; row < rows; ++row) {
@@ -210,8 +210,7 @@ void CpuModel::StoreKv(const float* values, KvDtype dtype, std::byte* to) const 
   }
 }
 
-PieceTurns CpuModel::TurnsOf(const Piece& piece,
-                                     std::span<const int32_t> positions_of) const {
+PieceTurns CpuModel::TurnsOf(const Piece& piece, std::span<const int32_t> positions_of) const {
   std::set<int> moved_by;
   std::vector<int32_t> of_keys;
   for (const GroupPart& part : piece.parts) {
@@ -231,7 +230,7 @@ PieceTurns CpuModel::TurnsOf(const Piece& piece,
 }
 
 void CpuModel::SplitQkv(const Layer& layer, int layer_index, const Piece& piece,
-                                const PieceTurns* turns, Activations& a) const {
+                        const PieceTurns* turns, Activations& a) const {
   const int head_dim = config.head_dim;
   const float eps = static_cast<float>(config.norm_eps);
   const auto rotate = [&](const Rope::Turns* by, int row, const float* x, float* out) {
@@ -275,7 +274,7 @@ void CpuModel::SplitQkv(const Layer& layer, int layer_index, const Piece& piece,
 }
 
 void CpuModel::AttendTo(int layer_index, const Piece& piece, const PieceTurns* turns,
-                                Activations& a) const {
+                        Activations& a) const {
   std::vector<std::vector<KvSlice>> slices(piece.parts.size());
   std::vector<AttentionGroup> groups;
   for (size_t i = 0; i < piece.parts.size(); ++i) {
@@ -339,9 +338,8 @@ void CpuModel::Gather(std::span<const int> rows, Activations& a) const {
   }
 }
 
-void CpuModel::Run(const ForwardBatch& batch, const Piece& whole,
-                           std::span<const int> wanted, Activations& a,
-                           const ProgressListener* progress) const {
+void CpuModel::Run(const ForwardBatch& batch, const Piece& whole, std::span<const int> wanted,
+                   Activations& a, const ProgressListener* progress) const {
   Piece piece = whole;
   int rows = piece.rows;
   const auto positions_of =

@@ -33,9 +33,7 @@ class DeviceBlock {
   DeviceAddress address() const { return address_; }
   int64_t bytes() const { return is_there() ? bytes_ : 0; }
   // The address as kernels have it. Not for the host to read.
-  std::byte* data() const {
-    return reinterpret_cast<std::byte*>(static_cast<uintptr_t>(address_));
-  }
+  std::byte* data() const { return reinterpret_cast<std::byte*>(static_cast<uintptr_t>(address_)); }
 
  private:
   void Free() noexcept {

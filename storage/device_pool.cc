@@ -159,6 +159,14 @@ int64_t DevicePool::Clear() {
   return before - ledger_.stats().used_bytes;
 }
 
+bool DevicePool::MoveTo(DeviceMemory* device) {
+  const std::scoped_lock lock(mutex_);
+  for (const BlockId& id : ledger_.Unpinned()) Drop(id);
+  if (!residents_.empty()) return false;
+  device_ = device;
+  return true;
+}
+
 void DevicePool::SetPriority(const Digest& state, int priority) {
   const std::scoped_lock lock(mutex_);
   ledger_.SetPriority(state, priority);

@@ -79,6 +79,10 @@ class DevicePool {
 
   const DeviceMemory& device() const { return *device_; }
 
+  // Drops all blocks, and goes on with another device. False, and nothing but unpinned blocks is
+  // dropped, while others are pinned. `device` is borrowed.
+  bool MoveTo(DeviceMemory* device);
+
   // The block, if it is on the device or on its way there. Counts a hit or a miss.
   std::optional<DevicePin> Pin(const BlockId& id);
   // Whether it is. Counts nothing.
@@ -131,7 +135,8 @@ class DevicePool {
   void DropToBudget();
   void Drop(const BlockId& id);
 
-  DeviceMemory* const device_;
+  // Changes only while there are no blocks, so whoever has one reads it without the mutex.
+  DeviceMemory* device_;
   BufferPool* const below_;
   mutable std::mutex mutex_;
   std::condition_variable copy_began_;

@@ -139,7 +139,7 @@ class KvSegment {
     int token = 0;
   };
   Place PlaceOf(int token) const;
-  int ChunkCapacity(int chunk) const;  // in tokens
+  int ChunkCapacity(int chunk) const;          // in tokens
   size_t BlockOf(int chunk, int group) const;  // its index in owned_, pins_ or device_pins_
   const std::byte* Payload(int chunk, int group) const;
   // Of `part`, the bytes of one layer of a chunk; wherever these are.
@@ -148,7 +148,7 @@ class KvSegment {
   static DeviceBlock Allocate(DeviceMemory& device, int64_t bytes);
   struct DeviceCopy;
   DeviceCopy CopyIn(DeviceMemory& device, size_t block) const;  // queued
-  void Fetch() const;  // what only the device has
+  void Fetch() const;                                           // what only the device has
   int64_t RowBytes() const { return int64_t{shape_.head_dim} * KvDtypeBits(shape_.dtype) / 8; }
   void AddChunk(int capacity);
   std::byte* MutableAt(int layer, int kv_head, int token, bool value);
@@ -165,7 +165,7 @@ class KvSegment {
   int chunk_shift_ = 0;  // log2 of the tokens of a whole chunk
   int group_layers_ = 0;
   int groups_ = 0;
-  int capacity_ = 0;                // in tokens
+  int capacity_ = 0;  // in tokens
   // By chunk, then group, since a growing segment adds chunks. Mutable, as is what follows: what a
   // device has written is fetched when somebody reads it.
   mutable std::vector<BlockBuffer> owned_;

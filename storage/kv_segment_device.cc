@@ -109,8 +109,7 @@ void KvSegment::Fetch() const {
     for (int group = 0; group < groups_; ++group) {
       const size_t block = BlockOf(chunk, group);
       try {
-        copied.push_back(device_->CopyOut(owned_[block].payload(),
-                                          copies_[block].memory.address(),
+        copied.push_back(device_->CopyOut(owned_[block].payload(), copies_[block].memory.address(),
                                           owned_[block].payload_bytes()));
       } catch (const Error&) {
         failure = std::current_exception();

@@ -74,7 +74,7 @@ struct ModelDefinition {
   std::string path;                // absolute
   std::string dtype;               // "stored", "f32", "bf16"
   std::string kv_dtype;            // "f32", "bf16"
-  std::string device{kCpuDevice};  // or "host"
+  std::string device{kCpuDevice};  // or "host", "cuda:0", …
   std::string chat_template;       // "auto", "plain", "llama2", …
   // Of "auto": the words of the model's own template, where it has one that could be rendered, and
   // what was lost on the way. Found when the model is created or its files change.

@@ -1,130 +1,160 @@
-// The forward pass on a device, by the stand-in that runs the kernels of GPUs on the processor: it
-// gives what the slow reference gives, for every kind of model, wherever states are, and in
-// whatever order threads run.
-#include "executor/device_transformer.h"
-
+// The forward pass on a device, by the stand-in that runs the kernels of GPUs on the processor.
 #include <gtest/gtest.h>
 
 #include "base/error.h"
 #include "device/host_compute.h"
-#include "storage/kv_quantization.h"
-#include "tests/forward_bench.h"
+#include "tests/device_bench.h"
 
 namespace promptdb {
 namespace {
 
-struct Device {
-  explicit Device(const HostCompute::Options& options = {}, HostDevice::CopyGate gate = nullptr,
-                  std::optional<int64_t> bytes = std::nullopt)
-      : compute(std::make_unique<HostDevice>(bytes, std::move(gate)), options) {}
-
-  std::unique_ptr<Transformer> Load(const std::filesystem::path& path, KvDtype kv_dtype,
-                                    std::optional<WeightDtype> dtype = std::nullopt) {
-    return LoadOnDevice(Checkpoint::Open(path), {.dtype = dtype, .kv_dtype = kv_dtype}, compute,
-                        nullptr);
-  }
-
-  HostCompute compute;
-};
-
-HostCompute::Options Backward() { return {.order = ThreadOrder::kBackward}; }
+HostCompute MakeDevice(const HostCompute::Options& options) {
+  return HostCompute(std::make_unique<HostDevice>(), options);
+}
 
 class DeviceTransformerTest : public testing::TestWithParam<Kind> {};
 
 TEST_P(DeviceTransformerTest, EqualsTheReferenceInEveryDtype) {
-  const TemporaryFolder folder("device_transformer");
-  const TinyModel& tiny = GetParam().model;
-  std::mt19937 random(51);
-  const auto tokens = RandomTokens(70, tiny.vocab, random);
-  WriteGguf(tiny, folder / "m.gguf", TensorDtype::kF32);
-  const Logits wanted = ReferenceForward(*Checkpoint::Open(folder / "m.gguf"), tokens,
-                                         Range(0, 70), CausalMask(70));
-  Device device;
-  const auto exact = device.Load(folder / "m.gguf", KvDtype::kF32);
-  KvSegment own(exact->kv_shape(), 0, 70);
-  EXPECT_LT(LargestDifference(Extend(*exact, own, tokens), wanted), 1e-4);
-  // A token at a time, over states on the device.
-  KvSegment grown(exact->kv_shape(), 0, 3);
-  Logits one_by_one;
-  for (const int32_t token : tokens) {
-    const Logits next = Extend(*exact, grown, {token});
-    one_by_one.insert(one_by_one.end(), next.begin(), next.end());
-  }
-  EXPECT_LT(LargestDifference(one_by_one, wanted), 1e-4);
-
-  // States in bf16 take the tensor cores' kernel.
-  const auto rounded = device.Load(folder / "m.gguf", KvDtype::kBf16);
-  KvSegment bf16(rounded->kv_shape(), 0, 70);
-  EXPECT_LT(RelativeDifference(Extend(*rounded, bf16, tokens), wanted), kBf16Tolerance);
-  // Weights and activations in bf16 too.
-  const auto narrow = device.Load(folder / "m.gguf", KvDtype::kBf16, WeightDtype::kBf16);
-  KvSegment all_bf16(narrow->kv_shape(), 0, 70);
-  EXPECT_LT(RelativeDifference(Extend(*narrow, all_bf16, tokens), wanted), 2 * kBf16Tolerance);
+  HostCompute device = MakeDevice({});
+  CheckKind(device, GetParam().model);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, DeviceTransformerTest, testing::ValuesIn(Kinds()),
                          [](const auto& info) { return info.param.name; });
 
-class DeviceBlockMasks : public testing::TestWithParam<const char*> {};
+// A scheme of positions each.
+class DeviceFamilyTest : public testing::TestWithParam<const char*> {};
 
-TEST_P(DeviceBlockMasks, EveryWayOfRunningAPromptEqualsTheReference) {
-  const TemporaryFolder folder("device_transformer");
-  const TinyModel tiny = TinyModel::Of(GetParam());
-  WriteGguf(tiny, folder / "m.gguf", TensorDtype::kF32);
-  const auto checkpoint = Checkpoint::Open(folder / "m.gguf");
-  Device device, backward(Backward());
-  const auto model = device.Load(folder / "m.gguf", KvDtype::kF32);
-  const auto in_other_order = backward.Load(folder / "m.gguf", KvDtype::kF32);
-  const auto bf16 = device.Load(folder / "m.gguf", KvDtype::kBf16);
-  const auto bf16_in_other_order = backward.Load(folder / "m.gguf", KvDtype::kBf16);
-  for (uint32_t seed = 1; seed <= 6; ++seed) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    std::mt19937 random(seed);
-    const Prompt prompt = Prompt::Random(tiny.vocab, 40, random);
-    const Logits wanted =
-        ReferenceForward(*checkpoint, prompt.tokens, prompt.Positions(), prompt.Mask());
-    std::vector<int> anywhere;
-    for (int row = 1; row < static_cast<int>(prompt.tokens.size()); ++row) {
-      if (random() % 10 == 0) anywhere.push_back(row);
-    }
-    const Logits got = RunInBatches(*model, prompt, {});
-    EXPECT_LT(LargestDifference(got, wanted), 1e-4) << "one batch";
-    EXPECT_LT(LargestDifference(RunInBatches(*in_other_order, prompt, {}), got), 1e-5)
-        << "threads in the other order";
-    EXPECT_LT(LargestDifference(RunInBatches(*model, prompt, anywhere), wanted), 1e-4)
-        << "cut anywhere";
-    const Logits rounded = RunInBatches(*bf16, prompt, anywhere);
-    EXPECT_LT(RelativeDifference(rounded, wanted), kBf16Tolerance) << "bf16";
-    EXPECT_LT(
-        LargestDifference(RunInBatches(*bf16_in_other_order, prompt, anywhere), rounded), 1e-5)
-        << "bf16, threads in the other order";
+TEST_P(DeviceFamilyTest, EveryWayOfRunningAPromptEqualsTheReference) {
+  for (const ThreadOrder order : {ThreadOrder::kForward, ThreadOrder::kBackward}) {
+    SCOPED_TRACE(order == ThreadOrder::kForward ? "forward" : "backward");
+    HostCompute device = MakeDevice({.order = order});
+    CheckBlockMasks(device, GetParam());
   }
 }
 
-// A scheme of positions each.
-INSTANTIATE_TEST_SUITE_P(Families, DeviceBlockMasks,
+TEST_P(DeviceFamilyTest, StoredStatesOfEveryDtypeAreReadAsOnTheProcessor) {
+  HostCompute device = MakeDevice({});
+  CheckStoredStates(device, GetParam(), KvDtype::kF32, 1e-5);
+  for (const KvDtype dtype : {KvDtype::kBf16, KvDtype::kInt8, KvDtype::kInt4}) {
+    SCOPED_TRACE(KvDtypeName(dtype));
+    CheckStoredStates(device, GetParam(), dtype, kBf16Tolerance);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, DeviceFamilyTest,
                          testing::Values("llama", "falcon", "mpt", "gpt2"),
                          [](const auto& info) { return std::string(info.param); });
 
-// Long contexts are shared out among thread blocks, and put together again.
 TEST(DeviceTransformer, KeysThatAreSharedOutAreMerged) {
-  const TemporaryFolder folder("device_transformer");
-  TinyModel tiny = TinyModel::Of("llama");
-  tiny.layers = 1;
-  tiny.context = 4096;
+  for (const int busy_blocks : {1, 1000}) {
+    HostCompute device = MakeDevice({.busy_blocks = busy_blocks});
+    CheckLongContexts(device);
+  }
+}
+
+// A smaller kernel does where thread blocks have little memory; where none does, that is said.
+TEST(DeviceTransformer, LittleSharedMemoryIsEnoughOrAnError) {
+  HostCompute small = MakeDevice({.shared_bytes = 12 << 10});
+  CheckKind(small, TinyModel::Of("llama"));
+  HostCompute tiny = MakeDevice({.shared_bytes = 1 << 10});
+  const TemporaryFolder folder("device");
+  WriteGguf(TinyModel::Of("llama"), folder / "m.gguf", TensorDtype::kF32);
+  try {
+    LoadOn(tiny, folder / "m.gguf", KvDtype::kF32);
+    ADD_FAILURE() << "loaded";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupported) << error.message();
+  }
+}
+
+// What is stored of a pass is what the device wrote.
+TEST(DeviceTransformer, StatesComeBackToTheHost) {
+  const TemporaryFolder folder("device");
+  const TinyModel tiny = TinyModel::Of("llama");
   WriteGguf(tiny, folder / "m.gguf", TensorDtype::kF32);
-  Prompt prompt;
-  prompt.parts = {{0, 700, {}}, {800, 300, {{0, 0, 700}}}, {1100, 2, {{0, 5, 698}, {1, 0, 300}}}};
-  std::mt19937 random(52);
-  prompt.tokens = RandomTokens(1002, tiny.vocab, random);
-  const Logits wanted = ReferenceForward(*Checkpoint::Open(folder / "m.gguf"), prompt.tokens,
-                                         prompt.Positions(), prompt.Mask());
-  Device device({.busy_blocks = 1000});
-  const auto model = device.Load(folder / "m.gguf", KvDtype::kF32);
-  EXPECT_LT(LargestDifference(RunInBatches(*model, prompt, {700, 1000, 1001}), wanted), 1e-4);
-  const auto bf16 = device.Load(folder / "m.gguf", KvDtype::kBf16);
-  EXPECT_LT(RelativeDifference(RunInBatches(*bf16, prompt, {700, 1000, 1001}), wanted),
-            kBf16Tolerance);
+  HostCompute device = MakeDevice({});
+  const auto on_device = LoadOn(device, folder / "m.gguf", KvDtype::kF32);
+  const auto on_host = Transformer::Load(Checkpoint::Open(folder / "m.gguf"),
+                                         {.dtype = {}, .kv_dtype = KvDtype::kF32}, nullptr);
+  std::mt19937 random(54);
+  const std::vector<int32_t> tokens = RandomTokens(60, tiny.vocab, random);
+  const std::vector<int32_t> more = RandomTokens(7, tiny.vocab, random);
+  // Begun on one, continued on the other.
+  KvSegment states(on_device->kv_shape(), 5, 67);
+  Extend(*on_device, states, tokens);
+  KvSegment copy = states.CopyOf(60), wanted(on_host->kv_shape(), 5, 67);
+  Extend(*on_host, wanted, tokens);
+  const Logits next = Extend(*on_host, wanted, more);
+  EXPECT_LT(LargestDifference(Extend(*on_host, copy, more), next), 1e-4);
+  EXPECT_LT(LargestDifference(Extend(*on_device, states, more), next), 1e-4);
+  KvSegment again(on_device->kv_shape(), 5, 67, states.TakeBlocks());
+  EXPECT_EQ(again.tokens(), 67);
+  KvSegment from_host = wanted.CopyOf(60);
+  EXPECT_LT(LargestDifference(Extend(*on_device, from_host, more), next), 1e-4);
+}
+
+TEST(DeviceTransformer, ADeviceWithoutRoomIsAnError) {
+  const TemporaryFolder folder("device");
+  const TinyModel tiny = TinyModel::Of("llama");
+  WriteGguf(tiny, folder / "m.gguf", TensorDtype::kF32);
+  int64_t weights = 0;
+  {
+    HostCompute device = MakeDevice({});
+    weights = LoadOn(device, folder / "m.gguf", KvDtype::kF32)->weight_bytes();
+  }
+  std::mt19937 random(55);
+  int errors = 0;
+  // From too little for the weights to enough for a pass.
+  for (int64_t bytes = weights / 2; bytes < 3 * weights; bytes += weights / 20) {
+    HostCompute device(std::make_unique<HostDevice>(bytes));
+    try {
+      const auto model = LoadOn(device, folder / "m.gguf", KvDtype::kF32);
+      KvSegment own(model->kv_shape(), 0, 30);
+      Extend(*model, own, RandomTokens(30, tiny.vocab, random));
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kResource) << error.message();
+      ++errors;
+    }
+  }
+  EXPECT_GT(errors, 10);
+  EXPECT_LT(errors, 45);
+}
+
+class CancelsLater : public ProgressListener {
+ public:
+  explicit CancelsLater(int asked) : left_(asked) {}
+  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
+  bool IsCanceled() const override { return left_-- <= 0; }
+
+ private:
+  mutable int left_;
+};
+
+TEST(DeviceTransformer, PassesAreCanceledBetweenLayers) {
+  const TemporaryFolder folder("device");
+  const TinyModel tiny = TinyModel::Of("llama");
+  WriteGguf(tiny, folder / "m.gguf", TensorDtype::kF32);
+  HostCompute device = MakeDevice({});
+  const auto model = LoadOn(device, folder / "m.gguf", KvDtype::kF32);
+  for (int asked = 0; asked <= tiny.layers; ++asked) {
+    CancelsLater listener(asked);
+    KvSegment own(model->kv_shape(), 0, 30);
+    ForwardBatch batch;
+    batch.tokens = Range(70, 30);
+    batch.positions = Range(0, 30);
+    batch.groups = {{30, {}, &own}};
+    if (asked == tiny.layers) {
+      EXPECT_NO_THROW(model->HiddenStates(batch, &listener));
+      continue;
+    }
+    try {
+      model->HiddenStates(batch, &listener);
+      ADD_FAILURE() << "was not canceled after " << asked << " layers";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kCanceled);
+    }
+  }
 }
 
 }  // namespace
