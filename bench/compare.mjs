@@ -1,12 +1,13 @@
 // PromptDB beside llama.cpp and beside what this machine can do, on random-weight models, in one run:
 //
 //   node bench/compare.mjs [--runs 5] [--only S,own,Q8_0,Q4_0,Q4_K,Q6_K,L] [--quick] [--json FILE] [--svg FILE]
+//   node bench/compare.mjs --device cuda [--runs 5] [--quick] [--json FILE]     (see bench/compare_device.py)
 //
 // Needs a build (./setup), node, npm (which fetches the pinned peer), python3-numpy, and the folder
 // with make_gguf.py and llama_cpp_ttft.mjs: $PROMPTDB_PEER, or ../shared/peer beside this checkout;
 // for --svg gnuplot. Everything made stays in build/bench. --quick takes a tiny model, to see that all of
 // it works. Times depend on the machine and on what else it does: quote the ratios.
-import {execFileSync} from "node:child_process";
+import {execFileSync, spawnSync} from "node:child_process";
 import {copyFileSync, existsSync, mkdirSync, writeFileSync} from "node:fs";
 import {cpus} from "node:os";
 import path from "node:path";
@@ -19,8 +20,15 @@ import {peerScripts as scriptsOf, randomModel, S, TINY} from "./random_gguf.mjs"
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 const {values: options} = parseArgs({options: {
   runs: {type: "string", default: "5"}, only: {type: "string"}, quick: {type: "boolean", default: false},
-  json: {type: "string"}, svg: {type: "string"},
+  json: {type: "string"}, svg: {type: "string"}, device: {type: "string"},
 }});
+// On a GPU it is PyTorch that PromptDB is compared with, by a program of PyTorch's language.
+if (options.device !== undefined) {
+  const device = options.device === "cuda" ? "cuda:0" : options.device;
+  const args = [path.join(root, "bench", "compare_device.py"), "--device", device, "--runs", options.runs,
+                ...(options.quick ? ["--quick"] : []), ...(options.json ? ["--json", options.json] : [])];
+  process.exit(spawnSync("python3", args, {stdio: "inherit"}).status ?? 1);
+}
 
 function fail(message) {
   console.error(`compare: ${message}`);

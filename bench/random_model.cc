@@ -23,13 +23,21 @@ namespace {
 
 class RandomTensors {
  public:
-  RandomTensors(TensorDtype dtype, GgufWriter& writer) : dtype_(dtype), writer_(writer) {}
+  RandomTensors(TensorDtype dtype, GgufWriter& writer) : dtype_(dtype), writer_(writer) {
+    std::normal_distribution<float> normal(0, 1);
+    for (float& value : normals_) value = normal(random_);
+  }
 
-  // Deviations of 1 / √inputs, so that activations keep their size.
+  // Deviations of 1 / √inputs, so that activations keep their size. The same numbers come again
+  // after some millions, each time from another one on: a large model is written in seconds.
   void AddMatrix(const std::string& name, int64_t out, int64_t in) {
-    std::normal_distribution<float> normal(0, 1 / std::sqrt(static_cast<float>(in)));
+    const float deviation = 1 / std::sqrt(static_cast<float>(in));
     std::vector<float> values(static_cast<size_t>(out * in));
-    for (float& value : values) value = normal(random_);
+    size_t next = random_() % normals_.size();
+    for (float& value : values) {
+      value = deviation * normals_[next];
+      if (++next == normals_.size()) next = 0;
+    }
     const int64_t shape[] = {out, in};
     writer_.AddTensor(name, shape, dtype_, values);
   }
@@ -43,6 +51,7 @@ class RandomTensors {
   const TensorDtype dtype_;
   GgufWriter& writer_;
   std::mt19937 random_{1};
+  std::vector<float> normals_ = std::vector<float>((size_t{4} << 20) + 1);
 };
 
 void WriteModel(const ModelConfig& shape, const GgufVocabulary& vocabulary, TensorDtype dtype,

@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <condition_variable>
 #include <cstring>
+#include <iterator>
+#include <map>
 #include <mutex>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "cuda/cuda_status.h"
+#include "storage/block_memory.h"
 
 namespace promptdb {
 
@@ -42,6 +45,10 @@ class Event {
 
  private:
   cudaEvent_t event_ = nullptr;
+};
+
+struct DestroyStream {
+  void operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
 };
 
 // One direction: a stream, and the pinned buffers that its copies go through.
@@ -113,21 +120,61 @@ class Stream {
   }
 
  private:
-  struct Destroy {
-    void operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
-  };
-  std::unique_ptr<CUstream_st, Destroy> stream_;
+  std::unique_ptr<CUstream_st, DestroyStream> stream_;
   std::vector<std::unique_ptr<Buffer>> buffers_;
   std::mutex mutex_;
   std::condition_variable freed_;
   size_t next_ = 0;  // guarded by mutex_
 };
 
-// The end of a copy to the device: all that has been queued until then.
-class InEvent : public CopyEvent {
+// The host's memory for blocks, pinned: the device copies from it and to it by itself.
+class PinnedRegions : public RegionObserver {
  public:
-  explicit InEvent(int device) : device_(device) {}
-  void Record(cudaStream_t stream) { event_.Record(stream); }
+  PinnedRegions() { AddRegionObserver(this); }
+  ~PinnedRegions() override { RemoveRegionObserver(this); }
+
+  void OnRegion(std::byte* begin, size_t bytes) noexcept override {
+    if (cudaHostRegister(begin, bytes, cudaHostRegisterPortable) != cudaSuccess) {
+      cudaGetLastError();  // else the next call would report it; copies take the staging buffers
+      return;
+    }
+    const std::scoped_lock lock(mutex_);
+    regions_[begin] = bytes;
+  }
+  void OnRegionGone(std::byte* begin, size_t) noexcept override {
+    {
+      const std::scoped_lock lock(mutex_);
+      if (regions_.erase(begin) == 0) return;
+    }
+    cudaHostUnregister(begin);
+  }
+
+  bool Have(const std::byte* begin, int64_t bytes) const {
+    const std::scoped_lock lock(mutex_);
+    const auto after = regions_.upper_bound(begin);
+    if (after == regions_.begin()) return false;
+    const auto& [region, region_bytes] = *std::prev(after);
+    return begin + bytes <= region + region_bytes;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<const std::byte*, size_t> regions_;  // guarded by mutex_
+};
+
+// The end of a copy without staging: all that has been queued until then.
+class DirectEvent : public CopyEvent {
+ public:
+  explicit DirectEvent(int device) : device_(device) {}
+  // Right after the copy was queued, whose memory its caller takes back if this throws.
+  void Record(cudaStream_t stream) {
+    try {
+      event_.Record(stream);
+    } catch (...) {
+      cudaStreamSynchronize(stream);
+      throw;
+    }
+  }
   void Wait() override {
     MakeCudaDeviceCurrent(device_);
     event_.Wait();
@@ -194,10 +241,13 @@ class CudaDevice : public DeviceMemory {
     uint64_t keep = UINT64_MAX;
     CheckCuda(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep),
               "setting the memory pool up");
+    cudaStream_t made = nullptr;
+    CheckCuda(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking), "making a stream");
+    rooms_.reset(made);
   }
   ~CudaDevice() override {
     cudaSetDevice(number_);
-    cudaStreamSynchronize(in_.get());
+    cudaStreamSynchronize(rooms_.get());
     cudaMemPoolDestroy(pool_);
   }
 
@@ -214,9 +264,11 @@ class CudaDevice : public DeviceMemory {
   DeviceAddress Allocate(int64_t bytes) override {
     if (cudaSetDevice(number_) != cudaSuccess) return DeviceAddress::kNone;
     void* memory = nullptr;
-    // In the order of the stream that copies in, which is the first to use it.
-    if (cudaMallocFromPoolAsync(&memory, static_cast<size_t>(bytes), pool_, in_.get()) !=
-        cudaSuccess) {
+    // The stream has nothing else to do, so that waiting for it takes no time; any stream may then
+    // use the memory.
+    if (cudaMallocFromPoolAsync(&memory, static_cast<size_t>(bytes), pool_, rooms_.get()) !=
+            cudaSuccess ||
+        cudaStreamSynchronize(rooms_.get()) != cudaSuccess) {
       cudaGetLastError();  // else the next call would report it
       return DeviceAddress::kNone;
     }
@@ -225,14 +277,21 @@ class CudaDevice : public DeviceMemory {
 
   void Free(DeviceAddress address, int64_t) noexcept override {
     cudaSetDevice(number_);
-    cudaFreeAsync(PointerTo(address), in_.get());
+    cudaFreeAsync(PointerTo(address), rooms_.get());
   }
 
   std::shared_ptr<CopyEvent> CopyIn(DeviceAddress to, const std::byte* from,
                                     int64_t bytes) override {
     MakeCudaDeviceCurrent(number_);
-    auto event = std::make_shared<InEvent>(number_);
+    auto event = std::make_shared<DirectEvent>(number_);
     auto* target = static_cast<std::byte*>(PointerTo(to));
+    if (pinned_.Have(from, bytes)) {
+      CheckCuda(cudaMemcpyAsync(target, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice,
+                                in_.get()),
+                "copying to the device");
+      event->Record(in_.get());
+      return event;
+    }
     for (auto left = static_cast<size_t>(bytes); left > 0;) {
       const size_t part = std::min(left, kStagingBytes);
       Stream::Buffer* buffer = in_.Take();
@@ -259,6 +318,14 @@ class CudaDevice : public DeviceMemory {
   std::shared_ptr<CopyEvent> CopyOut(std::byte* to, DeviceAddress from, int64_t bytes) override {
     MakeCudaDeviceCurrent(number_);
     const auto* source = static_cast<const std::byte*>(PointerTo(from));
+    if (pinned_.Have(to, bytes)) {
+      auto event = std::make_shared<DirectEvent>(number_);
+      CheckCuda(cudaMemcpyAsync(to, source, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost,
+                                out_.get()),
+                "copying from the device");
+      event->Record(out_.get());
+      return event;
+    }
     for (auto left = static_cast<size_t>(bytes);;) {
       const size_t part = std::min(left, kStagingBytes);
       auto event = std::make_shared<OutEvent>(number_, &out_, to, part);
@@ -278,8 +345,10 @@ class CudaDevice : public DeviceMemory {
   const int number_;
   std::string description_;
   int64_t total_bytes_ = 0;
+  PinnedRegions pinned_;
   Stream in_;
   Stream out_;
+  std::unique_ptr<CUstream_st, DestroyStream> rooms_;  // of memory that is taken and given back
   cudaMemPool_t pool_ = nullptr;
 };
 

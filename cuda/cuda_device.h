@@ -1,8 +1,9 @@
 // A GPU's memory, through the CUDA runtime. Built with -DPROMPTDB_CUDA=ON alone.
 //
 // Blocks come out of a memory pool of the device's own, which keeps what is freed for the next
-// ones. Copies go through buffers of pinned memory, since the runtime copies from and to any other
-// memory only while the caller waits.
+// ones. The host's memory for blocks (storage/block_memory.h) is pinned as long as the device is
+// open, and the device copies from and to it by itself. Copies from and to other memory go through
+// buffers of pinned memory, since the runtime makes them only while the caller waits.
 #ifndef PROMPTDB_CUDA_CUDA_DEVICE_H_
 #define PROMPTDB_CUDA_CUDA_DEVICE_H_
 

@@ -81,7 +81,7 @@ std::string RunAnalyzeModel(const ast::AnalyzeModel& statement, Database::Rep& d
 }
 
 std::string RunAnalyze(Database::Rep& database, ResultSink& sink) {
-  const MachineRates rates = MeasureMachine(database.cache, database.devices.current().memory(), sink);
+  const MachineRates rates = MeasureMachine(database.cache, database.devices.current(), sink);
   database.catalog.PutRates(rates);
   sink.OnColumns(RatesColumns());
   for (const std::vector<Value>& row : RatesRows(rates)) sink.OnRow(row);

@@ -30,6 +30,15 @@ int64_t DefaultDiskCacheBytes(const std::filesystem::path& folder, int64_t used)
   return (used + static_cast<int64_t>(space.available) / 4) / kMebibyte * kMebibyte;
 }
 
+CostModel CostsOf(const std::optional<MachineRates>& rates, const OpenModel& model,
+                  Devices& devices) {
+  if (!rates || !AreOfThisMachine(*rates)) return CostModel();
+  if (model.home() == Tier::kCpu) return CostModel(*rates);
+  // Of another device the figures say nothing.
+  const bool is_of_device = rates->device == devices.current().memory().description();
+  return is_of_device ? CostModel(RatesOnDevice(*rates)) : CostModel();
+}
+
 }  // namespace
 
 Database::Rep::Rep(const std::filesystem::path& folder)
@@ -125,14 +134,14 @@ ModelDefinition Database::Rep::FindModel(const ast::Name& name) const {
               DidYouMean(name.text, ModelNames()), name.range);
 }
 
-PlanContext Database::Rep::ContextOf(const OpenModel& model) const {
+PlanContext Database::Rep::ContextOf(const OpenModel& model) {
   const std::optional<MachineRates> rates = catalog.Rates();
   return {cache,
           model.config(),
           model.fingerprint(),
           model.kv_shape(),
           model.weight_bytes(),
-          rates && AreOfThisMachine(*rates) ? CostModel(*rates) : CostModel(),
+          CostsOf(rates, model, devices),
           model.home()};
 }
 

@@ -66,7 +66,7 @@ struct Database::Rep {
 
   // What plans for a model depend on. Rates that were measured on another machine, or with another
   // number of threads, are not used.
-  PlanContext ContextOf(const OpenModel& model) const;
+  PlanContext ContextOf(const OpenModel& model);
 
   // Tells `sink`, once as long as the database is open, of measured rates that are not used.
   void TellOfForeignRates(ResultSink& sink);

@@ -15,6 +15,9 @@ namespace {
 // Values that are converted and copied at a time.
 constexpr int64_t kValuesAtOnce = int64_t{4} << 20;
 
+// Values below which waking another thread costs more than it saves.
+constexpr int64_t kLeastParallelValues = int64_t{1} << 16;
+
 int64_t BytesOf(NumberType number) { return number == NumberType::kF32 ? 4 : 2; }
 
 class WeightLoader {
@@ -98,7 +101,8 @@ class WeightLoader {
       const int64_t count = std::min(rows_at_once, rows - first);
       values_.resize(static_cast<size_t>(count * columns));
       rounded_.resize(number_ == NumberType::kBf16 ? values_.size() : 0);
-#pragma omp parallel for schedule(static)
+      const bool is_large = count * columns >= kLeastParallelValues;
+#pragma omp parallel for schedule(static) if (is_large)
       for (int64_t row = 0; row < count; ++row) {
         const auto at = static_cast<size_t>(row * columns);
         const auto width = static_cast<size_t>(columns);

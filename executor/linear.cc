@@ -1,9 +1,11 @@
 #include "executor/linear.h"
 
+#ifdef PROMPTDB_TORCH
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/linear.h>
 #include <c10/core/InferenceMode.h>
+#endif
 
 #include <algorithm>
 #include <cstring>
@@ -15,6 +17,12 @@
 
 namespace promptdb {
 namespace {
+
+#ifdef PROMPTDB_TORCH
+constexpr bool kHasTorch = true;
+#else
+constexpr bool kHasTorch = false;
+#endif
 
 // Thresholds in rows, measured on a Zen 3 core. Dots win until the packing of x and the widening of
 // weights are small beside their use.
@@ -178,7 +186,7 @@ void Linear::Apply(const float* x, int rows, float* y) const {
   const SimdKernels& kernels = KernelsFor(BestCpuPath());
   for (const Part& part : rep_->parts) {
     LinearPath path = LinearPath::kPanels;
-    if (part.bf16() && HasBf16Instructions() && rows >= kLeastTorchBf16Rows) {
+    if (kHasTorch && part.bf16() && HasBf16Instructions() && rows >= kLeastTorchBf16Rows) {
       path = LinearPath::kTorchBf16;
     } else if (IsQuantized(part.dtype) && rows <= kMostNarrowRows) {
       path = LinearPath::kNarrow;
@@ -298,6 +306,7 @@ void Linear::Rep::AddBias(const SimdKernels& kernels, const Part& part, int rows
   }
 }
 
+#ifdef PROMPTDB_TORCH
 void Linear::Rep::TorchBf16(const SimdKernels& kernels, const Part& part, const float* x, int rows,
                             float* y) const {
   Check(part.bf16(), "the weights are bf16");
@@ -316,5 +325,10 @@ void Linear::Rep::TorchBf16(const SimdKernels& kernels, const Part& part, const 
   }
   AddBias(kernels, part, rows, y);
 }
+#else
+void Linear::Rep::TorchBf16(const SimdKernels&, const Part&, const float*, int, float*) const {
+  Check(false, "this build has libtorch");
+}
+#endif
 
 }  // namespace promptdb

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstring>
 #include <ctime>
 #include <fstream>
 #include <functional>
@@ -11,10 +12,13 @@
 #include "base/bfloat16.h"
 #include "base/error.h"
 #include "base/stopwatch.h"
+#include "device/device_compute.h"
 #include "executor/attention.h"
+#include "executor/device_analysis.h"
 #include "executor/linear.h"
 #include "executor/simd.h"
 #include "executor/threads.h"
+#include "storage/device_block.h"
 
 namespace promptdb {
 
@@ -114,32 +118,9 @@ class TemporaryState {
   Digest key_;
 };
 
-// Memory of a device, freed whatever happens.
-class DeviceBlock {
- public:
-  DeviceBlock(DeviceMemory &device, int64_t bytes)
-      : device_(&device), bytes_(bytes), address_(device.Allocate(bytes)) {}
-  DeviceBlock(DeviceBlock &&other) noexcept
-      : device_(other.device_),
-        bytes_(other.bytes_),
-        address_(std::exchange(other.address_, DeviceAddress::kNone)) {}
-  DeviceBlock &operator=(DeviceBlock &&) = delete;
-  ~DeviceBlock() {
-    if (is_there()) device_->Free(address_, bytes_);
-  }
-
-  bool is_there() const { return address_ != DeviceAddress::kNone; }
-  DeviceAddress address() const { return address_; }
-
- private:
-  DeviceMemory *device_;
-  int64_t bytes_;
-  DeviceAddress address_;
-};
-
 class Analysis {
  public:
-  Analysis(StateCache &cache, DeviceMemory &device, ProgressListener &progress)
+  Analysis(StateCache &cache, DeviceCompute &device, ProgressListener &progress)
       : cache_(cache), device_(device), progress_(progress) {}
 
   MachineRates Run() {
@@ -158,7 +139,7 @@ class Analysis {
   }
 
  private:
-  static constexpr int kSteps = 17;
+  static constexpr int kSteps = 18;
 
   void Step(int done) {
     progress_.OnProgress("measuring this machine", done, kSteps, "steps");
@@ -371,30 +352,37 @@ class Analysis {
     }
   }
 
-  // Blocks are copied one after another, as a query has them copied. Where the device has no room
-  // for them now, the guess stays.
+  // Where the device has no room for this now, the guess stays.
   void MeasureDevice() {
     Step();
+    rates_.on_device = promptdb::MeasureDevice(device_, [&] { CheckCanceled(); });
+    Step();
+    MeasureCopies(device_.memory());
+  }
+
+  // Blocks are copied one after another, as a query has them copied.
+  void MeasureCopies(DeviceMemory &device) {
     constexpr int kBlocks = 32;
-    const std::vector<std::byte> host(kBlocks * kMebibyte);
+    std::vector<BlockBuffer> host;
     std::vector<DeviceBlock> there;
     for (int i = 0; i < kBlocks; ++i) {
-      if (!there.emplace_back(device_, kMebibyte).is_there()) return;
+      BlockBuffer &block = host.emplace_back(kMebibyte);
+      std::memset(block.data(), 0, static_cast<size_t>(block.size()));
+      if (!there.emplace_back(device, block.size()).is_there()) return;
     }
     const double seconds = SecondsOf([&] {
       std::shared_ptr<CopyEvent> last;
-      for (int i = 0; i < kBlocks; ++i) {
-        last = device_.CopyIn(there[static_cast<size_t>(i)].address(), host.data() + i * kMebibyte,
-                              kMebibyte);
+      for (size_t i = 0; i < kBlocks; ++i) {
+        last = device.CopyIn(there[i].address(), host[i].data(), host[i].size());
       }
       last->Wait();
     });
-    rates_.device = device_.description();
-    rates_.copy_bytes_per_second = static_cast<double>(kBlocks * kMebibyte) / seconds;
+    rates_.device = device.description();
+    rates_.copy_bytes_per_second = static_cast<double>(kBlocks * host[0].size()) / seconds;
   }
 
   StateCache &cache_;
-  DeviceMemory &device_;
+  DeviceCompute &device_;
   ProgressListener &progress_;
   MachineRates rates_;
   Numbers numbers_;
@@ -428,7 +416,7 @@ bool AreOfThisMachine(const MachineRates &rates) {
   return rates.processor == ProcessorName() && rates.threads == Threads();
 }
 
-MachineRates MeasureMachine(StateCache &cache, DeviceMemory &device, ProgressListener &progress) {
+MachineRates MeasureMachine(StateCache &cache, DeviceCompute &device, ProgressListener &progress) {
   return Analysis(cache, device, progress).Run();
 }
 
@@ -474,6 +462,20 @@ std::vector<std::vector<Value>> RatesRows(const MachineRates &rates) {
   add("reading a block, on top", rates.disk_block_seconds * 1e6, "µs");
   if (!rates.device.empty()) {
     add("states copied to the device", rates.copy_bytes_per_second / 1e9, "GB/s");
+  }
+  if (rates.on_device) {
+    const ComputeRates &device = *rates.on_device;
+    for (const RatePoint &point : device.linear) {
+      add("on the device, products of " + of_rows(point.amount), point.per_second / 1e9, "GFLOP/s");
+    }
+    for (const RatePoint &point : device.attention) {
+      add("on the device, attention of " + of_rows(point.amount), point.per_second / 1e9,
+          "GFLOP/s");
+    }
+    add("on the device, weights read by one row", device.weights.back().per_second / 1e9, "GB/s");
+    add("on the device, states read by one row", device.states.back().per_second / 1e9, "GB/s");
+    add("on the device, norms and activations", device.elements_per_second / 1e9, "G values/s");
+    add("on the device, starting a kernel", device.call_seconds * 1e6, "µs");
   }
   add("states written to disk", rates.store_bytes_per_second / 1e9, "GB/s");
   add("writing a state, on top", rates.store_seconds * 1e3, "ms");

@@ -10,11 +10,12 @@
 
 #include "base/progress.h"
 #include "base/value.h"
-#include "storage/device_memory.h"
 #include "storage/machine_rates.h"
 #include "storage/state_cache.h"
 
 namespace promptdb {
+
+class DeviceCompute;
 
 // The processor as the system calls it: "AMD EPYC 9R14". "unknown" where it doesn't say.
 const std::string& ProcessorName();
@@ -23,9 +24,9 @@ const std::string& ProcessorName();
 bool AreOfThisMachine(const MachineRates& rates);
 
 // Measures with the number of threads that is set, in some seconds and about 400 MB of memory, and
-// 32 MB of the device's. A state of 64 MB is written to `cache` and erased again, also when this ends
-// with an Error (kCanceled among others), or, after a crash, when the database is opened next.
-MachineRates MeasureMachine(StateCache& cache, DeviceMemory& device, ProgressListener& progress);
+// 300 MB of the device's. A state of 64 MB is written to `cache` and erased again, also when this
+// ends with an Error (kCanceled among others), or, after a crash, when the database is opened next.
+MachineRates MeasureMachine(StateCache& cache, DeviceCompute& device, ProgressListener& progress);
 
 // Rows (what, value, unit), as ANALYZE shows them.
 std::vector<Column> RatesColumns();

@@ -1,6 +1,8 @@
 #include "executor/threads.h"
 
+#ifdef PROMPTDB_TORCH
 #include <ATen/Parallel.h>
+#endif
 #include <omp.h>
 
 #include <algorithm>
@@ -50,10 +52,10 @@ int Threads() {
 
 void ApplyThreads() {
   const int threads = Threads();
-  if (omp_get_max_threads() != threads || at::get_num_threads() != threads) {
-    at::set_num_threads(threads);
-    omp_set_num_threads(threads);
-  }
+#ifdef PROMPTDB_TORCH
+  if (at::get_num_threads() != threads) at::set_num_threads(threads);
+#endif
+  if (omp_get_max_threads() != threads) omp_set_num_threads(threads);
 }
 
 }  // namespace promptdb

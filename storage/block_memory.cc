@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <vector>
 
 #include "storage/kv_format.h"
 
@@ -54,6 +55,7 @@ class RegionHeap {
     if (begin == nullptr) throw std::bad_alloc();
     Holes& holes = regions_[begin];
     holes[0] = kRegionBytes;
+    for (RegionObserver* observer : observers_) observer->OnRegion(begin, kRegionBytes);
     return TakeFrom(begin, holes, bytes);
   }
 
@@ -78,10 +80,25 @@ class RegionHeap {
     if (hole->second < kRegionBytes) return;
     for (auto other = regions_.begin(); other != regions_.end(); ++other) {
       if (other == region || !IsFree(other->second)) continue;
+      for (RegionObserver* observer : observers_) {
+        observer->OnRegionGone(region->first, kRegionBytes);
+      }
       munmap(region->first, kRegionBytes);
       regions_.erase(region);
       return;
     }
+  }
+
+  void Add(RegionObserver* observer) {
+    const std::scoped_lock lock(mutex_);
+    observers_.push_back(observer);
+    for (const auto& [begin, holes] : regions_) observer->OnRegion(begin, kRegionBytes);
+  }
+
+  void Remove(RegionObserver* observer) {
+    const std::scoped_lock lock(mutex_);
+    std::erase(observers_, observer);
+    for (const auto& [begin, holes] : regions_) observer->OnRegionGone(begin, kRegionBytes);
   }
 
  private:
@@ -105,6 +122,7 @@ class RegionHeap {
 
   std::mutex mutex_;
   std::map<std::byte*, Holes> regions_;
+  std::vector<RegionObserver*> observers_;
 };
 
 // Never destroyed, since blocks may outlive any static object.
@@ -132,6 +150,9 @@ size_t OwnRegionBytes(size_t rounded) {
 }
 
 }  // namespace
+
+void AddRegionObserver(RegionObserver* observer) { Heap().Add(observer); }
+void RemoveRegionObserver(RegionObserver* observer) { Heap().Remove(observer); }
 
 std::byte* AllocateBlockMemory(size_t bytes) {
   const size_t rounded = RoundUp(bytes);

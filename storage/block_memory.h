@@ -7,6 +7,9 @@
 // Freed memory is used again by later blocks; a region that is wholly free goes back to the kernel,
 // except for one that is kept.
 //
+// A device copies faster from memory that stays where it is. Whoever opens one pins the regions, as
+// a RegionObserver.
+//
 // Thread-safe: one mutex guards the regions.
 #ifndef PROMPTDB_STORAGE_BLOCK_MEMORY_H_
 #define PROMPTDB_STORAGE_BLOCK_MEMORY_H_
@@ -14,6 +17,20 @@
 #include <cstddef>
 
 namespace promptdb {
+
+// Hears of the regions that blocks share: at once of those that are there, then of each that comes,
+// before any of it is used, and of each that goes, after all of it is free. Calls
+// must not use this memory. Blocks of some hundred kilobytes to 16 MiB lie in such regions, others
+// elsewhere.
+class RegionObserver {
+ public:
+  virtual ~RegionObserver() = default;
+  virtual void OnRegion(std::byte* begin, size_t bytes) noexcept = 0;
+  virtual void OnRegionGone(std::byte* begin, size_t bytes) noexcept = 0;
+};
+// `observer` is borrowed, until it is removed, which tells it that all regions are gone.
+void AddRegionObserver(RegionObserver* observer);
+void RemoveRegionObserver(RegionObserver* observer);
 
 // Uninitialised, aligned to kBlockAlignment. Throws std::bad_alloc.
 std::byte* AllocateBlockMemory(size_t bytes);

@@ -40,7 +40,35 @@ RateCurve DecodeCurve(const Json &json, const char *field) {
   return curve;
 }
 
+Json EncodeCompute(const ComputeRates &rates) {
+  return {{"linear", EncodeCurve(rates.linear)},
+          {"attention", EncodeCurve(rates.attention)},
+          {"linear_values", EncodeCurve(rates.linear_values)},
+          {"weights", EncodeCurve(rates.weights)},
+          {"states", EncodeCurve(rates.states)},
+          {"elements_per_second", rates.elements_per_second},
+          {"call_seconds", rates.call_seconds}};
+}
+
+ComputeRates DecodeCompute(const Json &json) {
+  const auto number = [&](const char *field) { return PositiveNumber(json.at(field), field); };
+  ComputeRates rates;
+  rates.linear = DecodeCurve(json, "linear");
+  rates.attention = DecodeCurve(json, "attention");
+  rates.linear_values = DecodeCurve(json, "linear_values");
+  rates.weights = DecodeCurve(json, "weights");
+  rates.states = DecodeCurve(json, "states");
+  rates.elements_per_second = number("elements_per_second");
+  rates.call_seconds = number("call_seconds");
+  return rates;
+}
+
 }  // namespace
+
+MachineRates RatesOnDevice(MachineRates rates) {
+  if (rates.on_device) static_cast<ComputeRates &>(rates) = *rates.on_device;
+  return rates;
+}
 
 double RateAt(const RateCurve &curve, double amount) {
   Check(!curve.empty() && amount > 0, "a rate of something");
@@ -56,24 +84,19 @@ double RateAt(const RateCurve &curve, double amount) {
 }
 
 std::string EncodeRates(const MachineRates &rates) {
-  const Json json = {{"version", kRowVersion},
-                     {"processor", rates.processor},
-                     {"device", rates.device},
-                     {"threads", rates.threads},
-                     {"measured_at", rates.measured_at},
-                     {"linear", EncodeCurve(rates.linear)},
-                     {"attention", EncodeCurve(rates.attention)},
-                     {"linear_values", EncodeCurve(rates.linear_values)},
-                     {"weights", EncodeCurve(rates.weights)},
-                     {"states", EncodeCurve(rates.states)},
-                     {"elements_per_second", rates.elements_per_second},
-                     {"call_seconds", rates.call_seconds},
-                     {"disk", EncodeCurve(rates.disk)},
-                     {"disk_again", EncodeCurve(rates.disk_again)},
-                     {"disk_block_seconds", rates.disk_block_seconds},
-                     {"copy_bytes_per_second", rates.copy_bytes_per_second},
-                     {"store_bytes_per_second", rates.store_bytes_per_second},
-                     {"store_seconds", rates.store_seconds}};
+  Json json = EncodeCompute(rates);
+  json.update({{"version", kRowVersion},
+               {"processor", rates.processor},
+               {"device", rates.device},
+               {"threads", rates.threads},
+               {"measured_at", rates.measured_at},
+               {"disk", EncodeCurve(rates.disk)},
+               {"disk_again", EncodeCurve(rates.disk_again)},
+               {"disk_block_seconds", rates.disk_block_seconds},
+               {"copy_bytes_per_second", rates.copy_bytes_per_second},
+               {"store_bytes_per_second", rates.store_bytes_per_second},
+               {"store_seconds", rates.store_seconds}});
+  if (rates.on_device) json["on_device"] = EncodeCompute(*rates.on_device);
   // The processor's name comes from the system and may be anything.
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -88,17 +111,12 @@ MachineRates DecodeRates(std::string_view row) {
     }
     const auto number = [&](const char *field) { return PositiveNumber(json.at(field), field); };
     MachineRates rates;
+    static_cast<ComputeRates &>(rates) = DecodeCompute(json);
+    if (json.contains("on_device")) rates.on_device = DecodeCompute(json.at("on_device"));
     rates.processor = json.at("processor").get<std::string>();
     rates.device = json.value("device", "");
     rates.threads = json.at("threads").get<int>();
     rates.measured_at = json.value("measured_at", int64_t{0});
-    rates.linear = DecodeCurve(json, "linear");
-    rates.attention = DecodeCurve(json, "attention");
-    rates.linear_values = DecodeCurve(json, "linear_values");
-    rates.weights = DecodeCurve(json, "weights");
-    rates.states = DecodeCurve(json, "states");
-    rates.elements_per_second = number("elements_per_second");
-    rates.call_seconds = number("call_seconds");
     rates.disk = DecodeCurve(json, "disk");
     // Earlier releases checked whenever they read.
     if (json.contains("disk_again") && !json.at("disk_again").empty()) {

@@ -1,9 +1,11 @@
 // Queries of a model on a device, with the stand-in: every answer is that of the same model without
-// one, whatever room the device has, and whichever of its copies fail.
+// one, whatever room the device has. PROMPTDB_TEST_DEVICE names another, in a build that has it:
+// cuda:0.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -12,10 +14,16 @@
 namespace promptdb {
 namespace {
 
+std::string DeviceName() {
+  const char* named = std::getenv("PROMPTDB_TEST_DEVICE");
+  return named != nullptr ? named : "host";
+}
+
 class DeviceQueryTest : public testing::Test {
  protected:
   DeviceQueryTest() : bench_(Tiny("llama", 512)) {
-    bench_.Run("CREATE MODEL d FROM " + QuoteText(bench_.path()) + " WITH (device = 'host')");
+    bench_.Run("CREATE MODEL d FROM " + QuoteText(bench_.path()) + " WITH (device = '" +
+               DeviceName() + "')");
     for (const std::string model : {"m", "d"}) {
       bench_.Run("CREATE SCHEMA on_" + model + " USING " + model +
                  " (TEXT 'the beginning', MODULE a AS 'one text of several words', "

@@ -1,6 +1,8 @@
 // The forward pass on a device, by the stand-in that runs the kernels of GPUs on the processor.
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "base/error.h"
 #include "device/host_compute.h"
 #include "tests/device_bench.h"
@@ -119,6 +121,46 @@ TEST(DeviceTransformer, ADeviceWithoutRoomIsAnError) {
   }
   EXPECT_GT(errors, 10);
   EXPECT_LT(errors, 45);
+}
+
+// A copy that fails is an error or does no harm: logits are never wrong.
+TEST(DeviceTransformer, CopiesThatFailAreErrors) {
+  const TemporaryFolder folder("device");
+  const TinyModel tiny = TinyModel::Of("llama");
+  WriteGguf(tiny, folder / "m.gguf", TensorDtype::kF32);
+  const auto on_host = Transformer::Load(Checkpoint::Open(folder / "m.gguf"),
+                                         {.dtype = {}, .kv_dtype = KvDtype::kF32}, nullptr);
+  std::atomic<int> until_failure = 1 << 30;
+  HostCompute device(std::make_unique<HostDevice>(std::nullopt, [&](const HostDevice::Copy&) {
+    if (until_failure-- == 0) throw Error(ErrorCode::kIo, "this copy fails");
+  }));
+  const auto on_device = LoadOn(device, folder / "m.gguf", KvDtype::kF32);
+  std::mt19937 random(56);
+  const std::vector<int32_t> first = RandomTokens(40, tiny.vocab, random);
+  const std::vector<int32_t> then = RandomTokens(3, tiny.vocab, random);
+  KvSegment states(on_host->kv_shape(), 0, 43);
+  Extend(*on_host, states, first);
+  KvSegment copy = states.CopyOf(40);
+  const Logits wanted = Extend(*on_host, copy, then);
+  int errors = 0;
+  for (int failing = 0; failing < 6; ++failing) {
+    SCOPED_TRACE("copy " + std::to_string(failing));
+    KvSegment own = states.CopyOf(40);
+    until_failure = failing;
+    try {
+      const Logits got = Extend(*on_device, own, then);
+      EXPECT_LT(LargestDifference(got, wanted), 1e-4);
+      // To the host, and on from there.
+      KvSegment back = own.CopyOf(43);
+      EXPECT_EQ(back.tokens(), 43);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kIo);
+      ++errors;
+    }
+    until_failure = 1 << 30;
+  }
+  EXPECT_GE(errors, 2);
+  EXPECT_LT(errors, 6);
 }
 
 class CancelsLater : public ProgressListener {
