@@ -12,7 +12,7 @@ constexpr auto kTopics = std::to_array<StatementHelp>({
     [WITH (option = value, ...)];
   path: a GGUF file, or a Hugging Face folder (config.json, *.safetensors,
         tokenizer.json)
-  options: dtype ('stored' | 'f32' | 'bf16'), device ('cpu' | 'host'),
+  options: dtype ('stored' | 'f32' | 'bf16'), device ('cpu' | 'cuda:0' | 'host'),
            kv_dtype ('auto' | 'f32' | 'bf16' | 'int8' | 'int4'),
            chat_template ('auto' | 'plain' | 'chatml' | 'llama2' | 'llama3' |
                           'mistral' | 'gemma' | 'falcon'))",
