@@ -46,6 +46,8 @@ TEST_F(CudaTransformerTest, EveryWayOfRunningAPromptEqualsTheReference) {
   }
 }
 
+TEST_F(CudaTransformerTest, AttentionIsRightForHeadsOfEverySize) { CheckAttention(*device_); }
+
 TEST_F(CudaTransformerTest, KeysThatAreSharedOutAreMerged) { CheckLongContexts(*device_); }
 
 TEST_F(CudaTransformerTest, StoredStatesOfEveryDtypeAreReadAsOnTheProcessor) {

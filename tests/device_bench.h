@@ -5,9 +5,14 @@
 #ifndef PROMPTDB_TESTS_DEVICE_BENCH_H_
 #define PROMPTDB_TESTS_DEVICE_BENCH_H_
 
+#include <span>
+
+#include "base/bfloat16.h"
+#include "executor/device_attention.h"
 #include "executor/device_transformer.h"
 #include "storage/kv_quantization.h"
 #include "tests/forward_bench.h"
+#include "tests/kv_codes.h"
 
 namespace promptdb {
 
@@ -131,6 +136,138 @@ inline void CheckStoredStates(DeviceCompute& device, const std::string& family, 
       both.push_back(model->Forward(batch));
     }
     EXPECT_LT(RelativeDifference(both[1], both[0]), tolerance);
+  }
+}
+
+// The attention kernels alone, over heads of a size that no tiny model has: a plan's results
+// against plain loops over what the slices mean.
+inline void CheckAttention(DeviceCompute& device, int head_dim, KvDtype dtype, int rows) {
+  constexpr int kHeads = 6, kKvHeads = 2;
+  const int context = 90, tokens = rows;
+  std::mt19937 random(57);
+  const auto noise = [&] { return static_cast<float>(random() % 2001) / 1000 - 1; };
+  const auto segment_of = [&](int length, KvDtype of) {
+    const KvShape shape{1, kKvHeads, head_dim, IsQuantized(of) ? KvDtype::kBf16 : of};
+    KvSegment segment(shape, 0, length);
+    segment.Grow(length);
+    for (int token = 0; token < length; ++token) {
+      for (int head = 0; head < kKvHeads; ++head) {
+        for (std::byte* to : {segment.MutableK(0, head, token), segment.MutableV(0, head, token)}) {
+          for (int d = 0; d < head_dim; ++d) {
+            if (shape.dtype == KvDtype::kF32) {
+              reinterpret_cast<float*>(to)[d] = noise();
+            } else {
+              reinterpret_cast<uint16_t*>(to)[d] = Bf16FromFloat(noise());
+            }
+          }
+        }
+      }
+    }
+    return IsQuantized(of) ? Quantize(segment, of) : std::move(segment);
+  };
+  const KvSegment stored = segment_of(context, dtype);
+  const KvSegment own = segment_of(tokens, IsQuantized(dtype) ? KvDtype::kBf16 : dtype);
+  std::vector<KvSlice> on_host, on_device;
+  stored.AppendSlices(0, 5, context - 2, on_host);
+  own.AppendSlices(0, 0, tokens, on_host);
+  for (const KvSegment* segment : {&stored, &own}) segment->BringTo(device.memory());
+  stored.AppendDeviceSlices(device.memory(), 0, 5, context - 2, on_device);
+  own.AppendDeviceSlices(device.memory(), 0, 0, tokens, on_device);
+
+  DevicePart part;
+  part.rows = rows;
+  part.rounds = dtype != KvDtype::kF32;
+  std::vector<AttentionSlice> slices;
+  int keys = 0;
+  for (const KvSlice& slice : on_device) {
+    slices.push_back(DeviceSliceOf(slice, keys, -1));
+    part.slice_tokens.push_back(slice.tokens);
+    keys += slice.tokens;
+  }
+  const DeviceAttentionPlan plan = PlanAttention({.heads = kHeads,
+                                                  .kv_heads = kKvHeads,
+                                                  .head_dim = head_dim,
+                                                  .busy_blocks = device.busy_blocks(),
+                                                  .shared_bytes = device.shared_bytes()},
+                                                 {&part, 1});
+  Logits q(static_cast<size_t>(rows) * kHeads * head_dim), got(q.size()), wanted(q.size());
+  for (float& value : q) value = noise();
+  const auto lock = device.Use();
+  const auto upload = [&](const auto& values) {
+    const auto bytes = static_cast<int64_t>(std::as_bytes(std::span(values)).size());
+    DeviceBlock block(device.memory(), std::max<int64_t>(1, bytes));
+    device.Upload(block.data(), values.data(), bytes);
+    return block;
+  };
+  const DeviceBlock q_there = upload(q), slices_there = upload(slices);
+  const DeviceBlock tasks_there = upload(TablesOf(plan)), out_there = upload(got);
+  const int64_t partials = int64_t{plan.partials} * kKvHeads;
+  const DeviceBlock partials_there =
+      upload(Logits(static_cast<size_t>(partials) * (head_dim + 2) + 1));
+  AttentionArgs args;
+  args.q = reinterpret_cast<const float*>(q_there.data());
+  args.slices = reinterpret_cast<const AttentionSlice*>(slices_there.data());
+  args.heads = kHeads;
+  args.kv_heads = kKvHeads;
+  args.head_dim = head_dim;
+  args.scale = 1 / std::sqrt(static_cast<float>(head_dim));
+  args.out = out_there.data();
+  args.partial_values = reinterpret_cast<float*>(partials_there.data());
+  args.partial_most = args.partial_values + partials * head_dim;
+  args.partial_sums = args.partial_most + partials;
+  QueueAttention(plan, args, tasks_there.data(), device);
+  device.Download(got.data(), out_there.data(), static_cast<int64_t>(got.size() * sizeof(float)));
+  device.Finish();
+
+  for (int row = 0; row < rows; ++row) {
+    for (int head = 0; head < kHeads; ++head) {
+      const size_t at = (static_cast<size_t>(row) * kHeads + head) * head_dim;
+      const int kv_head = head / (kHeads / kKvHeads);
+      std::vector<double> weights;
+      double most = -INFINITY, total = 0;
+      const int sees = keys - rows + 1 + row;
+      const auto for_keys = [&](const auto& work) {
+        int key = 0;
+        for (const KvSlice& slice : on_host) {
+          for (int token = 0; token < slice.tokens && key < sees; ++token) {
+            work(key++, slice, token);
+          }
+        }
+      };
+      for_keys([&](int, const KvSlice& slice, int token) {
+        double score = 0;
+        for (int d = 0; d < head_dim; ++d) {
+          score +=
+              static_cast<double>(q[at + d]) * ElementOf(slice, head_dim, kv_head, token, d, false);
+        }
+        weights.push_back(score / std::sqrt(static_cast<double>(head_dim)));
+        most = std::max(most, weights.back());
+      });
+      for (double& weight : weights) total += weight = std::exp(weight - most);
+      for (int d = 0; d < head_dim; ++d) {
+        double sum = 0;
+        for_keys([&](int key, const KvSlice& slice, int token) {
+          sum += weights[static_cast<size_t>(key)] / total *
+                 ElementOf(slice, head_dim, kv_head, token, d, true);
+        });
+        wanted[at + d] = static_cast<float>(sum);
+      }
+    }
+  }
+  EXPECT_LT(LargestDifference(got, wanted), dtype == KvDtype::kF32 ? 1e-5 : 1e-2);
+}
+
+// Heads of every size that models have, and one that the tensor cores don't take; states of every
+// dtype; so many rows that every kernel has some.
+inline void CheckAttention(DeviceCompute& device) {
+  for (const int head_dim : {24, 64, 80, 128, 256}) {
+    for (const KvDtype dtype : kAllKvDtypes) {
+      for (const int rows : {1, 2, 45}) {
+        SCOPED_TRACE("heads of " + std::to_string(head_dim) + ", " +
+                     std::string(KvDtypeName(dtype)) + ", " + std::to_string(rows) + " rows");
+        CheckAttention(device, head_dim, dtype, rows);
+      }
+    }
   }
 }
 

@@ -88,6 +88,25 @@ TEST(DevicePoolTest, BlocksFromEitherSourceAreReadOnTheDevice) {
   EXPECT_EQ(tiers.allocated(), 0);
 }
 
+TEST(DevicePoolTest, MovesToAnotherDeviceUnlessBlocksArePinned) {
+  HostDevice other(10'000);
+  Tiers tiers(10'000);
+  ASSERT_TRUE(tiers.Put(Id(1)));
+  {
+    const auto pin = tiers.pool.Pin(Id(1));
+    ASSERT_TRUE(tiers.Put(Id(2)));
+    EXPECT_FALSE(tiers.pool.MoveTo(&other));
+    EXPECT_TRUE(Says(pin->data(), Id(1)));
+    EXPECT_FALSE(tiers.pool.Contains(Id(2)));
+  }
+  EXPECT_TRUE(tiers.pool.MoveTo(&other));
+  EXPECT_EQ(tiers.allocated(), 0);
+  ASSERT_TRUE(tiers.Put(Id(3)));
+  EXPECT_EQ(tiers.allocated(), 0);
+  EXPECT_EQ(other.total_bytes() - other.free_bytes(), 1000);
+  EXPECT_EQ(tiers.pool.Clear(), 1000);
+}
+
 TEST(DevicePoolTest, ASourceStaysPinnedUntilItHasArrived) {
   Tiers tiers(10'000, 1000);
   tiers.gate.Shut(Direction::kIn);

@@ -48,6 +48,16 @@ INSTANTIATE_TEST_SUITE_P(Families, DeviceFamilyTest,
                          testing::Values("llama", "falcon", "mpt", "gpt2"),
                          [](const auto& info) { return std::string(info.param); });
 
+TEST(DeviceTransformer, AttentionIsRightForHeadsOfEverySize) {
+  for (const ThreadOrder order : {ThreadOrder::kForward, ThreadOrder::kBackward}) {
+    // A GPU with much shared memory, and one with little.
+    HostCompute large = MakeDevice({.order = order, .shared_bytes = 227 << 10, .busy_blocks = 1});
+    CheckAttention(large);
+    HostCompute small = MakeDevice({.order = order, .shared_bytes = 70 << 10, .busy_blocks = 500});
+    CheckAttention(small);
+  }
+}
+
 TEST(DeviceTransformer, KeysThatAreSharedOutAreMerged) {
   for (const int busy_blocks : {1, 1000}) {
     HostCompute device = MakeDevice({.busy_blocks = busy_blocks});
@@ -161,6 +171,54 @@ TEST(DeviceTransformer, CopiesThatFailAreErrors) {
   }
   EXPECT_GE(errors, 2);
   EXPECT_LT(errors, 6);
+}
+
+// States in the device tier are read where they lie; one whose copy failed is copied once more.
+TEST(DeviceTransformer, StatesAreReadInTheDeviceTier) {
+  const TemporaryFolder folder("device");
+  const TinyModel tiny = TinyModel::Of("llama");
+  WriteGguf(tiny, folder / "m.gguf", TensorDtype::kF32);
+  const auto on_host = Transformer::Load(Checkpoint::Open(folder / "m.gguf"),
+                                         {.dtype = {}, .kv_dtype = KvDtype::kF32}, nullptr);
+  std::mt19937 random(58);
+  const std::vector<int32_t> context = RandomTokens(40, tiny.vocab, random);
+  const std::vector<int32_t> tokens = RandomTokens(5, tiny.vocab, random);
+  KvSegment states(on_host->kv_shape(), 0, 40);
+  Extend(*on_host, states, context);
+  const auto after = [&](const Transformer& model, const KvSegment& seen) {
+    KvSegment own(model.kv_shape(), 40, 5);
+    ForwardBatch batch;
+    batch.tokens = tokens;
+    batch.positions = Range(40, 5);
+    batch.groups = {{5, {{&seen, 0, 40}}, &own}};
+    batch.logits_of = Range(0, 5);
+    return model.Forward(batch);
+  };
+  const Logits wanted = after(*on_host, states);
+  for (const bool fails : {false, true}) {
+    SCOPED_TRACE(fails ? "the copy fails" : "the copy arrives");
+    std::atomic<bool> fails_next = false;
+    std::atomic<int> copies = 0;
+    HostCompute device(std::make_unique<HostDevice>(std::nullopt, [&](const HostDevice::Copy&) {
+      ++copies;
+      if (fails_next.exchange(false)) throw Error(ErrorCode::kIo, "this copy fails");
+    }));
+    const auto on_device = LoadOn(device, folder / "m.gguf", KvDtype::kF32);
+    BufferPool cpu(1 << 20, MakeLruPolicy);
+    DevicePool pool(&device.memory(), &cpu, 1 << 20, MakeLruPolicy);
+    std::vector<BlockBuffer> blocks = states.CopyOf(40).TakeBlocks();
+    fails_next = fails;
+    copies = 0;
+    std::vector<DevicePin> pins;
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      const BlockId id{Digest{1, 2}, static_cast<int>(i)};
+      pins.push_back(pool.Insert(id, std::move(blocks[i]), 0).value());
+    }
+    const KvSegment there(on_host->kv_shape(), 0, 40, std::move(pins));
+    EXPECT_LT(LargestDifference(after(*on_device, there), wanted), 1e-4);
+    EXPECT_LT(LargestDifference(after(*on_device, there), wanted), 1e-4);
+    EXPECT_EQ(copies, static_cast<int>(blocks.size()) + (fails ? 1 : 0));
+  }
 }
 
 class CancelsLater : public ProgressListener {
