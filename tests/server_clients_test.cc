@@ -144,6 +144,8 @@ TEST_F(ClientsTest, Jdbc) {
   RunScript({"java", "-cp", driver}, "JdbcCheck.java");
 }
 
+TEST_F(ClientsTest, HttpShapes) { RunScript({"/usr/bin/python3"}, "http_shapes_check.py"); }
+
 TEST_F(ClientsTest, HttpOverTls) {
   WriteTestCertificate(folder_ / "cert.pem", folder_ / "key.pem");
   const ServerProcess server(

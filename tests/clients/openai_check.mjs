@@ -1,7 +1,5 @@
-// What OpenAI's own client for Node.js does with a server of PromptDB, and what HTTP's strangers do.
-// Ends in "all checks passed", or fails.
+// What OpenAI's own client for Node.js does with a server of PromptDB. Ends in "all checks passed", or fails.
 import assert from 'node:assert/strict';
-import net from 'node:net';
 import { createRequire } from 'node:module';
 
 // From the working folder, where the test has it.
@@ -198,51 +196,7 @@ const post = (headers, body) => fetch(`${base}/v1/completions`, { method: 'POST'
 const authorized = { authorization: `Bearer ${key}` };
 assert.equal((await post({ ...authorized, 'content-type': 'text/plain' }, '{}')).status, 415);
 assert.equal((await post({ ...authorized, 'content-type': 'application/json' }, '{"model"')).status, 400);
-// Nested deeper than any stack would bear.
-const deep = `{"model": "demo", "prompt": "x", "stop": ${'['.repeat(400000)}${']'.repeat(400000)}}`;
-assert.equal((await post({ ...authorized, 'content-type': 'application/json' }, deep)).status, 400);
 assert.equal((await fetch(`${base}/v1/completions`, { headers: authorized })).status, 405);
 assert.equal((await fetch(`${base}/etc/passwd`, { headers: authorized })).status, 404);
 
-// Requests that two servers would read in two ways, and what is no request at all.
-const raw = (bytes) => new Promise((resolve, reject) => {
-  let reply = '';
-  const socket = net.connect(port, '127.0.0.1', () => socket.write(bytes));
-  socket.on('data', (data) => { reply += data; });
-  socket.on('end', () => resolve(reply));
-  socket.on('close', () => resolve(reply));
-  socket.on('error', reject);
-});
-const line = 'POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n';
-for (const bytes of [
-  `${line}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n`,
-  `${line}Content-Length: 5\r\nContent-Length: 6\r\n\r\n{}    `,
-  `${line}Content-Length: -1\r\n\r\n{}`,
-  `${line}Transfer-Encoding: chunked\r\n\r\nzz\r\n`,
-  `${line}Content-Length : 2\r\n\r\n{}`,
-  `${line}Content-Length: 2, 3\r\n\r\n{}`,
-  `${line}Content-Length: +2\r\n\r\n{}`,
-  `${line}Content-Length: 0x2\r\n\r\n{}`,
-  `${line}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n`,
-  `${line}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n`,
-  `${line}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n`,
-  `${line}Transfer-Encoding: chunked\r\n\r\nffffffffffffffff1\r\n`,
-  `${line}Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n`,
-  `${line}X: a\r\n Content-Length: 2\r\nContent-Length\r\n\r\n{}`,
-  'GET /healthz HTTP/1.1\nHost: x\n\n',
-  'GET  /healthz HTTP/1.1\r\nHost: x\r\n\r\n',
-  'GET /healthz HTTP/1.1\r\nHost: x\r\nX\0: y\r\n\r\n',
-  `GET /healthz HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(40000)}\r\n\r\n`,
-  'nothing of the kind\r\n\r\n',
-  '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03',
-]) {
-  const reply = await raw(bytes);
-  assert.match(reply, /^HTTP\/1\.1 400 /, bytes.slice(0, 120));
-  assert.equal(reply.match(/HTTP\/1\.1/g).length, 1, reply);
-}
-assert.match(await raw(`${line}Content-Length: 99999999\r\n\r\n{}`), /^HTTP\/1\.1 413 /);
-// One behind the other on one connection.
-const two = await raw('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n'
-  + 'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
-assert.equal(two.match(/HTTP\/1\.1 200/g).length, 2, two);
 console.log('all checks passed');
