@@ -1,5 +1,5 @@
-// Queries of PostgreSQL's catalog, as psql, JDBC and people write them: rows that fit their columns,
-// or one error.
+// Queries of PostgreSQL's catalog, as psql, JDBC and people write them: rows that fit their
+// columns, or one error.
 #include <optional>
 
 #include "parser/parser.h"

@@ -10,9 +10,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const GgufFile gguf(file);
     for (const GgufTensor& tensor : gguf.tensors()) {
       const std::byte* begin = gguf.bytes().data();
-      Check(tensor.data.empty() || (tensor.data.data() >= begin &&
-                                    tensor.data.data() + tensor.data.size() <=
-                                        begin + gguf.bytes().size()),
+      Check(tensor.data.empty() ||
+                (tensor.data.data() >= begin &&
+                 tensor.data.data() + tensor.data.size() <= begin + gguf.bytes().size()),
             "a tensor lies in its file");
     }
   });

@@ -8,8 +8,7 @@ namespace {
 void CheckQuery(const ast::Select& query) {
   Check(!query.schema.text.empty() || query.is_bare, "a query has a source");
   for (const ast::UseItem& item : query.use) {
-    Check(!item.text || item.text->text.find('\0') == std::string::npos,
-          "no text has a zero byte");
+    Check(!item.text || item.text->text.find('\0') == std::string::npos, "no text has a zero byte");
     Check(item.kind != ast::UseItem::Kind::kModule || !item.path.empty(), "a module has a name");
   }
 }
@@ -31,8 +30,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Check(!request.queries.empty(), "a request asks for something");
     for (const ast::Select& query : request.queries) CheckQuery(query);
     if (kind == Kind::kEmbedding) return 0;
-    const Row row = {std::string("an answer"), std::string("stop"), int64_t{3}, int64_t{2},
-                     int64_t{1},               1.0,                 2.0,        std::string("exact")};
+    const Row row = {
+        std::string("an answer"), std::string("stop"), int64_t{3}, int64_t{2}, int64_t{1}, 1.0, 2.0,
+        std::string("exact")};
     dump(CompletionResponse(request, row));
     dump(PieceEvent(request, "a piece", true));
     dump(EndEvent(request, row));

@@ -1,6 +1,6 @@
-// Writes what fuzzing begins with: FOLDER/TARGET/…, from the data of other tests and from tiny models.
-// What else a target begins with lies in corpus/TARGET: seeds that are easier to write by hand, and
-// inputs that once found something.
+// Writes what fuzzing begins with: FOLDER/TARGET/…, from the data of other tests and from tiny
+// models. What else a target begins with lies in corpus/TARGET: seeds that are easier to write by
+// hand, and inputs that once found something.
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -44,7 +44,8 @@ class Seeds {
 
 // The statements of the .test files, block by block, and the files in them.
 void AddStatements(const Seeds& seeds) {
-  for (const auto& file : fs::directory_iterator(fs::path(PROMPTDB_SOURCE_DIR) / "tests/statements")) {
+  for (const auto& file :
+       fs::directory_iterator(fs::path(PROMPTDB_SOURCE_DIR) / "tests/statements")) {
     std::istringstream lines(ReadAll(file.path()));
     const std::string stem = file.path().stem();
     std::string kind, block, line;
@@ -87,16 +88,17 @@ void AddModels(const Seeds& seeds) {
     WriteHuggingFace(model, folder / "m", TensorDtype::kBf16);
     seeds.Add("safetensors", family,
               ReadAll(folder / "m/config.json") + '\0' + ReadAll(folder / "m/model.safetensors"));
-    seeds.Add("tokenizer_json", family,
-              ReadAll(folder / "m/tokenizer.json") + '\0' +
-                  ReadAll(folder / "m/tokenizer_config.json"));
+    seeds.Add(
+        "tokenizer_json", family,
+        ReadAll(folder / "m/tokenizer.json") + '\0' + ReadAll(folder / "m/tokenizer_config.json"));
   }
 }
 
 void AddConstraints(const Seeds& seeds) {
   std::mt19937 random(1);
   for (int i = 0; i < 60; ++i) {
-    seeds.Add("constraint", "schema-" + std::to_string(i), "j" + RandomSchema(random).Make().dump());
+    seeds.Add("constraint", "schema-" + std::to_string(i),
+              "j" + RandomSchema(random).Make().dump());
   }
 }
 
@@ -151,11 +153,13 @@ void AddMessages(const Seeds& seeds) {
     out.String("SCRAM-SHA-256").Int32(static_cast<int32_t>(first.size())).Bytes(first);
   });
   add("sasl-last", '\2', [](MessageWriter& out) {
-    out.Bytes("c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=");
+    out.Bytes(
+        "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=");
   });
   add("verifier", '\2', [](MessageWriter& out) {
-    out.Bytes("SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
-              "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=");
+    out.Bytes(
+        "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
+        "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=");
   });
   int queries = 0;
   for (const char* query :
@@ -163,7 +167,8 @@ void AddMessages(const Seeds& seeds) {
         "SET client_encoding = 'UTF8'; RESET ALL", "BEGIN ISOLATION LEVEL SERIALIZABLE",
         "SELECT version(), current_setting('server_version'), 1::int4, 'a' AS b, -2.5, NULL",
         "DEALLOCATE \"a\"", "DISCARD ALL", "ROLLBACK TO SAVEPOINT a", "COMMIT AND CHAIN",
-        "SELECT set_config('application_name', $$x$$, false)", "SHOW TRANSACTION ISOLATION LEVEL"}) {
+        "SELECT set_config('application_name', $$x$$, false)",
+        "SHOW TRANSACTION ISOLATION LEVEL"}) {
     add("query-" + std::to_string(queries++), 'Q', [&](MessageWriter& out) { out.String(query); });
     add("parse-" + std::to_string(queries), 'P', [&](MessageWriter& out) {
       out.String("p").String(query).Int16(2).Int32(oid::kText).Int32(0);
@@ -175,7 +180,8 @@ void AddMessages(const Seeds& seeds) {
     out.Int16(1).Int16(1);
   });
   add("bind-null", 'B', [](MessageWriter& out) {
-    out.String("").String("").Int16(0).Int16(3).Int32(-1).Int32(4).Bytes("-1.5").Int32(1).Bytes("t");
+    out.String("").String("").Int16(0).Int16(3).Int32(-1).Int32(4).Bytes("-1.5").Int32(1).Bytes(
+        "t");
     out.Int16(0);
   });
   add("describe", 'D', [](MessageWriter& out) { out.Byte('S').String("p"); });
@@ -188,11 +194,16 @@ void AddRequests(const Seeds& seeds) {
   const auto add = [&](const std::string& name, char kind, const std::string& body) {
     seeds.Add("openai", name, kind + body);
   };
-  add("chat", '0', R"({"model":"demo","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":[{"type":"text","text":"Hi"}]},{"role":"assistant","content":"Yes?"}],"max_tokens":8,"temperature":0.5,"top_p":0.9,"seed":3,"stop":["\n","x"],"stream":true,"stream_options":{"include_usage":true},"n":1})");
-  add("chat-modules", '0', R"({"model":"demo","messages":[{"role":"user","content":"Who?"}],"promptdb":{"schema":"demo","use":["shistel","a.b",{"module":"plan","parameters":{"days":"3"}}],"reuse":"modular"},"max_completion_tokens":4})");
-  add("chat-schema", '0', R"({"model":"demo","messages":[{"role":"user","content":"Who?"}],"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object","properties":{"a":{"type":"boolean"}}}}},"tools":[],"tool_choice":"none","logit_bias":{},"presence_penalty":0})");
-  add("completion", '1', R"({"model":"demo","prompt":"The mayor of","max_tokens":4,"stop":"a","echo":false,"logprobs":null})");
-  add("embedding", '2', R"({"model":"demo","input":["a town","a river"],"encoding_format":"float"})");
+  add("chat", '0',
+      R"({"model":"demo","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":[{"type":"text","text":"Hi"}]},{"role":"assistant","content":"Yes?"}],"max_tokens":8,"temperature":0.5,"top_p":0.9,"seed":3,"stop":["\n","x"],"stream":true,"stream_options":{"include_usage":true},"n":1})");
+  add("chat-modules", '0',
+      R"({"model":"demo","messages":[{"role":"user","content":"Who?"}],"promptdb":{"schema":"demo","use":["shistel","a.b",{"module":"plan","parameters":{"days":"3"}}],"reuse":"modular"},"max_completion_tokens":4})");
+  add("chat-schema", '0',
+      R"({"model":"demo","messages":[{"role":"user","content":"Who?"}],"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{"type":"object","properties":{"a":{"type":"boolean"}}}}},"tools":[],"tool_choice":"none","logit_bias":{},"presence_penalty":0})");
+  add("completion", '1',
+      R"({"model":"demo","prompt":"The mayor of","max_tokens":4,"stop":"a","echo":false,"logprobs":null})");
+  add("embedding", '2',
+      R"({"model":"demo","input":["a town","a river"],"encoding_format":"float"})");
   add("embedding-one", '2', R"({"model":"demo","input":"a town"})");
 }
 
@@ -207,7 +218,8 @@ int main(int argc, char** argv) {
   }
   const Seeds seeds(argv[1]);
   AddStatements(seeds);
-  seeds.Add("pml", "travel", ReadAll(std::filesystem::path(PROMPTDB_SOURCE_DIR) / "tests/data/pml/travel.xml"));
+  seeds.Add("pml", "travel",
+            ReadAll(std::filesystem::path(PROMPTDB_SOURCE_DIR) / "tests/data/pml/travel.xml"));
   AddModels(seeds);
   AddConstraints(seeds);
   AddStates(seeds);

@@ -53,7 +53,8 @@ class Resealer {
       std::memcpy(&entry, bytes_.data() + at, sizeof(entry));
       const size_t manifest_at = at + sizeof(entry);
       if (entry.manifest_bytes > bytes_.size() - manifest_at) return;
-      const std::string_view row = std::string_view(bytes_).substr(manifest_at, entry.manifest_bytes);
+      const std::string_view row =
+          std::string_view(bytes_).substr(manifest_at, entry.manifest_bytes);
       Put(at + offsetof(StateFileEntry, manifest_digest), DigestOf(row));
       SealAt(at, offsetof(StateFileEntry, header_digest));
       entries = DigestOf(entries + bytes_.substr(at + offsetof(StateFileEntry, header_digest), 16));

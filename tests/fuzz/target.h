@@ -68,8 +68,8 @@ class FuzzFolder {
   FuzzFolder() {
     const std::filesystem::path memory = "/dev/shm";
     std::error_code ignored;
-    const bool has_memory = std::filesystem::is_directory(memory, ignored) &&
-                            access(memory.c_str(), W_OK) == 0;
+    const bool has_memory =
+        std::filesystem::is_directory(memory, ignored) && access(memory.c_str(), W_OK) == 0;
     path_ = (has_memory ? memory : std::filesystem::temp_directory_path()) /
             ("promptdb-fuzz-" + std::to_string(getpid()));
     std::filesystem::create_directories(path_);

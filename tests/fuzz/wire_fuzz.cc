@@ -160,7 +160,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return -1;
   const std::string_view body = TextOf(data + 1, size - 1);
   try {
-    Survives(body, [&] { ReadMessage(static_cast<char>(data[0]), body); }, Lines::kMany);
+    Survives(
+        body, [&] { ReadMessage(static_cast<char>(data[0]), body); }, Lines::kMany);
   } catch (const ProtocolError& error) {
     Check(*error.what() != '\0', "an error without a message");
   }
