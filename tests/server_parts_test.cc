@@ -169,7 +169,7 @@ TEST(ServerOptionsTest, FileFlagsHelpAndShowAgree) {
 TEST(ServerOptionsTest, ThePackagesFileTellsAllDefaults) {
   std::ifstream in(std::filesystem::path(PROMPTDB_SOURCE_DIR) / "packaging/pcserver.conf");
   std::set<std::string> names;
-  std::string config, line;
+  std::string config, examples, line;
   while (std::getline(in, line)) {
     const size_t equals = line.find(" = ");
     if (!line.starts_with('#') || line.starts_with("# ") || equals == std::string::npos) continue;
@@ -178,11 +178,12 @@ TEST(ServerOptionsTest, ThePackagesFileTellsAllDefaults) {
     // Those that have no default are examples.
     const bool is_example = name.starts_with("tls_") || name.ends_with("_cache") ||
                             name == "api_key_file" || name == "http_port";
-    if (!is_example) config += line.substr(1) + "\n";
+    (is_example ? examples : config) += line.substr(1) + "\n";
   }
   const TemporaryFolder folder;
   const Shown defaults = ShownOptions(ParseServerOptions({}));
   EXPECT_EQ(ShownWith(folder, config), defaults);
+  EXPECT_NO_THROW(ShownWith(folder, examples));
   for (const auto& [name, shown] : defaults) {
     const bool is_the_units = name == "db" || name == "demo" || name == "user_file";
     EXPECT_TRUE(is_the_units || names.contains(name)) << name;
