@@ -5,6 +5,7 @@
 #include "executor/encode.h"
 #include "executor/query_run.h"
 #include "executor/statements.h"
+#include "executor/working_memory.h"
 #include "parser/parser.h"
 #include "planner/chat_binder.h"
 #include "planner/planner.h"
@@ -149,6 +150,7 @@ std::string RunContinueChat(const ast::ContinueChat& statement, Database::Rep& d
   const QueryPlan plan = PlanQuery(std::move(prompt), context);
   const double planning_ms = watch.Milliseconds();
 
+  const QueryMemory::Reservation memory = ReserveMemory({&plan}, *model, database, sink);
   WarnOfLoss(plan.prompt, *model, database, settings, sink);
   sink.OnColumns(GenerationColumns(AskForLogprobs(statement.options)));
   const auto commit = [&](QueryState& query, const Generation& generation) {

@@ -15,8 +15,9 @@ namespace promptdb {
 
 namespace {
 
-// A quarter of the machine's memory, in whole MiB.
-int64_t DefaultCpuCacheBytes() {
+// A quarter of the machine's memory, in whole MiB: for states that are kept, and as much again for
+// what queries work with.
+int64_t QuarterOfMemory() {
   constexpr int64_t kMebibyte = int64_t{1} << 20;
   return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE) / 4 / kMebibyte * kMebibyte;
 }
@@ -43,15 +44,15 @@ CostModel CostsOf(const std::optional<MachineRates>& rates, const OpenModel& mod
 
 Database::Rep::Rep(const std::filesystem::path& folder)
     : rocks(folder),
-      pool(DefaultCpuCacheBytes(), EvictionPolicyNamed(DefaultEvictionPolicyName())),
+      pool(QuarterOfMemory(), EvictionPolicyNamed(DefaultEvictionPolicyName())),
       device_pool(&devices.current().memory(), &pool, /*budget_bytes=*/0,
                   EvictionPolicyNamed(DefaultEvictionPolicyName())),
       cache(&rocks, &pool, &device_pool),
       catalog(&rocks),
       models(&catalog, &devices),
-      default_budgets{DefaultCpuCacheBytes(),
-                      DefaultDiskCacheBytes(folder, cache.stats().disk_bytes),
-                      DefaultCpuCacheBytes() / 2} {
+      query_memory(QuarterOfMemory()),
+      default_budgets{QuarterOfMemory(), DefaultDiskCacheBytes(folder, cache.stats().disk_bytes),
+                      QuarterOfMemory() / 2, QuarterOfMemory()} {
   devices.Attach(&device_pool);
   cache.SetDiskBudget(default_budgets.disk);
   cache.SetPinBudget(default_budgets.pins);
@@ -205,6 +206,11 @@ Database::Database(const std::filesystem::path& folder) : rep_(std::make_unique<
 Database::~Database() = default;
 
 const std::filesystem::path& Database::folder() const { return rep_->rocks.folder(); }
+
+Database::QueryLoad Database::query_load() const {
+  const QueryMemory::Stats stats = rep_->query_memory.stats();
+  return {stats.budget, stats.reserved, stats.waiting};
+}
 
 void Database::SetConnectionSource(ConnectionSource source) {
   rep_->connections = std::move(source);

@@ -11,6 +11,7 @@
 
 #include "executor/devices.h"
 #include "executor/model_registry.h"
+#include "executor/query_memory.h"
 #include "executor/session.h"
 #include "executor/settings.h"
 #include "planner/layout.h"
@@ -94,7 +95,8 @@ struct Database::Rep {
   StateCache cache;
   Catalog catalog;
   ModelRegistry models;
-  const CacheBudgets default_budgets;
+  QueryMemory query_memory;
+  const MemoryBudgets default_budgets;
 
  private:
   friend class ChatHold;

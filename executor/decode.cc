@@ -124,7 +124,7 @@ Generation RunDecode(const DecodeNode& decode, std::vector<float> logits, const 
   while (decoder.Pick(logits)) {
     ForwardBatch batch;
     decoder.AddStep(batch);
-    logits = query.scheduler.Forward(batch);
+    logits = query.scheduler.Forward(batch, nullptr, query.plan.prompt.urgency);
   }
   return decoder.Finish();
 }

@@ -32,7 +32,7 @@ void EncodeSegments(const std::vector<int>& segments, QueryState& query) {
   ForwardBatch batch;
   for (const int index : segments) query.AddSegment(index, batch);
   query.sink.OnTokensComputed(static_cast<int64_t>(batch.tokens.size()));
-  query.scheduler.Forward(batch, &query.sink);
+  query.scheduler.Forward(batch, &query.sink, query.plan.prompt.urgency);
   const double forward_ms = watch.Milliseconds();
 
   double total_flops = 0;

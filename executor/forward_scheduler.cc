@@ -41,26 +41,30 @@ ForwardScheduler::Participant::~Participant() {
   scheduler_.wanted_.notify_one();  // nobody has to wait for it any more
 }
 
-std::vector<float> ForwardScheduler::Forward(const ForwardBatch& batch,
-                                             ProgressListener* progress) {
-  return Compute(batch, /*wants_logits=*/true, progress);
+std::vector<float> ForwardScheduler::Forward(const ForwardBatch& batch, ProgressListener* progress,
+                                             const Urgency& urgency) {
+  return Compute(batch, /*wants_logits=*/true, progress, urgency);
 }
 
 std::vector<float> ForwardScheduler::HiddenStates(const ForwardBatch& batch,
-                                                  ProgressListener* progress) {
-  return Compute(batch, /*wants_logits=*/false, progress);
+                                                  ProgressListener* progress,
+                                                  const Urgency& urgency) {
+  return Compute(batch, /*wants_logits=*/false, progress, urgency);
 }
 
 ForwardScheduler::Stats ForwardScheduler::stats() const {
   const std::scoped_lock lock(mutex_);
-  return stats_;
+  Stats stats = stats_;
+  stats.waiting = static_cast<int>(waiting_.size());
+  return stats;
 }
 
 std::vector<float> ForwardScheduler::Compute(const ForwardBatch& batch, bool wants_logits,
-                                             ProgressListener* progress) {
+                                             ProgressListener* progress, const Urgency& urgency) {
   Request request;
   request.batch = &batch;
   request.wants_logits = wants_logits;
+  request.urgency = urgency;
   std::unique_lock lock(mutex_);
   while (!request.is_done() && IsFree()) RunAlone(request, progress, lock);
   if (!request.is_done()) RunWithOthers(request, progress, lock);
@@ -160,6 +164,15 @@ void ForwardScheduler::WaitForOthers(std::unique_lock<std::mutex>& lock) {
                    [&] { return ends_ || static_cast<int>(waiting_.size()) >= participants_; });
 }
 
+bool ForwardScheduler::ComesFirst(const Request* a, const Request* b) {
+  const bool a_waited = a->passed_over >= kMostPassedOver;
+  const bool b_waited = b->passed_over >= kMostPassedOver;
+  if (a_waited != b_waited) return a_waited;
+  if (GoesBefore(a->urgency, b->urgency)) return true;
+  if (GoesBefore(b->urgency, a->urgency)) return false;
+  return a->rows() - a->done < b->rows() - b->done;
+}
+
 ForwardScheduler::Pass ForwardScheduler::PlanPass() {
   std::vector<Request*> short_ones, long_ones;
   for (Request* request : waiting_) {
@@ -167,29 +180,39 @@ ForwardScheduler::Pass ForwardScheduler::PlanPass() {
   }
   Pass pass;
   const auto rows = [&] { return static_cast<int>(pass.batch.tokens.size()); };
+  std::ranges::stable_sort(short_ones, ComesFirst);
+  int short_rows = 0;
+  std::erase_if(short_ones, [&](Request* request) {
+    if (short_rows + request->rows() > kPassRows) {
+      PassOver(*request);
+      return true;
+    }
+    short_rows += request->rows();
+    return false;
+  });
   // Those that see the same states follow one another, so that these are read once for them.
   std::ranges::stable_sort(short_ones, {}, [](const Request* request) {
     const RowGroup& group = request->batch->groups.front();
     return group.context.empty() ? nullptr : group.context.front().segment->identity();
   });
-  for (Request* request : short_ones) {
-    if (rows() + request->rows() <= kPassRows) Add(*request, request->rows(), pass);
-  }
+  for (Request* request : short_ones) Add(*request, request->rows(), pass);
   // Whoever is decoding, but between two passes, waits for this one as well.
   const bool others_decode = participants_ > static_cast<int>(long_ones.size());
   const int most_rows = others_decode ? std::min(kPassRows, rows() + kMixedRows) : kPassRows;
-  std::ranges::stable_sort(long_ones, {}, [](const Request* request) {
-    return request->passed_over >= kMostPassedOver ? 0 : request->rows() - request->done;
-  });
+  std::ranges::stable_sort(long_ones, ComesFirst);
   for (Request* request : long_ones) {
     if (rows() < most_rows) {
       Add(*request, most_rows - rows(), pass);
       request->passed_over = 0;
     } else {
-      ++request->passed_over;
+      PassOver(*request);
     }
   }
   return pass;
+}
+
+void ForwardScheduler::PassOver(Request& request) {
+  stats_.most_passed_over = std::max(stats_.most_passed_over, ++request.passed_over);
 }
 
 void ForwardScheduler::Add(Request& request, int rows, Pass& pass) {

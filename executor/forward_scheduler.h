@@ -4,8 +4,9 @@
 // takes little longer than one of a single answer. Whoever wants a batch computed calls Forward();
 // what several callers want at once is put together, a pass at a time: first the short batches
 // (decoding), whole; then as many rows of the long ones (prefill) as leave the answers flowing, the
-// shortest first, and none is passed over for ever. Orca (Yu et al., 2022) schedules by iterations;
-// the mix of decoding and pieces of prefill is Sarathi's (Agrawal et al., 2023).
+// most urgent and then the shortest first, and none is passed over for ever. Orca (Yu et al., 2022)
+// schedules by iterations; the mix of decoding and pieces of prefill is Sarathi's (Agrawal et al.,
+// 2023).
 //
 // A caller that is alone runs its passes itself, on its own thread; when there are several, a
 // thread of the scheduler's runs them for all.
@@ -23,6 +24,7 @@
 #include <vector>
 
 #include "base/progress.h"
+#include "base/urgency.h"
 #include "executor/transformer.h"
 
 namespace promptdb {
@@ -34,9 +36,12 @@ class ForwardScheduler {
   ~ForwardScheduler();  // REQUIRES: nobody is in a call, or participates
 
   // As Transformer's. Segments that the batch writes belong to the caller alone until this returns.
-  // Throws Error(kCanceled) when `progress` says so, after the pass that is running.
-  std::vector<float> Forward(const ForwardBatch& batch, ProgressListener* progress = nullptr);
-  std::vector<float> HiddenStates(const ForwardBatch& batch, ProgressListener* progress = nullptr);
+  // Throws Error(kCanceled) when `progress` says so, after the pass that is running. `urgency`:
+  // whose rows come first where a pass has no room for all.
+  std::vector<float> Forward(const ForwardBatch& batch, ProgressListener* progress = nullptr,
+                             const Urgency& urgency = {});
+  std::vector<float> HiddenStates(const ForwardBatch& batch, ProgressListener* progress = nullptr,
+                                  const Urgency& urgency = {});
 
   // A query that wants passes one after another, as long as it lives. The scheduler waits a little
   // for those that are between two of theirs, so that they go together.
@@ -57,6 +62,8 @@ class ForwardScheduler {
     int64_t batches = 0;       // parts of batches in passes
     int64_t most_batches = 0;  // of one pass
     int64_t mixed_passes = 0;  // of short batches and a long one's rows
+    int most_passed_over = 0;  // passes that a batch had no part in, one after another
+    int waiting = 0;           // batches, now
   };
   Stats stats() const;
 
@@ -65,7 +72,7 @@ class ForwardScheduler {
   static constexpr int kMixedRows = 128;
   // A batch of at most so many rows is short.
   static constexpr int kShortRows = 64;
-  // Passes after which a long batch comes before shorter ones.
+  // Passes after which a batch comes before more urgent and shorter ones.
   static constexpr int kMostPassedOver = 16;
 
  private:
@@ -73,7 +80,8 @@ class ForwardScheduler {
   struct Request {
     const ForwardBatch* batch = nullptr;
     bool wants_logits = false;  // else hidden states
-    size_t group = 0;           // the next rows are of this one
+    Urgency urgency;
+    size_t group = 0;  // the next rows are of this one
     int done_of_group = 0;
     int done = 0;            // rows
     size_t next_wanted = 0;  // in batch->logits_of
@@ -97,7 +105,7 @@ class ForwardScheduler {
   };
 
   std::vector<float> Compute(const ForwardBatch& batch, bool wants_logits,
-                             ProgressListener* progress);
+                             ProgressListener* progress, const Urgency& urgency);
   // The results of each part. Without the mutex.
   std::vector<std::vector<float>> Run(const Pass& pass, ProgressListener* progress) const;
   void Serve();
@@ -110,6 +118,8 @@ class ForwardScheduler {
   // Runs the pass, with the mutex free meanwhile, and gives each part its results, or its error.
   void RunPass(const Pass& pass, ProgressListener* progress, std::unique_lock<std::mutex>& lock);
   Pass PlanPass();
+  static bool ComesFirst(const Request* a, const Request* b);
+  void PassOver(Request& request);
   static void Add(Request& request, int rows, Pass& pass);
   void Count(const Pass& pass);
 

@@ -56,6 +56,7 @@ template <typename Use>
 void ForEachToken(PrefillResult wanted, QueryState& query, const Use& use) {
   const std::vector<PromptSegment>& segments = query.plan.prompt.segments;
   const int total = query.plan.prompt.prompt_tokens;
+  const Urgency& urgency = query.plan.prompt.urgency;
   int done = 0;
   for (int s = 0; s < static_cast<int>(segments.size()); ++s) {
     const PromptSegment& segment = segments[static_cast<size_t>(s)];
@@ -75,8 +76,8 @@ void ForEachToken(PrefillResult wanted, QueryState& query, const Use& use) {
       if (query.sink.IsCanceled()) throw Error(ErrorCode::kCanceled, "the query was stopped");
       query.sink.OnTokensComputed(rows);
       const std::vector<float> out = wanted == PrefillResult::kLogits
-                                         ? query.scheduler.Forward(batch)
-                                         : query.scheduler.HiddenStates(batch);
+                                         ? query.scheduler.Forward(batch, nullptr, urgency)
+                                         : query.scheduler.HiddenStates(batch, nullptr, urgency);
       const size_t width = out.size() / static_cast<size_t>(rows);
       for (int i = 0; i < rows; ++i) {
         use(s, first + i, std::span(out).subspan(static_cast<size_t>(i) * width, width));

@@ -5,6 +5,7 @@
 #include "executor/encode.h"
 #include "executor/query_state.h"
 #include "executor/schema_coverage.h"
+#include "executor/working_memory.h"
 #include "planner/module_path.h"
 #include "planner/planner.h"
 
@@ -135,6 +136,12 @@ WarmCounts WarmSegments(const std::set<int>& wanted, const OpenSchema& schema,
     std::set<int> missing;
     AcquireContext(index, database, query, missing);
     missing.insert(index);
+    int64_t tokens = 0;
+    for (const int segment : missing) {
+      tokens += static_cast<int64_t>(query.Segment(segment).tokens.size());
+    }
+    const QueryMemory::Reservation memory =
+        database.query_memory.Reserve(EncodingMemory(tokens, model), {}, sink);
     EncodeMissing({missing.begin(), missing.end()}, query);
     counts.encoded += static_cast<int64_t>(missing.size());
   }

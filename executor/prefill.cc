@@ -9,8 +9,10 @@ namespace {
 
 std::vector<float> Run(const ForwardBatch& batch, PrefillResult wanted, QueryState& query) {
   query.sink.OnTokensComputed(static_cast<int64_t>(batch.tokens.size()));
-  return wanted == PrefillResult::kLogits ? query.scheduler.Forward(batch, &query.sink)
-                                          : query.scheduler.HiddenStates(batch, &query.sink);
+  const Urgency& urgency = query.plan.prompt.urgency;
+  return wanted == PrefillResult::kLogits
+             ? query.scheduler.Forward(batch, &query.sink, urgency)
+             : query.scheduler.HiddenStates(batch, &query.sink, urgency);
 }
 
 // The prompt ends in a cached module: its last token is computed once more, over the states that it

@@ -101,9 +101,10 @@ class RowBatch {
         shared.assign(begin, begin + query.plan.prompt.shared_segments);
       }
     }
+    const Urgency& urgency = rows_.front()->query.plan.prompt.urgency;
     const Stopwatch prefill_watch;
     sink_.OnTokensComputed(static_cast<int64_t>(batch.tokens.size()));
-    std::vector<float> logits = scheduler_.Forward(batch, &sink_);
+    std::vector<float> logits = scheduler_.Forward(batch, &sink_, urgency);
     for (const auto& row : rows_) {
       const PrefillNode& prefill = *row->query.plan.prefill;
       NodeActuals& actual = row->query.actuals[static_cast<size_t>(prefill.id)];
@@ -117,7 +118,7 @@ class RowBatch {
     while (!running.empty()) {
       ForwardBatch step;
       for (Row* row : running) row->decoder->AddStep(step);
-      logits = scheduler_.Forward(step);
+      logits = scheduler_.Forward(step, nullptr, urgency);
       running = Pick(running, logits);
     }
     for (const auto& row : rows_) on_row(row->query.plan, *row->outcome);

@@ -2,6 +2,7 @@
 #include "executor/plan_rows.h"
 #include "executor/query_run.h"
 #include "executor/statements.h"
+#include "executor/working_memory.h"
 #include "planner/planner.h"
 #include "planner/prefix_match.h"
 
@@ -15,6 +16,12 @@ struct PlannedQuery {
   double planning_ms = 0;        // of all
 
   const OpenModel& model() const { return *schema->model; }
+
+  QueryMemory::Reservation Reserve(Database::Rep& database, const ResultSink& sink) const {
+    std::vector<const QueryPlan*> all;
+    for (const QueryPlan& plan : plans) all.push_back(&plan);
+    return ReserveMemory(all, model(), database, sink);
+  }
 };
 
 PlannedQuery Plan(const ast::Select& query, Database::Rep& database, const Settings& settings,
@@ -92,6 +99,7 @@ void WarnOfLoss(const BoundPrompt& prompt, const OpenModel& model, const Databas
 std::string RunSelect(const ast::Select& statement, Database::Rep& database,
                       const Settings& settings, ResultSink& sink) {
   const PlannedQuery planned = Plan(statement, database, settings, sink);
+  const QueryMemory::Reservation memory = planned.Reserve(database, sink);
   if (statement.kind != ast::Select::Kind::kGenerate) {
     sink.OnColumns(InspectColumns(statement.kind));
     size_t rows = 0;
@@ -132,6 +140,8 @@ std::string RunExplain(const ast::Explain& statement, Database::Rep& database,
   const QueryPlan& plan = planned.plans.front();  // the one that is shown
   std::vector<NodeActuals> actuals;
   double ttft_ms = 0;
+  std::optional<QueryMemory::Reservation> memory;
+  if (statement.analyze) memory.emplace(planned.Reserve(database, sink));
   const Stopwatch watch;
   if (statement.analyze && query.kind == ast::Select::Kind::kGenerate) {
     RunRows(planned.plans, planned.planning_ms, planned.model(), database.cache, false, sink,

@@ -18,17 +18,28 @@ namespace promptdb {
 
 namespace {
 
-// Passes everything on to the user's sink, and adds the session's own wish to stop.
+// Passes everything on to the user's sink, and adds the session's own wish to stop, and the end of
+// the statement's time.
 class CancelableSink : public RelayingSink {
  public:
   CancelableSink(ResultSink& sink, const std::atomic<bool>& canceled)
       : RelayingSink(sink), canceled_(canceled) {}
 
-  bool IsCanceled() const override { return canceled_.load() || RelayingSink::IsCanceled(); }
+  void SetUrgency(const Urgency& urgency) { urgency_ = urgency; }
+  bool IsCanceled() const override { return IsCanceledByUser() || urgency_.has_passed(); }
+  bool IsCanceledByUser() const { return canceled_.load() || RelayingSink::IsCanceled(); }
+  // The time is over, and the user had not stopped the statement before.
+  bool IsLate() const { return !IsCanceledByUser() && urgency_.has_passed(); }
 
  private:
   const std::atomic<bool>& canceled_;
+  Urgency urgency_;
 };
+
+Error LateError() {
+  return Error(ErrorCode::kCanceled, "the deadline of the statement has passed",
+               "SET deadline, or WITH (deadline = '…'), gives it more time.");
+}
 
 // What an error points at that can blame nothing smaller than the statement.
 SourceRange FirstWord(std::string_view text, SourceRange statement) {
@@ -43,12 +54,14 @@ struct Session::Rep {
       : database(database->rep()),
         user(std::move(user)),
         settings(&this->database.pool, &this->database.device_pool, &this->database.cache,
-                 &this->database.rocks, this->database.default_budgets) {}
+                 &this->database.rocks, &this->database.query_memory,
+                 this->database.default_budgets) {}
 
   std::string Run(const ast::StatementNode& statement, ResultSink& sink);
   // As Run(), with whatever it throws turned into an Error with a place.
   void RunOne(std::string_view text, SourceRange range, const ast::StatementNode& node,
-              ResultSink& sink);
+              const std::optional<Urgency>& urgency, ResultSink& sink);
+  Urgency UrgencyNow(const ast::StatementNode& node) const;
   // Throws Error(kUnknownName) at the name.
   const ast::Prepare& Prepared(const ast::Name& name) const;
 
@@ -188,13 +201,20 @@ Session::~Session() = default;
 const std::string& Session::user() const { return rep_->user; }
 
 void Session::Rep::RunOne(std::string_view text, SourceRange range, const ast::StatementNode& node,
-                          ResultSink& sink) {
+                          const std::optional<Urgency>& urgency, ResultSink& sink) {
   CancelableSink cancelable(sink, canceled);
   canceled.store(false);
   const SourceRange place = FirstWord(text, range);
   try {
+    // Read here in any case: a mistake in it is the statement's.
+    const Urgency own = UrgencyNow(node);
+    const Urgency& wanted = urgency ? *urgency : own;
+    settings.SetUrgency(wanted);
+    cancelable.SetUrgency(wanted);
+    if (cancelable.IsLate()) throw LateError();
     cancelable.OnDone(Run(node, cancelable));
   } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCanceled && cancelable.IsLate()) throw LateError().At(place);
     throw error.At(place);
   } catch (const std::bad_alloc&) {
     throw Error(ErrorCode::kResource, "out of memory",
@@ -204,14 +224,35 @@ void Session::Rep::RunOne(std::string_view text, SourceRange range, const ast::S
   }
 }
 
-void Session::Execute(std::string_view text, ResultSink& sink) {
+Urgency Session::Rep::UrgencyNow(const ast::StatementNode& node) const {
+  const auto now = Urgency::Clock::now();
+  if (const auto* execute = std::get_if<ast::Execute>(&node)) {
+    const ast::Query query = WithValues(Prepared(execute->name), *execute);
+    return std::visit(
+        [&](const auto& filled) {
+          return promptdb::UrgencyOf(ast::StatementNode(filled), settings.urgency_defaults(), now);
+        },
+        query);
+  }
+  return promptdb::UrgencyOf(node, settings.urgency_defaults(), now);
+}
+
+Urgency Session::UrgencyOfOthers() const { return rep_->UrgencyNow(ast::CheckDatabase{}); }
+
+Urgency Session::UrgencyOf(const ast::StatementNode& statement) const {
+  return rep_->UrgencyNow(statement);
+}
+
+void Session::Execute(std::string_view text, ResultSink& sink,
+                      const std::optional<Urgency>& urgency) {
   for (const ast::Statement& statement : Parse(text)) {
-    rep_->RunOne(text, statement.range, statement.node, sink);
+    rep_->RunOne(text, statement.range, statement.node, urgency, sink);
   }
 }
 
 void Session::Run(std::string_view text, const ParameterizedStatement& statement,
-                  const std::vector<ast::Literal>& values, ResultSink& sink) {
+                  const std::vector<ast::Literal>& values, ResultSink& sink,
+                  const std::optional<Urgency>& urgency) {
   const SourceRange range = statement.statement.range;
   if (values.size() != static_cast<size_t>(statement.parameters)) {
     throw Error(ErrorCode::kInvalidArgument,
@@ -226,7 +267,7 @@ void Session::Run(std::string_view text, const ParameterizedStatement& statement
   } catch (const Error& error) {
     throw error.At(FirstWord(text, range));
   }
-  rep_->RunOne(text, range, filled, sink);
+  rep_->RunOne(text, range, filled, urgency, sink);
 }
 
 std::vector<Column> Session::ColumnsOf(const ast::StatementNode& statement) const {

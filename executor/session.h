@@ -7,10 +7,12 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/urgency.h"
 #include "executor/result.h"
 #include "parser/ast.h"
 #include "parser/parser.h"
@@ -44,6 +46,14 @@ class Database {
   using ConnectionSource = std::function<std::vector<ConnectionInfo>()>;
   void SetConnectionSource(ConnectionSource source);
 
+  // The memory that running queries may take for themselves, and have reserved, in bytes.
+  struct QueryLoad {
+    int64_t budget = 0;
+    int64_t reserved = 0;
+    int64_t waiting = 0;  // queries that wait for some
+  };
+  QueryLoad query_load() const;
+
   struct Rep;
   Rep& rep() { return *rep_; }
 
@@ -62,13 +72,21 @@ class Session {
   const std::string& user() const;
 
   // Parses and runs every statement of `text`, telling `sink` of each. Stops at the first Error,
-  // which it throws; its range is in `text`.
-  void Execute(std::string_view text, ResultSink& sink);
+  // which it throws; its range is in `text`. `urgency`: of all of them, as UrgencyOf() gave it when
+  // they came; without, each comes when it is its turn.
+  void Execute(std::string_view text, ResultSink& sink,
+               const std::optional<Urgency>& urgency = std::nullopt);
 
   // Runs one statement, with a value for each of its parameters. `text`: what it was parsed from,
   // which an Error's range is in.
   void Run(std::string_view text, const ParameterizedStatement& statement,
-           const std::vector<ast::Literal>& values, ResultSink& sink);
+           const std::vector<ast::Literal>& values, ResultSink& sink,
+           const std::optional<Urgency>& urgency = std::nullopt);
+
+  // How urgent a statement is that comes now, for whoever has it wait before it runs. Throws Error
+  // at the value to blame.
+  Urgency UrgencyOf(const ast::StatementNode& statement) const;
+  Urgency UrgencyOfOthers() const;  // that say nothing of it
 
   // The columns of a statement's rows, known without running it; empty where it has none. Throws
   // the errors of a name that does not exist.

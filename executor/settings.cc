@@ -35,13 +35,31 @@ constexpr double kMostNats = 1000;
 }  // namespace
 
 Settings::Settings(BufferPool* pool, DevicePool* device_pool, StateCache* cache, Rocks* rocks,
-                   const CacheBudgets& defaults)
-    : pool_(pool), device_pool_(device_pool), cache_(cache), rocks_(rocks), defaults_(defaults) {}
+                   QueryMemory* query_memory, const MemoryBudgets& defaults)
+    : pool_(pool),
+      device_pool_(device_pool),
+      cache_(cache),
+      rocks_(rocks),
+      query_memory_(query_memory),
+      defaults_(defaults) {}
 
 std::vector<std::string> Settings::Names() {
-  return {"accuracy_tolerance", "cache",           "cpu_cache", "disk_cache",   "disk_compression",
-          "durability",         "eviction_policy", "gpu_cache", "kl_tolerance", "max_tokens",
-          "pin_cache",          "reuse",           "threads"};
+  return {"accuracy_tolerance",
+          "cache",
+          "cpu_cache",
+          "deadline",
+          "disk_cache",
+          "disk_compression",
+          "durability",
+          "eviction_policy",
+          "gpu_cache",
+          "kl_tolerance",
+          "max_tokens",
+          "pin_cache",
+          "priority",
+          "query_memory",
+          "reuse",
+          "threads"};
 }
 
 void Settings::Set(const ast::Name& name, const ast::Literal& value) {
@@ -56,6 +74,12 @@ void Settings::Set(const ast::Name& name, const ast::Literal& value) {
     // What PIN keeps is within the budget too.
     if (cache_->stats().pin_budget > bytes) cache_->SetPinBudget(bytes);
     pool_->SetBudget(bytes);
+  } else if (name.text == "deadline") {
+    urgency_.deadline = LiteralDeadline(value);
+  } else if (name.text == "priority") {
+    urgency_.priority = LiteralPriority(value);
+  } else if (name.text == "query_memory") {
+    query_memory_->SetBudget(LiteralBytes(value, name.text));
   } else if (name.text == "disk_cache") {
     cache_->SetDiskBudget(LiteralBytes(value, name.text));
   } else if (name.text == "disk_compression") {
@@ -93,6 +117,12 @@ void Settings::Reset(const ast::Name& name) {
     query_.cache = defaults.cache;
   } else if (name.text == "cpu_cache") {
     pool_->SetBudget(defaults_.cpu);
+  } else if (name.text == "deadline") {
+    urgency_.deadline = UrgencyDefaults().deadline;
+  } else if (name.text == "priority") {
+    urgency_.priority = UrgencyDefaults().priority;
+  } else if (name.text == "query_memory") {
+    query_memory_->SetBudget(defaults_.queries);
   } else if (name.text == "disk_cache") {
     cache_->SetDiskBudget(defaults_.disk);
   } else if (name.text == "disk_compression") {
@@ -130,6 +160,8 @@ std::vector<Settings::Row> Settings::Rows() const {
       {"cache", query_.cache ? "on" : "off", "whether queries use and fill the cache"},
       {"cpu_cache", FormatBytes(pool_->stats().budget_bytes),
        "most memory for attention states (whole database)"},
+      {"deadline", DeadlineName(urgency_.deadline),
+       "how long after it comes a statement is of use; then it ends (none: for ever)"},
       {"disk_cache", FormatBytes(cache.disk_budget),
        "most bytes of attention states on disk (whole database; 0: no limit)"},
       {"disk_compression", rocks_->compression() == Rocks::Compression::kZstd ? "zstd" : "none",
@@ -145,6 +177,10 @@ std::vector<Settings::Row> Settings::Rows() const {
       {"max_tokens", std::to_string(query_.max_tokens), "most tokens to generate"},
       {"pin_cache", FormatBytes(cache.pin_budget),
        "most memory that PIN may take, of all tiers (whole database)"},
+      {"priority", PriorityName(urgency_.priority),
+       "who goes first where statements wait: high, normal, low, or a number"},
+      {"query_memory", FormatBytes(query_memory_->stats().budget),
+       "most memory that running queries may take for themselves (whole database)"},
       {"reuse", std::string(ReuseModeName(query_.reuse)), "modular, exact or none"},
       {"threads", std::to_string(Threads()),
        "threads of the forward pass (whole process; 0: cores)"},

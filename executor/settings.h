@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "executor/accuracy_gate.h"
+#include "executor/query_memory.h"
 #include "parser/ast.h"
 #include "planner/prompt_binder.h"
+#include "planner/urgency_options.h"
 #include "storage/buffer_pool.h"
 #include "storage/device_pool.h"
 #include "storage/rocks.h"
@@ -17,18 +19,19 @@
 
 namespace promptdb {
 
-// Bytes; see the settings cpu_cache, disk_cache and pin_cache.
-struct CacheBudgets {
+// Bytes; see the settings cpu_cache, disk_cache, pin_cache and query_memory.
+struct MemoryBudgets {
   int64_t cpu = 0;
   int64_t disk = 0;
   int64_t pins = 0;
+  int64_t queries = 0;
 };
 
 class Settings {
  public:
   // All borrowed. `defaults`: what the budgets were when the database was opened.
   Settings(BufferPool* pool, DevicePool* device_pool, StateCache* cache, Rocks* rocks,
-           const CacheBudgets& defaults);
+           QueryMemory* query_memory, const MemoryBudgets& defaults);
 
   // Throws Error at the name or value to blame.
   void Set(const ast::Name& name, const ast::Literal& value);
@@ -36,6 +39,10 @@ class Settings {
 
   const QueryDefaults& query_defaults() const { return query_; }
   const AccuracyTolerance& accuracy_tolerance() const { return tolerance_; }
+  // Of statements that say nothing of it.
+  const UrgencyDefaults& urgency_defaults() const { return urgency_; }
+  // Of the statement that runs next.
+  void SetUrgency(const Urgency& urgency) { query_.urgency = urgency; }
 
   struct Row {
     std::string name;
@@ -52,8 +59,10 @@ class Settings {
   DevicePool* device_pool_;
   StateCache* cache_;
   Rocks* rocks_;
-  CacheBudgets defaults_;
+  QueryMemory* query_memory_;
+  MemoryBudgets defaults_;
   QueryDefaults query_;
+  UrgencyDefaults urgency_;
   AccuracyTolerance tolerance_;
 };
 

@@ -233,6 +233,7 @@ std::vector<Row> StatRows(const Database::Rep& database) {
   const StateCacheStats cache = database.cache.stats();
   const PoolStats pool = database.pool.stats();
   const DevicePoolStats device = database.device_pool.stats();
+  const QueryMemory::Stats queries = database.query_memory.stats();
   return {
       {"states", cache.states, "states on disk"},
       {"disk_bytes", cache.disk_bytes, "their bytes"},
@@ -265,6 +266,13 @@ std::vector<Row> StatRows(const Database::Rep& database) {
       {"bytes_written", cache.written_bytes, "their bytes"},
       {"bytes_read", cache.read_bytes, "bytes of blocks read from disk"},
       {"corrupt_states", cache.corrupt, "states dropped, since a block failed its check"},
+      {"query_memory_bytes", queries.budget,
+       "most bytes that running queries may take for themselves: SET query_memory"},
+      {"query_reserved_bytes", queries.reserved, "bytes that they have reserved"},
+      {"query_most_reserved_bytes", queries.most_reserved, "the most that they ever had"},
+      {"queries_waiting", queries.waiting, "queries that wait for memory"},
+      {"queries_waited", queries.waited, "queries that had to wait for memory"},
+      {"queries_refused", queries.refused, "queries that needed more than there may be"},
   };
 }
 

@@ -162,12 +162,13 @@ BoundPrompt BindTurn(const ast::ContinueChat& statement, const ChatDefinition& c
                 "the reuse of chat \"" + chat.name + "\" was settled when it began: " + chat.reuse,
                 "Write it in BEGIN CHAT … WITH (reuse = …).", reuse->name.range);
   }
-  const OptionReader with(statement.with_options, "WITH", {"cache"});
+  const OptionReader with(statement.with_options, "WITH", {"cache", "priority", "deadline"});
   BoundPrompt prompt;
   prompt.schema = chat.schema;
   prompt.model = chat.model;
   prompt.reuse = ReuseModeNamed(chat.reuse);
   prompt.cache = with.Boolean("cache").value_or(chat.cache);
+  prompt.urgency = defaults.urgency;
   prompt.generate = BindGenerateOptions(statement.options, defaults.max_tokens, "CONTINUE");
   prompt.segments = ChatSegments(chat);
 

@@ -267,25 +267,40 @@ int64_t LiteralBytes(const ast::Literal& literal, std::string_view name) {
   return static_cast<int64_t>(bytes);
 }
 
-int64_t LiteralSeconds(const ast::Literal& literal, std::string_view name) {
+namespace {
+
+// A span of time in seconds, rounded up to whole `units` of them; nullopt where it is none.
+std::optional<double> SpanIn(double unit_seconds, const ast::Literal& literal) {
   constexpr double kMostSeconds = 1e10;
   static constexpr std::pair<std::string_view, double> kUnits[] = {
-      {"", 1},     {"s", 1},       {"sec", 1},   {"m", 60},     {"min", 60},
-      {"h", 3600}, {"hour", 3600}, {"d", 86400}, {"day", 86400}};
+      {"ms", 0.001}, {"", 1},     {"s", 1},       {"sec", 1},   {"m", 60},
+      {"min", 60},   {"h", 3600}, {"hour", 3600}, {"d", 86400}, {"day", 86400}};
   const std::optional<Amount> amount = AmountOf(literal);
-  double seconds = -1;
-  if (amount) {
-    for (const auto& [unit, length] : kUnits) {
-      if (amount->unit == unit || (unit.size() > 1 && amount->unit == std::string(unit) + "s")) {
-        seconds = amount->number * length;
-      }
+  if (!amount) return std::nullopt;
+  for (const auto& [unit, length] : kUnits) {
+    if (length < unit_seconds) continue;  // finer than what is asked for
+    if (amount->unit != unit && (unit.size() < 2 || amount->unit != std::string(unit) + "s")) {
+      continue;
     }
+    const double seconds = amount->number * length;
+    if (!(seconds >= 0 && seconds <= kMostSeconds)) return std::nullopt;
+    return std::ceil(seconds / unit_seconds);
   }
-  if (!(seconds >= 0 && seconds <= kMostSeconds)) {
-    throw Error(ErrorCode::kInvalidArgument, std::string(name) + " must be a span of time",
-                "Write a span like '90s', '15min', '1h' or '7d'; 0 is for ever.", literal.range);
-  }
-  return static_cast<int64_t>(std::ceil(seconds));
+  return std::nullopt;
+}
+
+}  // namespace
+
+int64_t LiteralSeconds(const ast::Literal& literal, std::string_view name) {
+  if (const auto seconds = SpanIn(1, literal)) return static_cast<int64_t>(*seconds);
+  throw Error(ErrorCode::kInvalidArgument, std::string(name) + " must be a span of time",
+              "Write a span like '90s', '15min', '1h' or '7d'; 0 is for ever.", literal.range);
+}
+
+int64_t LiteralMilliseconds(const ast::Literal& literal, std::string_view name) {
+  if (const auto milliseconds = SpanIn(0.001, literal)) return static_cast<int64_t>(*milliseconds);
+  throw Error(ErrorCode::kInvalidArgument, std::string(name) + " must be a span of time",
+              "Write a span like '500ms', '2s' or '1min'; 0 is none.", literal.range);
 }
 
 }  // namespace promptdb

@@ -61,6 +61,8 @@ std::optional<bool> UntypedBoolean(const ast::Literal& literal);
 int64_t LiteralBytes(const ast::Literal& literal, std::string_view name);
 // A span of time; see OptionReader::Seconds().
 int64_t LiteralSeconds(const ast::Literal& literal, std::string_view name);
+// The same to the millisecond: '500ms' too.
+int64_t LiteralMilliseconds(const ast::Literal& literal, std::string_view name);
 
 }  // namespace promptdb
 

@@ -78,12 +78,14 @@ class PromptBinder {
       prompt_.inspect = BindInspectOptions(query_.options, query_.kind);
     }
     std::vector<std::string> known = {"reuse", "cache"};
+    if (!begins_chat_) known.insert(known.end(), {"priority", "deadline"});
     if (prompt_.kind == ast::Select::Kind::kGenerate && !begins_chat_) known.push_back("stream");
     const OptionReader with(query_.with_options, "WITH", known);
     const auto reuse = with.Choice("reuse", {"modular", "exact", "none"});
     prompt_.reuse = reuse ? ReuseModeNamed(*reuse) : defaults.reuse;
     prompt_.cache = with.Boolean("cache").value_or(defaults.cache);
     prompt_.stream = with.Boolean("stream").value_or(false);
+    prompt_.urgency = defaults.urgency;
     if (prompt_.stream && query_.prompt_in.size() > 1) {
       throw Error(ErrorCode::kInvalidArgument, "stream = on is for a query with one prompt",
                   "Leave it out, or write PROMPT 'text'.", with.RangeOf("stream"));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/digest.h"
+#include "base/urgency.h"
 #include "parser/ast.h"
 #include "planner/generate_options.h"
 #include "planner/layout.h"
@@ -67,6 +68,7 @@ struct BoundPrompt {
   std::vector<PromptSegment> segments;  // by position; never empty
   int prompt_tokens = 0;
   int end_position = 0;  // of the first generated token
+  Urgency urgency;
 };
 
 // What a query that names none of them gets.
@@ -74,6 +76,7 @@ struct QueryDefaults {
   ReuseMode reuse = ReuseMode::kModular;
   bool cache = true;
   int max_tokens = 64;
+  Urgency urgency;  // of this statement, by its WITH too: see urgency_options.h
 };
 
 // A prompt whose last part is a whole user turn (a USER of the schema or of USE) ends in the words

@@ -134,6 +134,53 @@ TEST_F(ForwardSchedulerTest, ALongPromptIsComputedInPiecesBetweenTheStepsOfAnswe
   EXPECT_GT(scheduler.stats().mixed_passes, 0);
 }
 
+// Holds up the pass of a caller that is alone, which asks it from within.
+class HeldUp : public ProgressListener {
+ public:
+  void OnProgress(std::string_view, int64_t, int64_t, std::string_view) override {}
+  bool IsCanceled() const override {
+    is_inside_ = true;
+    while (!is_open_) std::this_thread::yield();
+    return false;
+  }
+  void AwaitInside() const {
+    while (!is_inside_) std::this_thread::yield();
+  }
+  void Open() { is_open_ = true; }
+
+ private:
+  mutable std::atomic<bool> is_inside_ = false;
+  std::atomic<bool> is_open_ = false;
+};
+
+TEST_F(ForwardSchedulerTest, AnUrgentPromptComesBeforeAShorterOne) {
+  ForwardScheduler scheduler(weights_.get());
+  HeldUp gate;
+  std::vector<std::thread> callers;
+  const auto call = [&](int tokens, const Urgency& urgency, ProgressListener* progress) {
+    callers.emplace_back([&, tokens, urgency, progress] {
+      const ForwardScheduler::Participant participant(scheduler);
+      KvSegment own(weights_->kv_shape(), 0, tokens);
+      scheduler.Forward(BatchOf(Tokens(tokens, 3), nullptr, own), progress, urgency);
+    });
+  };
+  // One that goes on decoding, so that prompts come in pieces of kMixedRows.
+  const ForwardScheduler::Participant decoder(scheduler);
+  std::thread alone([&] {
+    KvSegment own(weights_->kv_shape(), 0, 1);
+    scheduler.Forward(BatchOf(Tokens(1, 3), nullptr, own), &gate);
+  });
+  gate.AwaitInside();
+  call(300, {}, nullptr);
+  call(600, {.priority = 1, .deadline = std::nullopt}, nullptr);
+  while (scheduler.stats().waiting < 2) std::this_thread::yield();
+  gate.Open();
+  alone.join();
+  for (std::thread& caller : callers) caller.join();
+  // Four pieces of 128 rows; the rest of the fifth is the short one's.
+  EXPECT_EQ(scheduler.stats().most_passed_over, 4);
+}
+
 class CancelingListener : public ProgressListener {
  public:
   explicit CancelingListener(int64_t after) : after_(after) {}
