@@ -256,10 +256,14 @@ asio::awaitable<void> HttpConnection::SendModels() {
 
 std::string HttpConnection::MetricsText() const {
   const WorkerPool::Load load = server_.pool->load();
+  const Database::QueryLoad memory = server_.database->query_load();
   return server_.metrics.Text({{"connections", server_.registry.count()},
                                {"workers", load.workers},
                                {"statements_running", load.running},
-                               {"statements_waiting", load.waiting}});
+                               {"statements_waiting", load.waiting},
+                               {"query_memory_bytes", memory.budget},
+                               {"query_reserved_bytes", memory.reserved},
+                               {"queries_waiting", memory.waiting}});
 }
 
 asio::awaitable<void> HttpConnection::Generate(const Request& request, OpenAiRequest::Kind kind) {
@@ -280,27 +284,36 @@ asio::awaitable<void> HttpConnection::Generate(const Request& request, OpenAiReq
 
 asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest& request) {
   entry_->SetState("waiting", "SELECT");
-  std::function<void(ResultSink&)> work = [database = server_.database, request](ResultSink& sink) {
-    Session session(database);
-    CheckModel(session, request, sink);
-    for (const ast::Select& query : request.queries) {
-      ParameterizedStatement statement;
-      statement.statement.node = query;
-      session.Run("", statement, {}, sink);
-    }
-  };
+  std::function<void(ResultSink&, const Urgency&)> work =
+      [database = server_.database, request](ResultSink& sink, const Urgency& urgency) {
+        Session session(database);
+        CheckModel(session, request, sink);
+        for (const ast::Select& query : request.queries) {
+          ParameterizedStatement statement;
+          statement.statement.node = query;
+          session.Run("", statement, {}, sink, urgency);
+        }
+      };
   std::function<void()> wake = [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->run_signal_.Set();
   };
-  const StatementRun::Wants wants{.pieces = request.streams, .progress = false};
-  const std::shared_ptr<StatementRun> run =
-      server_.StartRun(wants, entry_->id(), std::move(work), std::move(wake));
+  ServerState::Statement statement;
+  statement.id = entry_->id();
+  try {
+    statement.urgency = Session(server_.database).UrgencyOf(request.queries.front());
+  } catch (const Error& error) {
+    throw OpenAiErrorOf(error);
+  }
+  const Urgency urgency = statement.urgency;
+  statement.wants = {.pieces = request.streams, .progress = false};
+  statement.work = [work = std::move(work), urgency](ResultSink& sink) { work(sink, urgency); };
+  const std::shared_ptr<StatementRun> run = server_.StartRun(std::move(statement), std::move(wake));
   if (run == nullptr) {
     throw OpenAiError(503, "too busy: too many statements are waiting already", "too_busy");
   }
   running_ = run;
   asio::steady_timer timer(server_.io);
-  CancelAfter(server_.options.statement_timeout, run, timer);
+  CancelInTime(server_.options.statement_timeout, urgency, run, timer);
   std::vector<Row> rows;
   GenerationCounts counts(server_.metrics);
   bool is_first = true;

@@ -138,7 +138,8 @@ void ReadMessages(const Json& body, ast::Select& query) {
   }
 }
 
-// "promptdb": {"schema": …, "use": […], "reuse": …}; without it, the model alone.
+// "promptdb": {"schema": …, "use": […], "reuse": …, "priority": …, "deadline": …}; without it, the
+// model alone.
 void ReadSource(const Json& body, const std::string& model, ast::Select& query) {
   const Json* extension = Member(body, "promptdb");
   if (extension == nullptr) {
@@ -153,12 +154,14 @@ void ReadSource(const Json& body, const std::string& model, ast::Select& query) 
     if (!use->is_array()) Refuse("'promptdb.use' must be an array", "promptdb.use");
     for (const Json& used : *use) query.use.push_back(ModuleOf(used, "promptdb.use"));
   }
-  if (Member(*extension, "reuse") != nullptr) {
-    query.with_options.push_back(
-        OptionOf("reuse", TextMember(*extension, "reuse", "promptdb.reuse")));
-  }
+  const auto is_option = [](const std::string& name) {
+    return name == "reuse" || name == "priority" || name == "deadline";
+  };
   for (const auto& [name, value] : extension->items()) {
-    if (name != "schema" && name != "use" && name != "reuse") {
+    if (is_option(name)) {
+      query.with_options.push_back(
+          OptionOf(name.c_str(), TextMember(*extension, name.c_str(), "promptdb." + name)));
+    } else if (name != "schema" && name != "use") {
       Refuse("'promptdb' has no member '" + name + "'", "promptdb." + name, "unknown_parameter");
     }
   }

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/utf8.h"
+#include "planner/prepared_query.h"
 #include "server/client_messages.h"
 #include "server/generation_counts.h"
 #include "server/log.h"
@@ -37,6 +38,8 @@ std::string_view MessageOf(StatementRun::CancelReason reason) {
   switch (reason) {
     case StatementRun::CancelReason::kTimeout:
       return "canceling statement due to statement timeout";
+    case StatementRun::CancelReason::kDeadline:
+      return "the deadline of the statement has passed";
     case StatementRun::CancelReason::kShutdown:
       return "canceling statement, since the server is shutting down";
     default:
@@ -350,10 +353,11 @@ asio::awaitable<void> PgConnection::RunPiece(std::string_view query, SourceRange
     WriteCommandComplete(outcome.tag, out_);
     co_return;
   }
-  std::function<void(ResultSink&)> work = [session = session_, text](ResultSink& sink) {
-    session->Execute(text, sink);
+  Work work = [session = session_, text](ResultSink& sink, const Urgency& urgency) {
+    session->Execute(text, sink, urgency);
   };
-  const std::shared_ptr<StatementRun> run = co_await Start(prepared, std::move(work));
+  const std::vector<ast::Literal> no_values;
+  const std::shared_ptr<StatementRun> run = co_await Start(prepared, no_values, std::move(work));
   const std::string whole(query);
   const std::vector<WireFormat> all_text;
   co_await Pump(run, whole, range.begin, 0, true, all_text);
@@ -403,18 +407,46 @@ asio::awaitable<void> PgConnection::AwaitRunningEnd() {
   while (!running_->has_ended()) co_await run_signal_.Wait();
 }
 
+Urgency PgConnection::UrgencyOf(const Prepared& prepared,
+                                const std::vector<ast::Literal>& values) const {
+  try {
+    if (prepared.parsed) {
+      return session_->UrgencyOf(WithValues(prepared.parsed->statement.node, values));
+    }
+    // A simple query is parsed by its worker. Only one that tells of its urgency is parsed before,
+    // too, and so is one that executes another.
+    const bool may_tell = std::ranges::any_of(prepared.tokens, [](const ClientToken& token) {
+      return token.Is("priority") || token.Is("deadline") || token.Is("execute");
+    });
+    if (may_tell && prepared.text.size() < kLongText) {
+      const std::vector<ast::Statement> statements = Parse(prepared.text);
+      if (statements.size() == 1) return session_->UrgencyOf(statements.front().node);
+    }
+  } catch (const Error&) {
+    // The worker meets the same mistake, and tells it.
+  }
+  return session_->UrgencyOfOthers();
+}
+
 asio::awaitable<std::shared_ptr<StatementRun>> PgConnection::Start(
-    const Prepared& prepared, std::function<void(ResultSink&)> work) {
+    const Prepared& prepared, const std::vector<ast::Literal>& values, Work work) {
   co_await AwaitRunningEnd();
   if (is_gone_) throw Over{};
-  StatementRun::Wants wants;
-  wants.pieces = wants.progress = parameters_["promptdb.messages"] == "on";
+  ServerState::Statement statement;
+  statement.id = entry_->id();
+  // A name that was not proven is no reason to share turns, or not to.
+  if (server_.WantsPassword()) statement.user = user_;
+  statement.urgency = UrgencyOf(prepared, values);
+  statement.wants.pieces = statement.wants.progress = parameters_["promptdb.messages"] == "on";
+  statement.work = [work = std::move(work), urgency = statement.urgency](ResultSink& sink) {
+    work(sink, urgency);
+  };
+  const Urgency urgency = statement.urgency;
   entry_->SetState("waiting", FirstWords(prepared.tokens));
   std::function<void()> wake = [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->run_signal_.Set();
   };
-  std::shared_ptr<StatementRun> run =
-      server_.StartRun(wants, entry_->id(), std::move(work), std::move(wake));
+  std::shared_ptr<StatementRun> run = server_.StartRun(std::move(statement), std::move(wake));
   if (run == nullptr) {
     throw Failure{{"ERROR", std::string(sqlstate::kTooManyConnections),
                    "too busy: " + std::to_string(server_.pool->load().waiting) +
@@ -430,8 +462,8 @@ asio::awaitable<std::shared_ptr<StatementRun>> PgConnection::Start(
         changed_in_transaction_ ||
         std::find(std::begin(kReaders), std::end(kReaders), first) == std::end(kReaders);
   }
-  CancelAfter(std::chrono::milliseconds(TimeoutMilliseconds(parameters_["statement_timeout"])), run,
-              statement_timer_);
+  CancelInTime(std::chrono::milliseconds(TimeoutMilliseconds(parameters_["statement_timeout"])),
+               urgency, run, statement_timer_);
   co_return run;
 }
 

@@ -110,8 +110,12 @@ class PgConnection : public std::enable_shared_from_this<PgConnection> {
 
   // Starts `work` on the pool, when what ran there before has ended. Throws Failure when the pool
   // is too busy.
+  using Work = std::function<void(ResultSink&, const Urgency&)>;
   asio::awaitable<std::shared_ptr<StatementRun>> Start(const Prepared& prepared,
-                                                       std::function<void(ResultSink&)> work);
+                                                       const std::vector<ast::Literal>& values,
+                                                       Work work);
+  // REQUIRES: nothing uses the session.
+  Urgency UrgencyOf(const Prepared& prepared, const std::vector<ast::Literal>& values) const;
   // Sends what comes out of the run. `max_rows`: 0 is all. Throws Failure with the run's error.
   asio::awaitable<Stop> Pump(std::shared_ptr<StatementRun> run, const std::string& text, int offset,
                              int max_rows, bool describes, const std::vector<WireFormat>& formats);

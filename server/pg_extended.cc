@@ -68,7 +68,7 @@ asio::awaitable<std::shared_ptr<PgConnection::Prepared>> PgConnection::Prepare(
   if (prepared->is_catalog) {
     parameters = HighestParameter(prepared->tokens);
   } else if (!prepared->client && !prepared->is_empty()) {
-    std::function<void(ResultSink&)> parse = [prepared](ResultSink&) {
+    Work parse = [prepared](ResultSink&, const Urgency&) {
       prepared->parsed = ParseParameterized(prepared->text);
     };
     if (prepared->text.size() < kLongText) {
@@ -79,7 +79,7 @@ asio::awaitable<std::shared_ptr<PgConnection::Prepared>> PgConnection::Prepare(
       }
     } else {
       // Megabytes take a while, and everybody else's sockets wait on this thread.
-      const std::shared_ptr<StatementRun> run = co_await Start(*prepared, std::move(parse));
+      const std::shared_ptr<StatementRun> run = co_await Start(*prepared, {}, std::move(parse));
       while (true) {
         const std::optional<StatementRun::Event> event = run->Next();
         if (!event) {
@@ -246,11 +246,13 @@ asio::awaitable<void> PgConnection::HandleExecute(std::string_view body) {
     co_return;
   }
   if (!portal->run) {
-    std::function<void(ResultSink&)> work = [session = session_, prepared,
-                                             values = portal->values](ResultSink& sink) {
-      session->Run(prepared->text, *prepared->parsed, values, sink);
+    const std::vector<ast::Literal> values = portal->values;
+    Work work = [session = session_, prepared, values](ResultSink& sink, const Urgency& urgency) {
+      session->Run(prepared->text, *prepared->parsed, values, sink, urgency);
     };
-    portal->run = co_await Start(*prepared, std::move(work));
+    const std::shared_ptr<StatementRun> started =
+        co_await Start(*prepared, values, std::move(work));
+    portal->run = started;
   }
   const std::shared_ptr<StatementRun> run = portal->run;
   const std::vector<WireFormat> formats = portal->formats;

@@ -171,9 +171,9 @@ const std::vector<Option>& Options() {
 
 // Settings of SET that belong to the whole database or process.
 const std::vector<std::string>& EngineSettings() {
-  static const std::vector<std::string> kNames = {"cpu_cache", "disk_cache", "disk_compression",
-                                                  "pin_cache", "durability", "eviction_policy",
-                                                  "threads"};
+  static const std::vector<std::string> kNames = {
+      "cpu_cache",    "disk_cache", "disk_compression", "pin_cache",
+      "query_memory", "durability", "eviction_policy",  "threads"};
   return kNames;
 }
 

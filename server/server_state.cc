@@ -4,30 +4,47 @@
 
 namespace promptdb {
 
-std::shared_ptr<StatementRun> ServerState::StartRun(StatementRun::Wants wants, int64_t id,
-                                                    std::function<void(ResultSink&)> work,
+std::shared_ptr<StatementRun> ServerState::StartRun(Statement statement,
                                                     std::function<void()> wake) {
   auto run = std::make_shared<StatementRun>(
-      wants, [this, wake = std::move(wake)] { asio::post(io, wake); });
-  std::function<void()> task = [this, run, id, work = std::move(work)] {
+      statement.wants, [this, wake = std::move(wake)] { asio::post(io, wake); });
+  const StatementRun* owner = run.get();
+  run->OnCancel([this, weak = std::weak_ptr(run)] {
+    // One that runs notices by itself. One that waits need not wait for a worker in order to end.
+    const auto canceled = weak.lock();
+    if (!canceled || !pool || !pool->Withdraw(canceled.get())) return;
+    metrics.CountEnd(canceled->Work(nullptr));
+    canceled->Finish();
+  });
+  WorkerPool::Task task;
+  task.run = [this, run, id = statement.id, work = std::move(statement.work)] {
     registry.MarkActive(id);
     metrics.CountEnd(run->Work(work));
   };
+  task.after = [run] { run->Finish(); };
+  task.user = statement.user.empty() ? "#" + std::to_string(statement.id) : statement.user;
+  task.urgency = statement.urgency;
+  task.owner = owner;
   ++metrics.statements;
-  if (!pool->Submit(std::move(task), [run] { run->Finish(); })) {
+  if (!pool->Submit(std::move(task))) {
     ++metrics.too_busy;
     return nullptr;
   }
   return run;
 }
 
-void CancelAfter(std::chrono::milliseconds limit, std::shared_ptr<StatementRun> run,
-                 asio::steady_timer& timer) {
+void CancelInTime(std::chrono::milliseconds limit, const Urgency& urgency,
+                  std::shared_ptr<StatementRun> run, asio::steady_timer& timer) {
+  using Reason = StatementRun::CancelReason;
   timer.cancel();
-  if (limit.count() <= 0) return;
-  timer.expires_after(limit);
-  timer.async_wait([run = std::move(run)](const ErrorCodeIo& error) {
-    if (!error) run->Cancel(StatementRun::CancelReason::kTimeout);
+  if (limit.count() <= 0 && !urgency.deadline) return;
+  auto end = limit.count() > 0 ? Urgency::Clock::now() + limit : Urgency::Clock::time_point::max();
+  const Reason reason =
+      urgency.deadline && *urgency.deadline < end ? Reason::kDeadline : Reason::kTimeout;
+  if (reason == Reason::kDeadline) end = *urgency.deadline;
+  timer.expires_at(end);
+  timer.async_wait([run = std::move(run), reason](const ErrorCodeIo& error) {
+    if (!error) run->Cancel(reason);
   });
 }
 

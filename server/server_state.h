@@ -42,11 +42,17 @@ struct ServerState {
   // Last, so that its threads end before what they use.
   std::optional<WorkerPool> pool;
 
-  // Has a worker run `work` for the connection `id` of the registry. `wake` is called on the I/O
-  // thread whenever the run has something. nullptr when as many wait as may.
-  std::shared_ptr<StatementRun> StartRun(StatementRun::Wants wants, int64_t id,
-                                         std::function<void(ResultSink&)> work,
-                                         std::function<void()> wake);
+  // A statement of the connection `id` of the registry.
+  struct Statement {
+    int64_t id = 0;
+    std::string user;  // with whom it shares turns; empty: the connection is on its own
+    Urgency urgency;
+    StatementRun::Wants wants;
+    std::function<void(ResultSink&)> work;
+  };
+  // Has a worker run it. `wake` is called on the I/O thread whenever the run has something.
+  // Canceled while it waits, it ends at once. nullptr when as many wait as may.
+  std::shared_ptr<StatementRun> StartRun(Statement statement, std::function<void()> wake);
 
   bool WantsPassword() const {
     using Authentication = ServerOptions::Authentication;
@@ -55,9 +61,10 @@ struct ServerState {
   }
 };
 
-// Cancels the run when `timer` has gone so long; 0: never.
-void CancelAfter(std::chrono::milliseconds limit, std::shared_ptr<StatementRun> run,
-                 asio::steady_timer& timer);
+// Cancels the run by `timer` when it has gone for `limit` (0: for ever), or its deadline has
+// passed.
+void CancelInTime(std::chrono::milliseconds limit, const Urgency& urgency,
+                  std::shared_ptr<StatementRun> run, asio::steady_timer& timer);
 
 }  // namespace promptdb
 

@@ -36,10 +36,13 @@ std::optional<ErrorCode> StatementRun::Work(const std::function<void(ResultSink&
 
 void StatementRun::Cancel(CancelReason reason) {
   CancelReason none = CancelReason::kNone;
-  reason_.compare_exchange_strong(none, reason);
-  // The lock keeps the wake-up from falling between a worker's look at the reason and its wait.
-  const std::lock_guard lock(mutex_);
-  shrunk_.notify_all();
+  const bool is_first = reason_.compare_exchange_strong(none, reason);
+  {
+    // The lock keeps the wake-up from falling between a worker's look at the reason and its wait.
+    const std::lock_guard lock(mutex_);
+    shrunk_.notify_all();
+  }
+  if (is_first && on_cancel_) on_cancel_();
 }
 
 std::optional<StatementRun::Event> StatementRun::Next() {

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -46,7 +47,7 @@ class StatementRun : public ResultSink {
     bool progress = false;
   };
 
-  enum class CancelReason { kNone, kRequested, kTimeout, kShutdown, kGone };
+  enum class CancelReason { kNone, kRequested, kTimeout, kDeadline, kShutdown, kGone };
 
   // `wake` is called on the worker's thread whenever there is something in a queue that was empty,
   // and at the end.
@@ -58,8 +59,10 @@ class StatementRun : public ResultSink {
 
   void Finish();
 
-  // The first reason counts.
+  // The first reason counts, and only it calls what OnCancel() was given.
   void Cancel(CancelReason reason);
+  // Before anybody may cancel it.
+  void OnCancel(std::function<void()> call) { on_cancel_ = std::move(call); }
   CancelReason cancel_reason() const { return reason_.load(); }
   bool has_begun() const { return has_begun_.load(); }
   // Its last event is in the queue, and it uses nothing of its session any more.
@@ -85,6 +88,7 @@ class StatementRun : public ResultSink {
 
   const Wants wants_;
   const std::function<void()> wake_;
+  std::function<void()> on_cancel_;
   std::atomic<CancelReason> reason_{CancelReason::kNone};
   std::atomic<bool> has_begun_{false};
   std::atomic<bool> has_ended_{false};

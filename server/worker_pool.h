@@ -1,28 +1,51 @@
-// The threads that run statements, so that nobody's inference holds up another's socket.
+// The threads that run statements, so that nobody's inference holds up another's socket, and the
+// queue of those that wait for one.
+//
+// A statement of a higher priority goes first. Among those of the highest, users take turns, so
+// that nobody waits for all that another has sent; a user's own go by their deadlines, then as they
+// came. A deadline does not let a user overtake another one: else everybody would set one.
 //
 // Thread-safe.
 #ifndef PROMPTDB_SERVER_WORKER_POOL_H_
 #define PROMPTDB_SERVER_WORKER_POOL_H_
 
 #include <condition_variable>
-#include <deque>
+#include <cstdint>
 #include <functional>
+#include <list>
+#include <map>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
+
+#include "base/urgency.h"
 
 namespace promptdb {
 
 class WorkerPool {
  public:
+  struct Task {
+    std::function<void()> run;  // may not throw
+    // Called when the worker is free again, so that whoever it tells of the end finds room for what
+    // comes next. May be null.
+    std::function<void()> after;
+    std::string user;  // with whose other tasks it shares turns
+    Urgency urgency;
+    const void* owner = nullptr;  // by which Withdraw() knows it
+  };
+
   // `most_waiting`: tasks beyond those that workers are free for.
   WorkerPool(int workers, int most_waiting);
   // Runs what waits, and joins.
   ~WorkerPool();
 
-  // False when as many wait as may. Tasks run in order; none may throw. `after` is called when the
-  // worker is free again, so that whoever it tells of the end finds room for what comes next.
-  bool Submit(std::function<void()> task, std::function<void()> after = nullptr);
+  // False when as many wait as may.
+  bool Submit(Task task);
+
+  // Takes back the task of that owner; false when it does not wait (any more). Then neither `run`
+  // nor `after` is called, nor will be.
+  bool Withdraw(const void* owner);
 
   struct Load {
     int workers = 0;
@@ -32,18 +55,19 @@ class WorkerPool {
   Load load() const;
 
  private:
-  struct Task {
-    std::function<void()> run;
-    std::function<void()> after;
-  };
-
   void Work();
+  // Takes off the task whose turn it is. REQUIRES: mutex_ held, tasks_ is not empty.
+  Task TakeNext();
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<Task> tasks_;  // guarded by mutex_
-  int running_ = 0;         // guarded by mutex_
-  bool is_ending_ = false;  // guarded by mutex_
+  // Guarded by mutex_:
+  std::list<Task> tasks_;  // in the order in which they came
+  // Of users who wait, and of the one that was served last: which turn was their last.
+  std::map<std::string, int64_t, std::less<>> last_turns_;
+  int64_t turns_ = 0;
+  int running_ = 0;
+  bool is_ending_ = false;
   const int most_waiting_;
   std::vector<std::thread> workers_;
 };

@@ -18,7 +18,6 @@
 #include "server/statement_run.h"
 #include "server/user_file.h"
 #include "server/wire.h"
-#include "server/worker_pool.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/test_folder.h"
 
@@ -289,40 +288,6 @@ TEST(SqlStateTest, PlacesAreCountedInCharacters) {
   EXPECT_EQ(CharacterPosition(text, static_cast<int>(text.size()) - 1), 14);
   EXPECT_EQ(BytePosition(text, 14), static_cast<int>(text.size()) - 1);
   EXPECT_EQ(ErrorCodeOf(SqlStateOf(ErrorCode::kTooLong)), ErrorCode::kTooLong);
-}
-
-TEST(WorkerPoolTest, QueueHasALimit) {
-  std::mutex gate;
-  gate.lock();
-  std::atomic<int> ran = 0;
-  {
-    WorkerPool pool(1, 1);
-    ASSERT_TRUE(pool.Submit([&] {
-      const std::lock_guard wait(gate);
-      ++ran;
-    }));
-    while (pool.load().running == 0) std::this_thread::yield();
-    EXPECT_TRUE(pool.Submit([&] { ++ran; }));
-    EXPECT_FALSE(pool.Submit([&] { ++ran; }));
-    EXPECT_EQ(pool.load().waiting, 1);
-    gate.unlock();
-  }
-  EXPECT_EQ(ran, 2);
-}
-
-TEST(WorkerPoolTest, WhoIsToldOfAnEndFindsRoom) {
-  WorkerPool pool(1, 0);
-  std::atomic<int> refused = 0, ran = 0;
-  for (int i = 0; i < 1000; ++i) {
-    std::promise<void> end;
-    if (!pool.Submit([&] { ++ran; }, [&] { end.set_value(); })) {
-      ++refused;
-      continue;
-    }
-    end.get_future().wait();
-  }
-  EXPECT_EQ(refused, 0);
-  EXPECT_EQ(ran, 1000);
 }
 
 TEST(StatementRunTest, AWorkerWaitsForASlowReaderUntilItIsCanceled) {

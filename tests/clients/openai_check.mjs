@@ -31,6 +31,11 @@ assert.equal(again.choices[0].message.content, ' Tebri Jozund');
 assert.ok(again.usage.prompt_tokens_details.cached_tokens > 100, JSON.stringify(again.usage));
 assert.equal(again.usage.total_tokens, again.usage.prompt_tokens + again.usage.completion_tokens);
 
+// Urgent, and of use for an hour only.
+const urgent = { schema: 'demo', use: ['shistel'], priority: 'high', deadline: '1h' };
+const soon = await client.chat.completions.create({ ...question, promptdb: urgent });
+assert.equal(soon.choices[0].message.content, ' Tebri Jozund');
+
 // The same as a stream.
 const stream = await client.chat.completions.create(
   { ...question, stream: true, stream_options: { include_usage: true } });
@@ -159,6 +164,8 @@ await refused(marked([{ type: 'promptdb_module', module: 'shistl' }, words]), 40
 await refused(marked([part, words], { promptdb: undefined }), 400, 'invalid_value');
 await refused(marked([{ type: 'promptdb_module' }]), 400, 'missing_required_parameter');
 await refused(marked([{ type: 'image_url', image_url: { url: 'x' } }]), 400, 'unsupported_value');
+await refused(ask({ promptdb: { ...urgent, priority: 'now' } }), 400, 'invalid_value');
+await refused(ask({ promptdb: { ...urgent, deadline: '1ms' }, max_tokens: 1000 }), 503, 'canceled');
 await refused(ask({ n: 2 }), 400, 'unsupported_value', 'n');
 await refused(ask({ temperature: 9 }), 400, 'invalid_value', 'temperature');
 await refused(ask({ messages: [] }), 400, 'invalid_value', 'messages');
