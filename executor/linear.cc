@@ -299,6 +299,7 @@ void Linear::Rep::Panels(const SimdKernels& kernels, const Part& part, const flo
   }
 }
 
+#ifdef PROMPTDB_TORCH
 void Linear::Rep::AddBias(const SimdKernels& kernels, const Part& part, int rows, float* y) const {
   if (bias.empty()) return;
   for (int row = 0; row < rows; ++row) {
@@ -306,7 +307,6 @@ void Linear::Rep::AddBias(const SimdKernels& kernels, const Part& part, int rows
   }
 }
 
-#ifdef PROMPTDB_TORCH
 void Linear::Rep::TorchBf16(const SimdKernels& kernels, const Part& part, const float* x, int rows,
                             float* y) const {
   Check(part.bf16(), "the weights are bf16");
