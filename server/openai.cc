@@ -28,6 +28,25 @@ constexpr int64_t kMostTopOfCompletion = 5;
   throw OpenAiError(400, message, code, parameter);
 }
 
+// What is nested deeper would overflow the stack where it is copied or written. (The parser could
+// tell the depth by a callback, and then looks at all elements of an array at the end of each.)
+void CheckDepth(std::string_view json) {
+  int depth = 0;
+  bool is_in_text = false;
+  for (size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (c == '"') {
+      is_in_text = !is_in_text;
+    } else if (is_in_text) {
+      if (c == '\\') ++i;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kDeepest) Refuse("the body is nested too deeply", "", "invalid_json");
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+}
+
 // The member, or null where it is absent or null.
 const Json* Member(const Json& object, const char* name) {
   const auto found = object.find(name);
@@ -453,12 +472,8 @@ OpenAiError OpenAiErrorOf(const Error& error) {
 }
 
 OpenAiRequest ReadOpenAiRequest(OpenAiRequest::Kind kind, std::string_view text) {
-  // What is nested deeper would overflow the stack where it is copied or written.
-  const auto check_depth = [](int depth, Json::parse_event_t, const Json&) {
-    if (depth > kDeepest) Refuse("the body is nested too deeply", "", "invalid_json");
-    return true;
-  };
-  const Json body = Json::parse(text, check_depth, /*allow_exceptions=*/false);
+  CheckDepth(text);
+  const Json body = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!body.is_object()) Refuse("the body is no JSON object", "", "invalid_json");
   OpenAiRequest request;
   request.kind = kind;

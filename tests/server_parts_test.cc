@@ -12,6 +12,7 @@
 
 #include "server/catalog_answers.h"
 #include "server/client_statement.h"
+#include "server/openai.h"
 #include "server/scram.h"
 #include "server/server_options.h"
 #include "server/sqlstate.h"
@@ -55,6 +56,19 @@ TEST(WireTest, RowsInBothFormats) {
   EXPECT_EQ(fields.Value(), "ä");
   EXPECT_FALSE(fields.Value());
   fields.End();
+}
+
+// So many that work for each pair of them would take minutes.
+TEST(OpenAiTest, AMessageOfManyParts) {
+  constexpr int kParts = 200000;
+  std::string parts;
+  for (int i = 0; i < kParts; ++i) parts += R"({"type": "text", "text": "a"},)";
+  parts.pop_back();
+  const OpenAiRequest request = ReadOpenAiRequest(
+      OpenAiRequest::Kind::kChat,
+      R"({"model": "m", "messages": [{"role": "user", "content": [)" + parts + "]}]}");
+  ASSERT_EQ(request.queries.at(0).use.size(), 1U);
+  EXPECT_EQ(request.queries[0].use[0].text->text, std::string(kParts, 'a'));
 }
 
 TEST(ScramTest, VerifiersTravelAsText) {

@@ -174,9 +174,19 @@ std::vector<TextSpan> TextPattern::FindAll(std::string_view text) const {
 }
 
 std::string TextPattern::ReplaceAll(std::string_view text, std::string_view with) const {
+  std::string out;
+  if (regex_ == nullptr && !literal_.empty()) {
+    // Without a list of all places, which takes several times the memory of the text.
+    size_t at = 0;
+    for (size_t next = 0; (next = text.find(literal_, at)) != std::string_view::npos;) {
+      out.append(text.substr(at, next - at)).append(with);
+      CheckTextSize(out.size());
+      at = next + literal_.size();
+    }
+    return out.append(text.substr(at));
+  }
   const std::vector<TextSpan> found = FindAll(text);
   CheckTextSize(text.size() + found.size() * with.size());
-  std::string out;
   out.reserve(text.size() + found.size() * with.size());
   uint32_t at = 0;
   for (const TextSpan match : found) {
