@@ -30,7 +30,7 @@ class OpenModel {
   // Opens the files that `definition` names; fills in what the definition tells of them
   // (architecture, parameters, context, digest, words of the chat template). Reads the whole files,
   // and renders their chat template, if their fingerprint differs from the definition's. `devices`
-  // is borrowed. Throws Error.
+  // is borrowed, and null only where the model's device is the processor. Throws Error.
   OpenModel(ModelDefinition definition, Devices* devices, ProgressListener* progress);
 
   // The same model by another name and with states of another dtype. Both share what is in memory,

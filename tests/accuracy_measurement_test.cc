@@ -141,7 +141,7 @@ class AccuracyMeasurementTest : public testing::TestWithParam<const char*> {
     definition.dtype = "stored";
     definition.kv_dtype = "bf16";
     definition.chat_template = "plain";
-    model_ = std::make_unique<OpenModel>(definition, nullptr);
+    model_ = std::make_unique<OpenModel>(definition, /*devices=*/nullptr, /*progress=*/nullptr);
   }
 
   std::vector<AccuracyRow> Measure(const AccuracyTask& task, const AccuracyOptions& options) {

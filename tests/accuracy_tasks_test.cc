@@ -21,7 +21,7 @@ class AccuracyTasksTest : public testing::Test {
     definition.kv_dtype = "auto";
     definition.chat_template = "plain";
     WriteGguf(tiny, definition.path, TensorDtype::kF32);
-    return std::make_unique<OpenModel>(definition, nullptr);
+    return std::make_unique<OpenModel>(definition, /*devices=*/nullptr, /*progress=*/nullptr);
   }
 
   // Most positions that a prompt of the task, its begin token and an answer take.
