@@ -231,7 +231,7 @@ int Main(int argc, char** argv) {
   definition.dtype = "stored";
   definition.kv_dtype = "auto";
   definition.chat_template = "plain";
-  const OpenModel model(definition, &progress);
+  const OpenModel model(definition, /*devices=*/nullptr, &progress);
   const Stopwatch watch;
   const TaskSet set =
       ChooseTasks(arguments.data, arguments.measure, arguments.tasks, model, progress);
