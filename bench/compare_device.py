@@ -324,7 +324,7 @@ def main():
         full = r.get("torch_ms")
         print(f"| {r['kv']} | {r['prompt_tokens']} ({r['cached_tokens']}) | {ms(full)} | {ms(r['llama_cpp_ms'])} | {ms(r['cold_ms'])} "
               f"| {ms(r['cpu_ms'])} | {times(full and full / r['cpu_ms'])} | {ms(r['gpu_ms'])} | {times(full and full / r['gpu_ms'])} "
-              f"| {r.get('logprob_difference', float('nan')):.2g} |")
+              f"| {format(r['logprob_difference'], '.2g') if 'logprob_difference' in r else ''} |")
     copied = max(r["copy_bytes_per_second"] for r in results)
     print(f"\nStates are copied to the device at {copied / 1e9:.1f} GB/s", end="")
     print(f", {copied / pinned:.0%} of one copy from pinned memory at {pinned / 1e9:.1f} GB/s (target {COPY_TARGET:.0%})."
