@@ -39,6 +39,23 @@ void SetKeys(const std::vector<SegmentKeys>& keys, ChatDefinition& chat) {
   }
 }
 
+// Whoever continues it, a chat's states are those of the user who began it.
+StateOwner OwnerOfStates(const ChatDefinition& chat, const Database::Rep& database) {
+  SchemaDefinition schema;
+  if (auto found = database.catalog.FindSchema(chat.schema)) schema = *std::move(found);
+  return OwnerOfStates(chat.owner, schema);
+}
+
+// Of a chat without turns.
+std::vector<SegmentKeys> KeysOf(const ChatDefinition& chat, const OpenModel& model,
+                                const Database::Rep& database) {
+  BoundPrompt prompt;
+  prompt.segments = ChatSegments(chat);
+  GiveTo(OwnerOfStates(chat, database), prompt);
+  return ComputeSegmentKeys(prompt.segments, model.fingerprint(), model.config().positions,
+                            prompt.owner.salt);
+}
+
 // The model, if the chat's tokens mean to it what they meant when they were said.
 std::shared_ptr<const OpenModel> OpenModelOf(const ChatDefinition& chat, const ast::Name& name,
                                              Database::Rep& database, ResultSink& sink) {
@@ -96,12 +113,12 @@ ChatDefinition CommitTurn(const ChatDefinition& before, std::vector<PromptSegmen
   answer.end_token = generation.end_token;
 
   segments.back() = FinishedTurn(turn, answer);
-  const std::vector<SegmentKeys> keys =
-      ComputeSegmentKeys(segments, model.fingerprint(), model.config().positions);
+  const std::vector<SegmentKeys> keys = ComputeSegmentKeys(
+      segments, model.fingerprint(), model.config().positions, prompt.owner.salt);
   if (prompt.cache && prompt.reuse != ReuseMode::kNone) {
     const PromptSegment& finished = segments.back();
     const StateManifest manifest =
-        ManifestOf(finished, keys.back(), finished.chat_label, model, encode_ms);
+        ManifestOf(finished, keys.back(), finished.chat_label, prompt, model, encode_ms);
     query.cache.Publish(manifest, CopyOfTurn(manifest.tokens, turn, query), model.home());
   }
   ChatDefinition after = AfterTurn(before, turn, answer);
@@ -115,7 +132,7 @@ ChatDefinition CommitTurn(const ChatDefinition& before, std::vector<PromptSegmen
 }  // namespace
 
 std::string RunBeginChat(const ast::BeginChat& statement, Database::Rep& database,
-                         const Settings& settings, ResultSink& sink) {
+                         const Settings& settings, const Access& access, ResultSink& sink) {
   const ChatHold hold = database.HoldChat(statement.name.text, statement.name.range);
   CheckIsNew(statement.name, database);
   const std::shared_ptr<const OpenSchema> schema = database.Open(statement.schema, sink);
@@ -124,10 +141,10 @@ std::string RunBeginChat(const ast::BeginChat& statement, Database::Rep& databas
       BindOpening(statement, schema->definition, schema->layout, model.tokenizer(),
                   model.chat_template(), model.config().context_length, settings.query_defaults());
   ChatDefinition chat = ChatOf(statement.name.text, opening);
+  chat.owner = access.id();
   chat.tokenizer = model.tokenizer().digest();
   chat.fingerprint = model.fingerprint();
-  SetKeys(ComputeSegmentKeys(opening.segments, model.fingerprint(), model.config().positions),
-          chat);
+  SetKeys(KeysOf(chat, model, database), chat);
   chat.created_at = chat.last_used_at = std::time(nullptr);
   Check(database.catalog.AddChat(chat), "a chat that is held is not added by others");
   return "BEGIN CHAT";
@@ -141,6 +158,7 @@ std::string RunContinueChat(const ast::ContinueChat& statement, Database::Rep& d
   const Stopwatch watch;
   BoundPrompt prompt = BindTurn(statement, chat, model->tokenizer(), model->chat_template(),
                                 model->config(), settings.query_defaults());
+  GiveTo(OwnerOfStates(chat, database), prompt);
   const PlanContext context = database.ContextOf(*model);
   const std::vector<PromptSegment> segments = prompt.segments;
   // A finished turn is stored as one state, which is put together of values, not of codes.
@@ -167,6 +185,7 @@ std::string RunContinueChat(const ast::ContinueChat& statement, Database::Rep& d
   return "CONTINUE 1";
 }
 
+// A fork stays with the user whose words it holds, whoever made it.
 std::string RunForkChat(const ast::ForkChat& statement, Database::Rep& database) {
   const ChatHold hold = database.HoldChat(statement.to.text, statement.to.range);
   ChatDefinition fork = FindChat(statement.from, database);

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "auth/secrets.h"
 #include "base/nearest_name.h"
 #include "device/device_compute.h"
 #include "executor/chat_states.h"
@@ -40,6 +41,11 @@ CostModel CostsOf(const std::optional<MachineRates>& rates, const OpenModel& mod
   return is_of_device ? CostModel(RatesOnDevice(*rates)) : CostModel();
 }
 
+std::optional<LoginUser> LoginUserOf(const std::optional<UserDefinition>& user) {
+  if (!user) return std::nullopt;
+  return LoginUser{user->name, user->verifier, user->is_admin, user->is_disabled};
+}
+
 }  // namespace
 
 Database::Rep::Rep(const std::filesystem::path& folder)
@@ -56,6 +62,9 @@ Database::Rep::Rep(const std::filesystem::path& folder)
   devices.Attach(&device_pool);
   cache.SetDiskBudget(default_budgets.disk);
   cache.SetPinBudget(default_budgets.pins);
+  for (const UserDefinition& user : catalog.Users()) {
+    cache.SetOwnerBudget(user.id, user.state_bytes);
+  }
   CollectChatStates(catalog, cache);
 }
 
@@ -210,6 +219,16 @@ const std::filesystem::path& Database::folder() const { return rep_->rocks.folde
 Database::QueryLoad Database::query_load() const {
   const QueryMemory::Stats stats = rep_->query_memory.stats();
   return {stats.budget, stats.reserved, stats.waiting};
+}
+
+bool Database::HasUsers() const { return rep_->catalog.HasUsers(); }
+
+std::optional<LoginUser> Database::FindUser(std::string_view name) const {
+  return LoginUserOf(rep_->catalog.FindUser(name));
+}
+
+std::optional<LoginUser> Database::FindUserOfKey(std::string_view api_key) const {
+  return LoginUserOf(rep_->catalog.FindUserOfKey(HexOf(Sha256(api_key))));
 }
 
 void Database::SetConnectionSource(ConnectionSource source) {

@@ -8,7 +8,8 @@
 namespace promptdb {
 
 StateManifest ManifestOf(const PromptSegment& segment, const SegmentKeys& keys,
-                         const std::string& label, const OpenModel& model, double encode_ms) {
+                         const std::string& label, const BoundPrompt& prompt,
+                         const OpenModel& model, double encode_ms) {
   StateManifest manifest;
   manifest.key = keys.key;
   manifest.shape = model.kv_shape();
@@ -16,6 +17,7 @@ StateManifest ManifestOf(const PromptSegment& segment, const SegmentKeys& keys,
   manifest.start_position = segment.start - keys.origin;
   manifest.label = label;
   manifest.of_chat = !segment.chat_label.empty();
+  if (keys.is_private) manifest.owner = prompt.owner.user;
   manifest.model = model.fingerprint();
   manifest.context = keys.context;
   manifest.token_ids = segment.tokens;
@@ -50,7 +52,7 @@ void EncodeSegments(const std::vector<int>& segments, QueryState& query) {
     if (scan != nullptr && !query.Segment(index).prefix_of) {
       const StateManifest manifest =
           ManifestOf(query.Segment(index), query.plan.keys[static_cast<size_t>(index)],
-                     scan->module, query.model, share_ms);
+                     scan->module, query.plan.prompt, query.model, share_ms);
       // The address of the segment stays, since later groups point at it.
       KvSegment& states = *query.segments[static_cast<size_t>(index)];
       states = query.cache.Publish(manifest, std::move(states), query.model.home());

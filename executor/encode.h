@@ -17,9 +17,10 @@ namespace promptdb {
 // meanwhile are scanned.
 void EncodeMissing(std::vector<int> segments, QueryState& query);
 
-// What is stored beside the states of `segment`, computed now.
+// What is stored beside the states of `segment`, a part of `prompt`, computed now.
 StateManifest ManifestOf(const PromptSegment& segment, const SegmentKeys& keys,
-                         const std::string& label, const OpenModel& model, double encode_ms);
+                         const std::string& label, const BoundPrompt& prompt,
+                         const OpenModel& model, double encode_ms);
 
 }  // namespace promptdb
 

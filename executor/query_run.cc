@@ -46,8 +46,8 @@ void StoreNewText(const Generation& generation, QueryState& query) {
     segment.tokens.insert(segment.tokens.end(), generation.tokens.begin(),
                           generation.tokens.begin() + static_cast<long>(grown));
   }
-  const std::vector<SegmentKeys> keys =
-      ComputeSegmentKeys(segments, query.model.fingerprint(), query.model.config().positions);
+  const std::vector<SegmentKeys> keys = ComputeSegmentKeys(
+      segments, query.model.fingerprint(), query.model.config().positions, prompt.owner.salt);
   const double ms_per_token =
       query.actuals[static_cast<size_t>(prefill.id)].ms / std::max(1, prefill.tokens);
   for (const int index : prefill.segments) {
@@ -55,7 +55,7 @@ void StoreNewText(const Generation& generation, QueryState& query) {
     const auto tokens = static_cast<int>(segments[at].tokens.size());
     if (tokens < kLeastStoredTokens) continue;
     const StateManifest manifest =
-        ManifestOf(segments[at], keys[at], StateLabel(prompt.schema, segments[at].label),
+        ManifestOf(segments[at], keys[at], StateLabel(prompt.schema, segments[at].label), prompt,
                    query.model, ms_per_token * tokens);
     query.cache.Publish(manifest, query.segments[at]->CopyOf(tokens), query.model.home());
   }

@@ -25,8 +25,13 @@ struct PlannedQuery {
 };
 
 PlannedQuery Plan(const ast::Select& query, Database::Rep& database, const Settings& settings,
-                  ResultSink& sink) {
-  if (query.pml) return Plan(ExpandPml(query, database), database, settings, sink);
+                  const Access& access, ResultSink& sink) {
+  if (query.pml) return Plan(ExpandPml(query, database), database, settings, access, sink);
+  if (query.is_bare) {
+    access.DemandModel(Privilege::kUsage, query.schema);
+  } else {
+    access.DemandSchema(Privilege::kUsage, query.schema);
+  }
   PlannedQuery planned;
   planned.schema =
       query.is_bare ? database.OpenBare(query.schema, sink) : database.Open(query.schema, sink);
@@ -39,6 +44,7 @@ PlannedQuery Plan(const ast::Select& query, Database::Rep& database, const Setti
                                  model.tokenizer(), model.chat_template(),
                                  model.config().context_length, settings.query_defaults(), row));
     rows = prompts.front().rows;
+    GiveTo(OwnerOfStates(access.id(), planned.schema->definition), prompts.back());
   }
   const BoundPrompt& first = prompts.front();
   if (first.kind == ast::Select::Kind::kGenerate && first.reuse == ReuseMode::kExact &&
@@ -97,8 +103,8 @@ void WarnOfLoss(const BoundPrompt& prompt, const OpenModel& model, const Databas
 }
 
 std::string RunSelect(const ast::Select& statement, Database::Rep& database,
-                      const Settings& settings, ResultSink& sink) {
-  const PlannedQuery planned = Plan(statement, database, settings, sink);
+                      const Settings& settings, const Access& access, ResultSink& sink) {
+  const PlannedQuery planned = Plan(statement, database, settings, access, sink);
   const QueryMemory::Reservation memory = planned.Reserve(database, sink);
   if (statement.kind != ast::Select::Kind::kGenerate) {
     sink.OnColumns(InspectColumns(statement.kind));
@@ -130,13 +136,13 @@ std::string RunSelect(const ast::Select& statement, Database::Rep& database,
 }
 
 std::string RunExplain(const ast::Explain& statement, Database::Rep& database,
-                       const Settings& settings, ResultSink& sink) {
+                       const Settings& settings, const Access& access, ResultSink& sink) {
   if (const auto* system = std::get_if<ast::SystemSelect>(&statement.query)) {
-    return RunExplainSystemSelect(*system, statement, database, settings, sink);
+    return RunExplainSystemSelect(*system, statement, database, settings, access, sink);
   }
   const auto& query = std::get<ast::Select>(statement.query);
   if (!statement.analyze) database.TellOfForeignRates(sink);
-  const PlannedQuery planned = Plan(query, database, settings, sink);
+  const PlannedQuery planned = Plan(query, database, settings, access, sink);
   const QueryPlan& plan = planned.plans.front();  // the one that is shown
   std::vector<NodeActuals> actuals;
   double ttft_ms = 0;

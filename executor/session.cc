@@ -18,11 +18,11 @@ namespace promptdb {
 
 namespace {
 
-// Passes everything on to the user's sink, and adds the session's own wish to stop, and the end of
-// the statement's time.
-class CancelableSink : public RelayingSink {
+// Passes everything on to the user's sink, adds the session's own wish to stop and the end of the
+// statement's time, and counts tokens.
+class StatementSink : public RelayingSink {
  public:
-  CancelableSink(ResultSink& sink, const std::atomic<bool>& canceled)
+  StatementSink(ResultSink& sink, const std::atomic<bool>& canceled)
       : RelayingSink(sink), canceled_(canceled) {}
 
   void SetUrgency(const Urgency& urgency) { urgency_ = urgency; }
@@ -30,8 +30,15 @@ class CancelableSink : public RelayingSink {
   bool IsCanceledByUser() const { return canceled_.load() || RelayingSink::IsCanceled(); }
   // The time is over, and the user had not stopped the statement before.
   bool IsLate() const { return !IsCanceledByUser() && urgency_.has_passed(); }
+  void OnTokensComputed(int64_t tokens) override {
+    tokens_ += tokens;
+    RelayingSink::OnTokensComputed(tokens);
+  }
+
+  int64_t tokens() const { return tokens_; }
 
  private:
+  int64_t tokens_ = 0;
   const std::atomic<bool>& canceled_;
   Urgency urgency_;
 };
@@ -39,6 +46,36 @@ class CancelableSink : public RelayingSink {
 Error LateError() {
   return Error(ErrorCode::kCanceled, "the deadline of the statement has passed",
                "SET deadline, or WITH (deadline = '…'), gives it more time.");
+}
+
+// Counts what a statement has computed to its user, when it ends: well, badly or by a stop.
+class TokenCharge {
+ public:
+  // All borrowed.
+  TokenCharge(const StatementSink& sink, const std::optional<Digest>& user, Catalog& catalog)
+      : sink_(sink), user_(user), catalog_(catalog) {}
+  ~TokenCharge() {
+    if (!user_ || sink_.tokens() == 0) return;
+    try {
+      catalog_.AddTokensUsed(*user_, Today(), sink_.tokens());
+    } catch (const Error&) {
+      // The disk can't be written. That takes no answer away from anybody.
+    }
+  }
+  TokenCharge(const TokenCharge&) = delete;
+  TokenCharge& operator=(const TokenCharge&) = delete;
+
+ private:
+  const StatementSink& sink_;
+  const std::optional<Digest>& user_;
+  Catalog& catalog_;
+};
+
+std::optional<Digest> IdOf(const std::string& user, const Catalog& catalog) {
+  if (user.empty()) return std::nullopt;
+  const std::optional<UserDefinition> found = catalog.FindUser(user);
+  if (!found) throw Error(ErrorCode::kDenied, "user \"" + user + "\" does not exist");
+  return found->id;
 }
 
 // What an error points at that can blame nothing smaller than the statement.
@@ -52,20 +89,25 @@ SourceRange FirstWord(std::string_view text, SourceRange statement) {
 struct Session::Rep {
   Rep(Database* database, std::string user)
       : database(database->rep()),
+        user_id(IdOf(user, this->database.catalog)),
         user(std::move(user)),
         settings(&this->database.pool, &this->database.device_pool, &this->database.cache,
                  &this->database.rocks, &this->database.query_memory,
                  this->database.default_budgets) {}
 
-  std::string Run(const ast::StatementNode& statement, ResultSink& sink);
+  // Checks the user's rights, and runs it.
+  std::string Run(const ast::StatementNode& statement, const Access& access, ResultSink& sink);
   // As Run(), with whatever it throws turned into an Error with a place.
   void RunOne(std::string_view text, SourceRange range, const ast::StatementNode& node,
               const std::optional<Urgency>& urgency, ResultSink& sink);
   Urgency UrgencyNow(const ast::StatementNode& node) const;
+  // The user owns what the user has just created.
+  void Own(const ObjectName& object);
   // Throws Error(kUnknownName) at the name.
   const ast::Prepare& Prepared(const ast::Name& name) const;
 
   Database::Rep& database;
+  const std::optional<Digest> user_id;  // stays when the user is renamed
   const std::string user;
   Settings settings;
   std::map<std::string, ast::Prepare> prepared;  // by name; they live as long as the session
@@ -83,19 +125,32 @@ const ast::Prepare& Session::Rep::Prepared(const ast::Name& name) const {
               name.range);
 }
 
-std::string Session::Rep::Run(const ast::StatementNode& statement, ResultSink& sink) {
+void Session::Rep::Own(const ObjectName& object) {
+  if (!user_id) return;
+  database.catalog.ChangeAccess(object, [&](ObjectAccess& access) { access.owner = *user_id; });
+}
+
+std::string Session::Rep::Run(const ast::StatementNode& statement, const Access& access,
+                              ResultSink& sink) {
   struct Visitor {
     Rep& session;
+    const Access& access;
     ResultSink& sink;
 
     std::string operator()(const ast::CreateModel& node) {
-      return RunCreateModel(node, session.database, sink);
+      const bool is_new = !session.database.catalog.FindModel(node.name.text);
+      std::string tag = RunCreateModel(node, session.database, sink);
+      if (is_new) session.Own({ObjectName::Kind::kModel, node.name.text});
+      return tag;
     }
     std::string operator()(const ast::DropModel& node) {
       return RunDropModel(node, session.database, sink);
     }
     std::string operator()(const ast::CreateSchema& node) {
-      return RunCreateSchema(node, session.database, sink);
+      const bool is_new = !session.database.catalog.FindSchema(node.name.text);
+      std::string tag = RunCreateSchema(node, session.database, sink);
+      if (is_new) session.Own({ObjectName::Kind::kSchema, node.name.text});
+      return tag;
     }
     std::string operator()(const ast::AlterSchema& node) {
       return RunAlterSchema(node, session.database, sink);
@@ -116,10 +171,10 @@ std::string Session::Rep::Run(const ast::StatementNode& statement, ResultSink& s
       return RunExportStates(node, session.database, sink);
     }
     std::string operator()(const ast::Select& node) {
-      return RunSelect(node, session.database, session.settings, sink);
+      return RunSelect(node, session.database, session.settings, access, sink);
     }
     std::string operator()(const ast::Explain& node) {
-      return RunExplain(node, session.database, session.settings, sink);
+      return RunExplain(node, session.database, session.settings, access, sink);
     }
     std::string operator()(const ast::Warm& node) { return RunWarm(node, session.database, sink); }
     std::string operator()(const ast::Pin& node) { return RunPin(node, session.database, sink); }
@@ -130,7 +185,7 @@ std::string Session::Rep::Run(const ast::StatementNode& statement, ResultSink& s
       return RunAlterModule(node, session.database, sink);
     }
     std::string operator()(const ast::Show& node) {
-      return RunShow(node, session.database, session.settings, sink);
+      return RunShow(node, session.database, session.settings, access, sink);
     }
     std::string operator()(const ast::Describe& node) {
       return RunDescribe(node, session.database, sink);
@@ -148,7 +203,7 @@ std::string Session::Rep::Run(const ast::StatementNode& statement, ResultSink& s
       return "RESET";
     }
     std::string operator()(const ast::SystemSelect& node) {
-      return RunSystemSelect(node, session.database, session.settings, sink);
+      return RunSystemSelect(node, session.database, session.settings, access, sink);
     }
     std::string operator()(const ast::Prepare& node) {
       if (!session.prepared.emplace(node.name.text, node).second) {
@@ -159,7 +214,10 @@ std::string Session::Rep::Run(const ast::StatementNode& statement, ResultSink& s
       return "PREPARE";
     }
     std::string operator()(const ast::Execute& node) {
-      return std::visit(*this, WithValues(session.Prepared(node.name), node));
+      const ast::StatementNode query =
+          std::visit([](auto&& filled) { return ast::StatementNode(std::move(filled)); },
+                     WithValues(session.Prepared(node.name), node));
+      return session.Run(query, access, sink);
     }
     std::string operator()(const ast::Deallocate& node) {
       session.Prepared(node.name);
@@ -167,7 +225,7 @@ std::string Session::Rep::Run(const ast::StatementNode& statement, ResultSink& s
       return "DEALLOCATE";
     }
     std::string operator()(const ast::BeginChat& node) {
-      return RunBeginChat(node, session.database, session.settings, sink);
+      return RunBeginChat(node, session.database, session.settings, access, sink);
     }
     std::string operator()(const ast::ContinueChat& node) {
       return RunContinueChat(node, session.database, session.settings, sink);
@@ -186,12 +244,20 @@ std::string Session::Rep::Run(const ast::StatementNode& statement, ResultSink& s
     std::string operator()(const ast::Restore& node) {
       return RunRestore(node, session.database, sink);
     }
-    std::string operator()(const ast::Unsupported& node) {
-      throw Error(ErrorCode::kUnsupported,
-                  node.statement + " is PromptQL, but has no meaning in this release yet");
+    std::string operator()(const ast::CreateUser& node) {
+      return RunCreateUser(node, session.database, sink);
     }
+    std::string operator()(const ast::AlterUser& node) {
+      return RunAlterUser(node, session.database, sink);
+    }
+    std::string operator()(const ast::DropUser& node) {
+      return RunDropUser(node, session.database, sink);
+    }
+    std::string operator()(const ast::Grant& node) { return RunGrant(node, session.database); }
   };
-  return std::visit(Visitor{*this, sink}, statement);
+  CheckRights(statement, access, database.catalog);
+  if (IsMetered(statement)) CheckTokenQuota(access, database.catalog);
+  return std::visit(Visitor{*this, access, sink}, statement);
 }
 
 Session::Session(Database* database, std::string user)
@@ -202,7 +268,7 @@ const std::string& Session::user() const { return rep_->user; }
 
 void Session::Rep::RunOne(std::string_view text, SourceRange range, const ast::StatementNode& node,
                           const std::optional<Urgency>& urgency, ResultSink& sink) {
-  CancelableSink cancelable(sink, canceled);
+  StatementSink cancelable(sink, canceled);
   canceled.store(false);
   const SourceRange place = FirstWord(text, range);
   try {
@@ -212,7 +278,12 @@ void Session::Rep::RunOne(std::string_view text, SourceRange range, const ast::S
     settings.SetUrgency(wanted);
     cancelable.SetUrgency(wanted);
     if (cancelable.IsLate()) throw LateError();
-    cancelable.OnDone(Run(node, cancelable));
+    std::string tag;
+    {
+      const TokenCharge charge(cancelable, user_id, database.catalog);
+      tag = Run(node, Access(database.catalog, user_id), cancelable);
+    }
+    cancelable.OnDone(tag);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kCanceled && cancelable.IsLate()) throw LateError().At(place);
     throw error.At(place);
@@ -281,9 +352,13 @@ std::vector<Column> Session::ColumnsOf(const ast::StatementNode& statement) cons
 void Session::Cancel() { rep_->canceled.store(true); }
 
 Session::Names Session::CatalogNames() const {
+  const Access access(rep_->database.catalog, rep_->user_id);
   Names names;
-  names.models = rep_->database.ModelNames();
+  for (std::string& model : rep_->database.ModelNames()) {
+    if (access.MaySee({ObjectName::Kind::kModel, model})) names.models.push_back(std::move(model));
+  }
   for (const SchemaDefinition& schema : rep_->database.catalog.Schemas()) {
+    if (!access.MayQuerySchema(schema.name)) continue;
     names.schemas.push_back(schema.name);
     for (const std::string& path : ModulePaths(schema.parts)) {
       names.modules.push_back(schema.name + "." + path);
@@ -296,7 +371,12 @@ Session::Names Session::CatalogNames() const {
       names.columns.push_back(names.tables.back() + "." + std::string(column.name));
     }
   }
-  names.chats = rep_->database.ChatNames();
+  for (const ChatDefinition& chat : rep_->database.catalog.Chats()) {
+    if (access.MaySee(chat)) names.chats.push_back(chat.name);
+  }
+  for (const UserDefinition& user : rep_->database.catalog.Users()) {
+    if (access.is_admin() || user.id == access.id()) names.users.push_back(user.name);
+  }
   return names;
 }
 

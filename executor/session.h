@@ -32,6 +32,14 @@ struct ConnectionInfo {
   int64_t since = 0;      // Unix time of the last change of state
 };
 
+// A user as a server needs it to let somebody in.
+struct LoginUser {
+  std::string name;
+  std::string verifier;  // SCRAM-SHA-256$…; empty: there is no password
+  bool is_admin = false;
+  bool is_disabled = false;
+};
+
 // Thread-safe. Holds the catalog, the cache of attention states, and the models that are loaded.
 class Database {
  public:
@@ -40,6 +48,11 @@ class Database {
   ~Database();
 
   const std::filesystem::path& folder() const;
+
+  // Users of the catalog; see CREATE USER.
+  bool HasUsers() const;
+  std::optional<LoginUser> FindUser(std::string_view name) const;
+  std::optional<LoginUser> FindUserOfKey(std::string_view api_key) const;
 
   // What pc_connections lists; called by any thread. A server gives it before the first statement
   // runs, and must not end before the last.
@@ -65,7 +78,7 @@ class Database {
 class Session {
  public:
   // `database` is borrowed. `user`: on whose behalf statements run; empty for whoever has the
-  // database's files, who may do everything.
+  // database's files, who may do everything. Throws Error(kDenied) where there is no such user.
   explicit Session(Database* database, std::string user = "");
   ~Session();
 
@@ -96,8 +109,8 @@ class Session {
   // from a signal handler or another thread. Forgotten if no statement is running.
   void Cancel();
 
-  // Names for completion: models, schemas, modules as "schema.module", chats, settings, system
-  // tables, and their columns as "pc_table.column".
+  // Names for completion, of what the user may see: models, schemas, modules as "schema.module",
+  // chats, settings, system tables, and their columns as "pc_table.column".
   struct Names {
     std::vector<std::string> models;
     std::vector<std::string> schemas;
@@ -106,6 +119,7 @@ class Session {
     std::vector<std::string> tables;
     std::vector<std::string> columns;
     std::vector<std::string> chats;
+    std::vector<std::string> users;
   };
   Names CatalogNames() const;
 

@@ -1,5 +1,6 @@
 #include "executor/settings.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "base/nearest_name.h"
@@ -60,6 +61,13 @@ std::vector<std::string> Settings::Names() {
           "query_memory",
           "reuse",
           "threads"};
+}
+
+bool Settings::IsOfDatabase(std::string_view name) {
+  static constexpr std::string_view kOfDatabase[] = {
+      "cpu_cache", "disk_cache", "disk_compression", "durability", "eviction_policy",
+      "gpu_cache", "pin_cache",  "query_memory",     "threads"};
+  return std::find(std::begin(kOfDatabase), std::end(kOfDatabase), name) != std::end(kOfDatabase);
 }
 
 void Settings::Set(const ast::Name& name, const ast::Literal& value) {

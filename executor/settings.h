@@ -5,6 +5,7 @@
 #define PROMPTDB_EXECUTOR_SETTINGS_H_
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "executor/accuracy_gate.h"
@@ -51,6 +52,8 @@ class Settings {
   };
   std::vector<Row> Rows() const;
   static std::vector<std::string> Names();
+  // Whether it is one for all sessions. False for what is no setting.
+  static bool IsOfDatabase(std::string_view name);
 
  private:
   void SetPolicies(std::string_view name);  // of all pools

@@ -95,6 +95,21 @@ ShowForm FormOf(ast::Show::What what) {
                {"state"},
                {"statement"},
                {"since"}}};
+    case ast::Show::What::kUsers:
+      return {Id::kUsers,
+              {{"name"},
+               {"admin"},
+               {"disabled"},
+               {"password"},
+               {"keys"},
+               {"tokens_per_day"},
+               {"tokens_today"},
+               {"state_bytes"},
+               {"stored_bytes"}}};
+    case ast::Show::What::kGrants:
+      return {Id::kGrants, {{"object"}, {"name"}, {"user"}, {"privilege"}}};
+    case ast::Show::What::kKeys:
+      return {Id::kKeys, {{"user"}, {"name"}, {"created"}}};
   }
   return {};
 }
@@ -296,14 +311,14 @@ std::vector<Column> DescribeColumns(const ast::Describe& statement) {
 }
 
 std::string RunShow(const ast::Show& statement, Database::Rep& database, const Settings& settings,
-                    ResultSink& sink) {
+                    const Access& access, ResultSink& sink) {
   const ShowForm form = FormOf(statement.what);
   const SystemTable& table = SystemTableOf(form.table);
   std::vector<size_t> places;
   for (const ShownColumn& shown : form.columns) {
     places.push_back(static_cast<size_t>(table.FindColumn(shown.column)));
   }
-  const SystemTableSource source{database, settings, sink};
+  const SystemTableSource source{database, settings, access, sink};
   const std::vector<Row> rows = statement.from_schema
                                     ? ModuleRowsOf(*statement.from_schema, source)
                                     : SystemTableRows(form.table, std::nullopt, source);

@@ -41,6 +41,9 @@ struct Visitor {
   std::vector<Column> operator()(const ast::Restore&) const { return RestoreColumns(); }
   std::vector<Column> operator()(const ast::ExportStates&) const { return ExportStatesColumns(); }
   std::vector<Column> operator()(const ast::ImportStates&) const { return ImportStatesColumns(); }
+  std::vector<Column> operator()(const ast::AlterUser& node) const {
+    return AlterUserColumns(node);
+  }
   template <typename Other>
   std::vector<Column> operator()(const Other&) const {
     return {};

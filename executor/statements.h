@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "executor/access.h"
 #include "executor/database.h"
 #include "executor/result.h"
 #include "executor/settings.h"
@@ -41,20 +42,20 @@ ast::Select ExpandPml(const ast::Select& query, Database::Rep& database);
 void WarnOfLoss(const BoundPrompt& prompt, const OpenModel& model, const Database::Rep& database,
                 const Settings& settings, ResultSink& sink);
 std::string RunSelect(const ast::Select& statement, Database::Rep& database,
-                      const Settings& settings, ResultSink& sink);
+                      const Settings& settings, const Access& access, ResultSink& sink);
 std::string RunExplain(const ast::Explain& statement, Database::Rep& database,
-                       const Settings& settings, ResultSink& sink);
+                       const Settings& settings, const Access& access, ResultSink& sink);
 
 // system_select.cc
 std::string RunSystemSelect(const ast::SystemSelect& statement, Database::Rep& database,
-                            const Settings& settings, ResultSink& sink);
+                            const Settings& settings, const Access& access, ResultSink& sink);
 std::string RunExplainSystemSelect(const ast::SystemSelect& query, const ast::Explain& statement,
                                    Database::Rep& database, const Settings& settings,
-                                   ResultSink& sink);
+                                   const Access& access, ResultSink& sink);
 
 // chat_statements.cc
 std::string RunBeginChat(const ast::BeginChat& statement, Database::Rep& database,
-                         const Settings& settings, ResultSink& sink);
+                         const Settings& settings, const Access& access, ResultSink& sink);
 std::string RunContinueChat(const ast::ContinueChat& statement, Database::Rep& database,
                             const Settings& settings, ResultSink& sink);
 std::string RunForkChat(const ast::ForkChat& statement, Database::Rep& database);
@@ -97,11 +98,20 @@ std::string RunExportStates(const ast::ExportStates& statement, Database::Rep& d
 std::string RunImportStates(const ast::ImportStates& statement, Database::Rep& database,
                             ResultSink& sink);
 
+// user_statements.cc
+std::vector<Column> AlterUserColumns(const ast::AlterUser& statement);
+std::string RunCreateUser(const ast::CreateUser& statement, Database::Rep& database,
+                          ResultSink& sink);
+std::string RunAlterUser(const ast::AlterUser& statement, Database::Rep& database,
+                         ResultSink& sink);
+std::string RunDropUser(const ast::DropUser& statement, Database::Rep& database, ResultSink& sink);
+std::string RunGrant(const ast::Grant& statement, Database::Rep& database);
+
 // show_statements.cc
 std::vector<Column> ShowColumns(const ast::Show& statement);
 std::vector<Column> DescribeColumns(const ast::Describe& statement);
 std::string RunShow(const ast::Show& statement, Database::Rep& database, const Settings& settings,
-                    ResultSink& sink);
+                    const Access& access, ResultSink& sink);
 std::string RunDescribe(const ast::Describe& statement, Database::Rep& database, ResultSink& sink);
 
 }  // namespace promptdb

@@ -23,9 +23,9 @@ std::vector<Row> Run(const RelationalPlan& plan, const SystemTableSource& source
 }  // namespace
 
 std::string RunSystemSelect(const ast::SystemSelect& statement, Database::Rep& database,
-                            const Settings& settings, ResultSink& sink) {
+                            const Settings& settings, const Access& access, ResultSink& sink) {
   const RelationalPlan plan = BindSystemSelect(statement);
-  const std::vector<Row> rows = Run(plan, {database, settings, sink}, nullptr);
+  const std::vector<Row> rows = Run(plan, {database, settings, access, sink}, nullptr);
   sink.OnColumns(plan.root->columns);
   for (const Row& row : rows) sink.OnRow(row);
   return "SELECT " + std::to_string(rows.size());
@@ -33,12 +33,12 @@ std::string RunSystemSelect(const ast::SystemSelect& statement, Database::Rep& d
 
 std::string RunExplainSystemSelect(const ast::SystemSelect& query, const ast::Explain& statement,
                                    Database::Rep& database, const Settings& settings,
-                                   ResultSink& sink) {
+                                   const Access& access, ResultSink& sink) {
   const Stopwatch watch;
   const RelationalPlan plan = BindSystemSelect(query);
   const double planning_ms = watch.Milliseconds();
   std::vector<NodeActuals> actuals;
-  if (statement.analyze) Run(plan, {database, settings, sink}, &actuals);
+  if (statement.analyze) Run(plan, {database, settings, access, sink}, &actuals);
   char timing[96];
   std::snprintf(timing, sizeof(timing), "planning_ms=%.3f, total_ms=%.3f", planning_ms,
                 watch.Milliseconds());

@@ -7,6 +7,7 @@
 #include "executor/accuracy_rows.h"
 #include "executor/schema_coverage.h"
 #include "planner/module_path.h"
+#include "storage/user_rows.h"
 
 namespace promptdb {
 
@@ -14,9 +15,12 @@ namespace {
 
 // ---- Catalog -----------------------------------------------------------------------------------
 
-std::vector<Row> ModelRows(const Catalog& catalog) {
+using Kind = ObjectName::Kind;
+
+std::vector<Row> ModelRows(const SystemTableSource& source) {
   std::vector<Row> rows;
-  for (const ModelDefinition& model : catalog.Models()) {
+  for (const ModelDefinition& model : source.database.catalog.Models()) {
+    if (!source.access.MaySee({Kind::kModel, model.name})) continue;
     rows.push_back({model.name, model.architecture, model.parameters, int64_t{model.context_length},
                     model.dtype, model.kv_dtype, model.device, model.chat_template, model.path,
                     FormatTime(model.created_at)});
@@ -27,6 +31,7 @@ std::vector<Row> ModelRows(const Catalog& catalog) {
 std::vector<Row> AccuracyTableRows(const SystemTableSource& source) {
   std::vector<Row> rows;
   for (const ModelAccuracy& accuracy : source.database.catalog.Accuracies()) {
+    if (!source.access.MaySee({Kind::kModel, accuracy.model})) continue;
     Value is_current;
     try {
       if (const auto model = source.database.catalog.FindModel(accuracy.model)) {
@@ -48,9 +53,11 @@ std::vector<Row> AccuracyTableRows(const SystemTableSource& source) {
   return rows;
 }
 
-std::vector<Row> ChatRows(const Database::Rep& database) {
+std::vector<Row> ChatRows(const SystemTableSource& source) {
+  const Database::Rep& database = source.database;
   std::vector<Row> rows;
   for (const ChatDefinition& chat : database.catalog.Chats()) {
+    if (!source.access.MaySee(chat)) continue;
     auto tokens = static_cast<int64_t>(chat.pending.size());
     int64_t bytes = 0;
     for (const auto* segments : {&chat.opening, &chat.turns}) {
@@ -66,10 +73,11 @@ std::vector<Row> ChatRows(const Database::Rep& database) {
   return rows;
 }
 
-std::vector<Row> ConnectionRows(const Database::Rep& database) {
+std::vector<Row> ConnectionRows(const SystemTableSource& source) {
   std::vector<Row> rows;
-  if (!database.connections) return rows;
-  for (const ConnectionInfo& connection : database.connections()) {
+  if (!source.database.connections) return rows;
+  for (const ConnectionInfo& connection : source.database.connections()) {
+    if (!source.access.is_admin() && connection.user != source.access.user()->name) continue;
     rows.push_back({connection.id, connection.user, connection.client, connection.application,
                     connection.protocol, connection.is_encrypted, connection.state,
                     connection.statement.empty() ? Value() : Value(connection.statement),
@@ -78,9 +86,10 @@ std::vector<Row> ConnectionRows(const Database::Rep& database) {
   return rows;
 }
 
-std::vector<Row> SchemaRows(const Catalog& catalog) {
+std::vector<Row> SchemaRows(const SystemTableSource& source) {
   std::vector<Row> rows;
-  for (const SchemaDefinition& schema : catalog.Schemas()) {
+  for (const SchemaDefinition& schema : source.database.catalog.Schemas()) {
+    if (!source.access.MayQuerySchema(schema.name)) continue;
     rows.push_back({schema.name, schema.model,
                     static_cast<int64_t>(ListModules(schema.parts).size()),
                     static_cast<int64_t>(schema.scaffolds.size()), FormatTime(schema.created_at)});
@@ -128,6 +137,7 @@ std::vector<Row> ModuleRows(const std::optional<std::string>& only_schema,
   std::vector<Row> rows;
   for (const SchemaDefinition& definition : source.database.catalog.Schemas()) {
     if (only_schema && definition.name != *only_schema) continue;
+    if (!source.access.MayQuerySchema(definition.name)) continue;
     std::shared_ptr<const OpenSchema> open;
     try {
       open = source.database.Open({definition.name, {}}, source.sink);
@@ -180,6 +190,14 @@ class LabelReader {
   std::map<std::string, std::set<std::string>> modules_;  // paths, by schema
 };
 
+// Of schemas that the user may query, but for what others have asked them; and the user's own.
+bool MaySee(const StateManifest& state, const Value& schema, const Access& access) {
+  if (access.is_admin()) return true;
+  if (state.owner != kPublic) return state.owner == access.id();
+  const auto* name = std::get_if<std::string>(&schema);
+  return name != nullptr && access.MayQuerySchema(*name);
+}
+
 std::vector<StateManifest> SortedStates(const StateCache& cache) {
   std::vector<StateManifest> states = cache.List();
   std::sort(states.begin(), states.end(), [](const StateManifest& a, const StateManifest& b) {
@@ -188,13 +206,15 @@ std::vector<StateManifest> SortedStates(const StateCache& cache) {
   return states;
 }
 
-std::vector<Row> StateRows(Database::Rep& database) {
+std::vector<Row> StateRows(const SystemTableSource& source) {
+  Database::Rep& database = source.database;
   const LabelReader labels(database.catalog);
   std::vector<Row> rows;
   for (const StateManifest& state : SortedStates(database.cache)) {
     const StateInfo info = database.cache.Probe(state.key, Tier::kGpu);
     if (info.tier == Tier::kMiss) continue;  // erased meanwhile
     LabelReader::Names names = labels.Read(state.label);
+    if (!MaySee(state, names.schema, source.access)) continue;
     rows.push_back({state.key.ToHex(), state.label, std::move(names.schema),
                     std::move(names.module), int64_t{state.tokens}, int64_t{state.start_position},
                     std::string(KvDtypeName(state.shape.dtype)), std::string(TierName(info.tier)),
@@ -205,11 +225,13 @@ std::vector<Row> StateRows(Database::Rep& database) {
   return rows;
 }
 
-std::vector<Row> BlockRows(Database::Rep& database) {
+std::vector<Row> BlockRows(const SystemTableSource& source) {
+  Database::Rep& database = source.database;
   const LabelReader labels(database.catalog);
   std::vector<Row> rows;
   for (const StateManifest& state : SortedStates(database.cache)) {
     const LabelReader::Names names = labels.Read(state.label);
+    if (!MaySee(state, names.schema, source.access)) continue;
     const BlockGrid grid(state.shape, state.tokens);
     for (int block = 0; block < grid.blocks(); ++block) {
       const BlockExtent extent = grid.Extent(block);
@@ -222,6 +244,63 @@ std::vector<Row> BlockRows(Database::Rep& database) {
                       int64_t{state.start_position} + extent.first_token, int64_t{extent.tokens},
                       std::string(KvDtypeName(state.shape.dtype)), std::string(TierName(tier)),
                       extent.payload_bytes + kBlockHeaderBytes});
+    }
+  }
+  return rows;
+}
+
+// ---- Users -------------------------------------------------------------------------------------
+
+Value LimitValue(int64_t limit) { return limit > 0 ? Value(limit) : Value(); }
+
+// One's own, or all for admins.
+std::vector<UserDefinition> SeenUsers(const SystemTableSource& source) {
+  std::vector<UserDefinition> users = source.database.catalog.Users();
+  std::erase_if(users, [&](const UserDefinition& user) {
+    return !source.access.is_admin() && user.id != source.access.id();
+  });
+  return users;
+}
+
+std::vector<Row> UserRows(const SystemTableSource& source) {
+  std::vector<Row> rows;
+  for (const UserDefinition& user : SeenUsers(source)) {
+    rows.push_back({user.name, user.is_admin, user.is_disabled, !user.verifier.empty(),
+                    static_cast<int64_t>(user.keys.size()), LimitValue(user.tokens_per_day),
+                    source.database.catalog.TokensUsed(user.id, Today()),
+                    LimitValue(user.state_bytes), source.database.cache.BytesOf(user.id),
+                    FormatTime(user.created_at)});
+  }
+  return rows;
+}
+
+std::vector<Row> KeyRows(const SystemTableSource& source) {
+  std::vector<Row> rows;
+  for (const UserDefinition& user : SeenUsers(source)) {
+    for (const ApiKey& key : user.keys) {
+      rows.push_back({user.name, key.name, FormatTime(key.created_at)});
+    }
+  }
+  return rows;
+}
+
+// Who may change an object sees all rights on it; others their own, and everybody's.
+std::vector<Row> GrantRows(const SystemTableSource& source) {
+  std::map<Digest, std::string> names = {{kPublic, "public"}};
+  for (const UserDefinition& user : source.database.catalog.Users()) names[user.id] = user.name;
+  std::vector<Row> rows;
+  for (const ObjectAccess& access : source.database.catalog.Accesses()) {
+    const ObjectName& object = access.object;
+    const bool sees_all = source.access.May(Privilege::kAdmin, object);
+    const auto add = [&](const Digest& user, std::string_view privilege) {
+      if (!sees_all && user != kPublic && user != source.access.id()) return;
+      rows.push_back({std::string(ObjectKindName(object.kind)),
+                      object.name.empty() ? Value() : Value(object.name), names.at(user),
+                      std::string(privilege)});
+    };
+    if (access.owner != kPublic) add(access.owner, "owner");
+    for (const auto& [user, privileges] : access.grants) {
+      for (const Privilege privilege : privileges) add(user, PrivilegeName(privilege));
     }
   }
   return rows;
@@ -314,19 +393,25 @@ std::vector<Row> SystemTableRows(SystemTable::Id table,
                                  const SystemTableSource& source) {
   switch (table) {
     case SystemTable::Id::kModels:
-      return ModelRows(source.database.catalog);
+      return ModelRows(source);
     case SystemTable::Id::kSchemas:
-      return SchemaRows(source.database.catalog);
+      return SchemaRows(source);
     case SystemTable::Id::kModules:
       return ModuleRows(only_schema, source);
     case SystemTable::Id::kStates:
-      return StateRows(source.database);
+      return StateRows(source);
     case SystemTable::Id::kBlocks:
-      return BlockRows(source.database);
+      return BlockRows(source);
     case SystemTable::Id::kChats:
-      return ChatRows(source.database);
+      return ChatRows(source);
     case SystemTable::Id::kConnections:
-      return ConnectionRows(source.database);
+      return ConnectionRows(source);
+    case SystemTable::Id::kUsers:
+      return UserRows(source);
+    case SystemTable::Id::kGrants:
+      return GrantRows(source);
+    case SystemTable::Id::kKeys:
+      return KeyRows(source);
     case SystemTable::Id::kAccuracy:
       return AccuracyTableRows(source);
     case SystemTable::Id::kStats:

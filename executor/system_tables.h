@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/value.h"
+#include "executor/access.h"
 #include "executor/database.h"
 #include "executor/settings.h"
 #include "planner/system_catalog.h"
@@ -20,11 +21,12 @@ namespace promptdb {
 struct SystemTableSource {
   Database::Rep& database;
   const Settings& settings;
+  const Access& access;
   ResultSink& sink;  // is told of models whose files have changed
 };
 
-// The rows of a table as they are now, with every column. With `only_schema` those of other schemas
-// may be left out.
+// The rows of a table as they are now, of what the user may see, with every column. With
+// `only_schema` those of other schemas may be left out.
 //
 // A schema whose model can't be opened has its modules in pc_modules all the same, with NULL for
 // what only the model can tell, and a notice.

@@ -43,7 +43,8 @@ statement
     | UNPIN schemaName moduleList?                                                  # unpin
     | EVICT schemaName moduleList? (FROM (GPU | CPU | DISK))?                       # evict
     | ALTER MODULE schemaName '.' modulePath SET optionList                         # alterModule
-    | SHOW (MODELS | SCHEMAS | CACHE | STATS | SETTINGS | CHATS | CONNECTIONS)      # show
+    | SHOW (MODELS | SCHEMAS | CACHE | STATS | SETTINGS | CHATS | CONNECTIONS
+        | USERS | GRANTS | KEYS)                                                    # show
     | SHOW MODULES (FROM schemaName)?                                               # showModules
     | DESCRIBE MODEL modelName                                                      # describeModel
     | DESCRIBE SCHEMA schemaName                                                    # describeSchema
@@ -74,6 +75,8 @@ alterUserAction
     : PASSWORD text
     | SET optionList
     | RENAME TO userName
+    | ADD KEY keyName
+    | DROP KEY keyName
     ;
 
 privilege
@@ -270,6 +273,7 @@ parameterName : name ;
 preparedName  : name ;
 chatName      : name ;
 userName      : name ;
+keyName       : name ;
 optionName    : name ;
 settingName   : name ;
 
@@ -308,9 +312,9 @@ columnWord
     : ADD | ALTER | ANALYZE | ASC | ASSISTANT | BACKUP | BEGIN | CACHE | CASCADE | CHAT | CHATS
     | CHECK | CONNECTIONS | CONTINUE | CPU | DATABASE | DEALLOCATE | DEFAULT | DESC | DESCRIBE
     | DISK | DROP | END | EVICT | EXECUTE | EXPLAIN | EXPORT | FILE | FORK | FORMAT | GPU | GRANT
-    | IMPORT | JSON | MODEL | MODELS | MODULE | MODULES | PASSWORD | PIN | PML | PREPARE | RENAME
+    | GRANTS | IMPORT | JSON | KEY | KEYS | MODEL | MODELS | MODULE | MODULES | PASSWORD | PIN | PML | PREPARE | RENAME
     | REPLACE | RESET | RESTORE | REVOKE | SCAFFOLD | SCHEMA | SCHEMAS | SET | SETTINGS | SHOW
-    | STATES | STATS | SYSTEM | TEXT | TOKENS | UNION | UNPIN | USER | VACUUM | WARM
+    | STATES | STATS | SYSTEM | TEXT | TOKENS | UNION | UNPIN | USER | USERS | VACUUM | WARM
     ;
 
 // ---- Keywords ----------------------------------------------------------------------------------
@@ -358,12 +362,15 @@ FROM: 'FROM';
 GENERATE: 'GENERATE';
 GPU: 'GPU';
 GRANT: 'GRANT';
+GRANTS: 'GRANTS';
 GROUP: 'GROUP';
 IF: 'IF';
 IMPORT: 'IMPORT';
 IN: 'IN';
 IS: 'IS';
 JSON: 'JSON';
+KEY: 'KEY';
+KEYS: 'KEYS';
 LIKE: 'LIKE';
 LIMIT: 'LIMIT';
 LOGPROBS: 'LOGPROBS';
@@ -406,6 +413,7 @@ UNION: 'UNION';
 UNPIN: 'UNPIN';
 USE: 'USE';
 USER: 'USER';
+USERS: 'USERS';
 USING: 'USING';
 VACUUM: 'VACUUM';
 WARM: 'WARM';

@@ -139,7 +139,7 @@ struct Select {
   Kind kind = Kind::kGenerate;
   SourceRange range;
   std::vector<Option> options;
-  Name schema;                   // empty with FROM PML
+  Name schema;  // empty with FROM PML
   // `schema` names a model: a prompt of new texts alone, as plain chats are. Not in the language.
   bool is_bare = false;
   std::optional<PmlSource> pml;  // FROM PML
@@ -328,7 +328,10 @@ struct Show {
     kStats,
     kSettings,
     kChats,
-    kConnections
+    kConnections,
+    kUsers,
+    kGrants,
+    kKeys
   };
   What what = What::kModels;
   std::optional<Name> from_schema;  // kModules
@@ -373,18 +376,59 @@ struct Restore {
   Text path;
 };
 
-// Parsed whole, but with no meaning in this release.
-struct Unsupported {
-  std::string statement;  // as a user would name it: "PIN", "ALTER MODULE"
-  SourceRange range;
+// ---- Users -------------------------------------------------------------------------------------
+
+// CREATE USER [IF NOT EXISTS] name [PASSWORD 'text'] [WITH (…)].
+struct CreateUser {
+  bool if_not_exists = false;
+  Name name;
+  std::optional<Text> password;
+  std::vector<Option> options;
+};
+
+// ALTER USER name PASSWORD 'text' | SET (…) | RENAME TO name | ADD KEY name | DROP KEY name.
+struct AlterUser {
+  struct SetPassword {
+    Text password;
+  };
+  struct SetOptions {
+    std::vector<Option> options;
+  };
+  struct Rename {
+    Name name;
+  };
+  struct AddKey {
+    Name name;
+  };
+  struct DropKey {
+    Name name;
+  };
+  Name name;
+  std::variant<SetPassword, SetOptions, Rename, AddKey, DropKey> action;
+};
+
+// DROP USER [IF EXISTS] name.
+struct DropUser {
+  bool if_exists = false;
+  Name name;
+};
+
+// GRANT right, … ON DATABASE | MODEL name | SCHEMA name TO user, …; REVOKE … FROM ….
+struct Grant {
+  enum class On { kNothing, kDatabase, kModel, kSchema };
+  bool is_grant = true;          // else REVOKE
+  std::vector<Name> privileges;  // folded to lower case, keywords too
+  On on = On::kNothing;
+  Name object;  // kModel, kSchema
+  std::vector<Name> users;
 };
 
 using StatementNode =
     std::variant<CreateModel, DropModel, CreateSchema, AlterSchema, DropSchema, ImportSchema,
-                 ExportSchema, ImportStates, ExportStates, Select, SystemSelect, Explain, Prepare, Execute, Deallocate,
-                 BeginChat, ContinueChat, ForkChat, EndChat, Warm, Pin, Evict, AlterModule, Show,
-                 Describe, AnalyzeModel, Analyze, Set, Reset, CheckDatabase, Vacuum, Backup,
-                 Restore, Unsupported>;
+                 ExportSchema, ImportStates, ExportStates, Select, SystemSelect, Explain, Prepare,
+                 Execute, Deallocate, BeginChat, ContinueChat, ForkChat, EndChat, Warm, Pin, Evict,
+                 AlterModule, Show, Describe, AnalyzeModel, Analyze, Set, Reset, CheckDatabase,
+                 Vacuum, Backup, Restore, CreateUser, AlterUser, DropUser, Grant>;
 
 struct Statement {
   StatementNode node;

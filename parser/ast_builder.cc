@@ -119,6 +119,12 @@ class AstBuilder : public grammar::PromptQLBaseVisitor {
         return Yield(ast::Show{What::kSettings, {}});
       case Grammar::CHATS:
         return Yield(ast::Show{What::kChats, {}});
+      case Grammar::USERS:
+        return Yield(ast::Show{What::kUsers, {}});
+      case Grammar::GRANTS:
+        return Yield(ast::Show{What::kGrants, {}});
+      case Grammar::KEYS:
+        return Yield(ast::Show{What::kKeys, {}});
       default:
         return Yield(ast::Show{What::kConnections, {}});
     }
@@ -257,13 +263,70 @@ class AstBuilder : public grammar::PromptQLBaseVisitor {
     return Yield(ast::Restore{reader_.TextOf(context->text())});
   }
 
-  // ---- Statements whose meaning comes in a later release ----
+  // ---- Users ----
 
-  Any visitCreateUser(Grammar::CreateUserContext*) override { return Refuse("CREATE USER"); }
-  Any visitAlterUser(Grammar::AlterUserContext*) override { return Refuse("ALTER USER"); }
-  Any visitDropUser(Grammar::DropUserContext*) override { return Refuse("DROP USER"); }
-  Any visitGrant(Grammar::GrantContext*) override { return Refuse("GRANT"); }
-  Any visitRevoke(Grammar::RevokeContext*) override { return Refuse("REVOKE"); }
+  Any visitCreateUser(Grammar::CreateUserContext* context) override {
+    ast::CreateUser create{context->IF() != nullptr,
+                           reader_.NameOf(context->userName()),
+                           {},
+                           reader_.OptionsOf(context->withOptions())};
+    if (context->text() != nullptr) create.password = reader_.TextOf(context->text());
+    return Yield(std::move(create));
+  }
+
+  Any visitAlterUser(Grammar::AlterUserContext* context) override {
+    ast::AlterUser alter{reader_.NameOf(context->userName()), {}};
+    Grammar::AlterUserActionContext* action = context->alterUserAction();
+    if (action->text() != nullptr) {
+      alter.action = ast::AlterUser::SetPassword{reader_.TextOf(action->text())};
+    } else if (action->optionList() != nullptr) {
+      alter.action = ast::AlterUser::SetOptions{reader_.OptionsOf(action->optionList())};
+    } else if (action->userName() != nullptr) {
+      alter.action = ast::AlterUser::Rename{reader_.NameOf(action->userName())};
+    } else if (action->ADD() != nullptr) {
+      alter.action = ast::AlterUser::AddKey{reader_.NameOf(action->keyName())};
+    } else {
+      alter.action = ast::AlterUser::DropKey{reader_.NameOf(action->keyName())};
+    }
+    return Yield(std::move(alter));
+  }
+
+  Any visitDropUser(Grammar::DropUserContext* context) override {
+    return Yield(ast::DropUser{context->IF() != nullptr, reader_.NameOf(context->userName())});
+  }
+
+  Any visitGrant(Grammar::GrantContext* context) override { return YieldGrant(context, true); }
+  Any visitRevoke(Grammar::RevokeContext* context) override { return YieldGrant(context, false); }
+
+  template <typename Context>
+  Any YieldGrant(Context* context, bool is_grant) {
+    ast::Grant grant;
+    grant.is_grant = is_grant;
+    for (Grammar::PrivilegeContext* privilege : context->privilege()) {
+      if (privilege->name() != nullptr) {
+        grant.privileges.push_back(reader_.NameOf(privilege->name()));
+      } else {
+        grant.privileges.push_back({privilege->CREATE() != nullptr ? "create" : "select",
+                                    SourceReader::RangeOf(*privilege)});
+      }
+    }
+    if (Grammar::GrantObjectContext* object = context->grantObject(); object != nullptr) {
+      using On = ast::Grant::On;
+      if (object->modelName() != nullptr) {
+        grant.on = On::kModel;
+        grant.object = reader_.NameOf(object->modelName());
+      } else if (object->schemaName() != nullptr) {
+        grant.on = On::kSchema;
+        grant.object = reader_.NameOf(object->schemaName());
+      } else {
+        grant.on = On::kDatabase;
+      }
+    }
+    for (Grammar::UserNameContext* user : context->userName()) {
+      grant.users.push_back(reader_.NameOf(user));
+    }
+    return Yield(std::move(grant));
+  }
 
   Any Yield(ast::StatementNode node) {
     node_ = std::move(node);
@@ -280,10 +343,6 @@ class AstBuilder : public grammar::PromptQLBaseVisitor {
       }
     }
     return modules;
-  }
-
-  Any Refuse(std::string statement) {
-    return Yield(ast::Unsupported{std::move(statement), range_});
   }
 
   SourceReader reader_;

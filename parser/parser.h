@@ -41,6 +41,11 @@ struct ScriptSplit {
 };
 ScriptSplit SplitScript(std::string_view text);
 
+// `text` with * for every byte of what may be a password: texts in CREATE and ALTER USER, and
+// whatever follows a PASSWORD, in statements that are complete, mistaken or not yet ended. For all
+// that shows or keeps statements.
+std::string MaskSecrets(std::string_view text);
+
 // All keywords in upper case, sorted: for completion and near-miss hints.
 const std::vector<std::string>& Keywords();
 

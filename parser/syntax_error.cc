@@ -29,6 +29,7 @@ const std::map<size_t, std::string>& NameRuleWords() {
       {Grammar::RulePreparedName, "a prepared query's name"},
       {Grammar::RuleChatName, "a chat name"},
       {Grammar::RuleUserName, "a user name"},
+      {Grammar::RuleKeyName, "a key's name"},
       {Grammar::RuleOptionName, "an option name"},
       {Grammar::RuleSettingName, "a setting name"},
       {Grammar::RuleColumnName, "a column name"},
@@ -217,9 +218,10 @@ const ExpectationRules& ErrorRules() {
 Error SyntaxError(std::string_view text, std::span<const Token> tokens, size_t offending,
                   const Expectation& expectation) {
   const Token& token = tokens[offending];
+  const std::string shown = MaskSecrets(text);
   const std::string_view source =
-      text.substr(static_cast<size_t>(token.range.begin),
-                  static_cast<size_t>(token.range.end - token.range.begin));
+      std::string_view(shown).substr(static_cast<size_t>(token.range.begin),
+                                     static_cast<size_t>(token.range.end - token.range.begin));
   std::string message = "unexpected " + WordsOfToken(token, source);
   const std::string expected = ListOf(WordsOf(expectation));
   if (!expected.empty()) message += "; expected " + expected;

@@ -30,8 +30,8 @@ class Planner {
     root->cache = prompt.cache;
     root->rows = prompt.rows;
     root->prompt_tokens = prompt.prompt_tokens;
-    plan_.keys =
-        ComputeSegmentKeys(prompt.segments, context_.model_fingerprint, context_.config.positions);
+    plan_.keys = ComputeSegmentKeys(prompt.segments, context_.model_fingerprint,
+                                    context_.config.positions, prompt.owner.salt);
     plan_.scans.resize(prompt.segments.size());
     plan_.encodes.resize(prompt.segments.size());
 

@@ -23,7 +23,7 @@ class PrefixCutter {
   }
   void Cut(PromptSegment segment, int left = 0) {
     Begin(segment);
-    if (segment.placeholders.empty() && !IsCached(segment)) {
+    if (segment.placeholders.empty() && !IsCached(segment) && MayCut(segment)) {
       CutOne(segment, static_cast<size_t>(left));
     } else {
       Add(std::move(segment), 0);
@@ -47,6 +47,12 @@ class PrefixCutter {
 
   bool IsCached(const PromptSegment& segment) const {
     return !segment.is_new && cache_.Probe(namer_.KeysOf(segment).key).tier != Tier::kMiss;
+  }
+
+  // Whoever has states of their own learns nothing of other schemas' texts: by how many tokens are
+  // found, one could be guessed token by token.
+  bool MayCut(const PromptSegment& segment) const {
+    return !namer_.has_salt() || namer_.KeysOf(segment).is_private;
   }
 
   // Spans of the former segments, in those that they were cut into.
@@ -112,7 +118,7 @@ class PrefixCutter {
 void CutAtCachedPrefixes(const Digest& model_fingerprint, PositionScheme positions,
                          const StateCache& cache, std::span<BoundPrompt> rows) {
   BoundPrompt& first = rows.front();
-  PrefixCutter shared(SegmentNamer(model_fingerprint, positions), cache);
+  PrefixCutter shared(SegmentNamer(model_fingerprint, positions, first.owner.salt), cache);
   const bool has_rows = rows.size() > 1;
   const size_t ends = first.segments.size() - (has_rows ? 1 : 0);
   for (size_t i = 0; i < ends; ++i) shared.Cut(first.segments[i]);
@@ -130,7 +136,7 @@ void CutAtCachedPrefixes(const Digest& model_fingerprint, PositionScheme positio
 
 void CutTurnAtCachedPrefix(const Digest& model_fingerprint, PositionScheme positions,
                            const StateCache& cache, BoundPrompt& prompt) {
-  PrefixCutter cutter(SegmentNamer(model_fingerprint, positions), cache);
+  PrefixCutter cutter(SegmentNamer(model_fingerprint, positions, prompt.owner.salt), cache);
   for (size_t i = 0; i + 1 < prompt.segments.size(); ++i) cutter.Keep(prompt.segments[i]);
   cutter.Cut(prompt.segments.back(), 1);
   prompt.segments = cutter.segments();

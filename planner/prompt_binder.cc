@@ -490,4 +490,12 @@ BoundPrompt BindOpening(const ast::BeginChat& chat, const SchemaDefinition& sche
   return binder.Bind(defaults, 0);
 }
 
+void GiveTo(const StateOwner& owner, BoundPrompt& prompt) {
+  prompt.owner = owner;
+  const bool has_salt = owner.salt != Digest();
+  for (PromptSegment& segment : prompt.segments) {
+    segment.is_private = has_salt && (segment.is_new || !segment.chat_label.empty());
+  }
+}
+
 }  // namespace promptdb

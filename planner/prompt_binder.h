@@ -29,6 +29,14 @@ struct AttendedSpan {
   int end = 0;
 };
 
+// Whose states a prompt's own words take from the cache and leave there.
+struct StateOwner {
+  Digest user;  // whose quota they count to; zero: nobody's
+  // Keeps the names of their states apart from those of other owners, so that nobody learns from a
+  // hit what somebody else has asked. Zero: none, and whoever has none shares with the others.
+  Digest salt;
+};
+
 struct PromptSegment {
   // "paris", "(text 1)", "paris in scaffold s"; "plan(days)", "(free text 1)", "(prompt)" and
   // "(answer)" are new text.
@@ -37,6 +45,7 @@ struct PromptSegment {
   int start = 0;                      // position of the first token
   bool is_new = false;                // the query's own words: not a part of the schema
   std::vector<AttendedSpan> attends;  // what its tokens see besides each other, in order
+  bool is_private = false;            // its states are its owner's alone: see StateOwner
   // The label of its state where that is a chat's, "chat c turn 3"; empty where it is the schema's.
   std::string chat_label;
   // The state of which its tokens are the first ones, where that is not its own; see
@@ -57,6 +66,7 @@ struct BoundPrompt {
   ast::Select::Kind kind = ast::Select::Kind::kGenerate;
   std::string schema;
   std::string model;
+  StateOwner owner;
   ReuseMode reuse = ReuseMode::kModular;
   bool is_portable = false;  // the schema
   bool cache = true;
@@ -70,6 +80,9 @@ struct BoundPrompt {
   int end_position = 0;  // of the first generated token
   Urgency urgency;
 };
+
+// Makes the prompt's own words, and the states that see them, the owner's.
+void GiveTo(const StateOwner& owner, BoundPrompt& prompt);
 
 // What a query that names none of them gets.
 struct QueryDefaults {

@@ -38,9 +38,11 @@ class SchemaBinder {
     schema.name = statement.name.text;
     schema.model = statement.model.text;
     schema.created_at = std::time(nullptr);
-    const OptionReader options(statement.options, "CREATE SCHEMA", {"separator", "portable"});
+    const OptionReader options(statement.options, "CREATE SCHEMA",
+                               {"separator", "portable", "shared"});
     schema.separator = options.TextValue("separator").value_or("");
     schema.is_portable = options.Boolean("portable").value_or(false);
+    schema.is_shared = options.Boolean("shared").value_or(false);
     std::set<std::string> names;
     schema.parts = BindParts(statement.parts, names, false);
     AddScaffolds(statement.scaffolds, schema);

@@ -20,9 +20,12 @@ Digest ModelFingerprint(const Digest& content, const ModelConfig& config, const 
 
 SegmentKeys SegmentNamer::KeysOf(const PromptSegment& segment) const {
   SegmentKeys own;
+  own.is_private = segment.is_private;
   own.origin = positions_ == PositionScheme::kLearned ? 0 : segment.start;
   for (const AttendedSpan& span : segment.attends) {
-    own.origin = std::min(own.origin, keys_[static_cast<size_t>(span.segment)].origin);
+    const SegmentKeys& seen = keys_[static_cast<size_t>(span.segment)];
+    own.origin = std::min(own.origin, seen.origin);
+    own.is_private = own.is_private || seen.is_private;
   }
   Hasher context;
   context.Add("context").Add(static_cast<int64_t>(segment.attends.size()));
@@ -39,6 +42,7 @@ SegmentKeys SegmentNamer::KeysOf(const PromptSegment& segment) const {
       context.Add(keys_[static_cast<size_t>(span.segment)].origin - own.origin);
     }
   }
+  if (segment.is_private) context.Add("private to").Add(salt_);
   own.context = context.Finish();
   if (segment.prefix_of) {
     own.key = *segment.prefix_of;
@@ -52,8 +56,8 @@ SegmentKeys SegmentNamer::KeysOf(const PromptSegment& segment) const {
 
 std::vector<SegmentKeys> ComputeSegmentKeys(const std::vector<PromptSegment>& segments,
                                             const Digest& model_fingerprint,
-                                            PositionScheme positions) {
-  SegmentNamer namer(model_fingerprint, positions);
+                                            PositionScheme positions, const Digest& salt) {
+  SegmentNamer namer(model_fingerprint, positions, salt);
   for (const PromptSegment& segment : segments) namer.Add(segment);
   return namer.keys();
 }

@@ -12,6 +12,10 @@
 // computed and stored as if the origin were 0, and moved when they are used (KvSegment::PlaceAt).
 // Whatever attends to the prompt's first token has the origin 0; a module that attends to nothing
 // before it has its own start. Learned positions are absolute: their origin is always 0.
+//
+// What a user has written is named with the salt of its StateOwner in the context, and so is, by
+// its context, all that comes to see it: another user's prompt of the same tokens finds nothing. A
+// schema's own text before that is named without, and serves all who may use the schema.
 #ifndef PROMPTDB_PLANNER_STATE_KEY_H_
 #define PROMPTDB_PLANNER_STATE_KEY_H_
 
@@ -39,30 +43,34 @@ struct SegmentKeys {
   Digest key;
   Digest context;  // the digest of what the segment attends to besides itself
   int origin = 0;
+  bool is_private = false;  // the segment's, or that of what it attends to
 };
 
 // Names segments one after another, each over the names of those it attends to.
 class SegmentNamer {
  public:
-  SegmentNamer(const Digest& model_fingerprint, PositionScheme positions)
-      : model_(model_fingerprint), positions_(positions) {}
+  // `salt`: of private segments; see StateOwner.
+  SegmentNamer(const Digest& model_fingerprint, PositionScheme positions, const Digest& salt)
+      : model_(model_fingerprint), positions_(positions), salt_(salt) {}
 
   // The keys of a segment that attends to some of those that were added.
   SegmentKeys KeysOf(const PromptSegment& segment) const;
   void Add(const PromptSegment& segment) { keys_.push_back(KeysOf(segment)); }
 
   const Digest& model() const { return model_; }
+  bool has_salt() const { return salt_ != Digest(); }
   const std::vector<SegmentKeys>& keys() const { return keys_; }  // in the order of Add()
 
  private:
   Digest model_;
   PositionScheme positions_;
+  Digest salt_;
   std::vector<SegmentKeys> keys_;
 };
 
 std::vector<SegmentKeys> ComputeSegmentKeys(const std::vector<PromptSegment>& segments,
                                             const Digest& model_fingerprint,
-                                            PositionScheme positions);
+                                            PositionScheme positions, const Digest& salt = {});
 
 }  // namespace promptdb
 

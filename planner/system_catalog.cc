@@ -98,6 +98,32 @@ constexpr SystemColumn kConnectionColumns[] = {
     {"since", Type::kText, "since when it is in this state (UTC)"},
 };
 
+constexpr SystemColumn kUserColumns[] = {
+    {"name", Type::kText, "the user's name"},
+    {"admin", Type::kBoolean, "whether the user may do everything"},
+    {"disabled", Type::kBoolean, "whether the user may do nothing for now"},
+    {"password", Type::kBoolean, "whether there is one to log in by"},
+    {"keys", Type::kInteger, "how many keys HTTP clients may show"},
+    {"tokens_per_day", Type::kInteger, "most tokens to compute on a day (UTC); NULL: no limit"},
+    {"tokens_today", Type::kInteger, "tokens computed today"},
+    {"state_bytes", Type::kInteger, "most bytes of stored states; NULL: no limit"},
+    {"stored_bytes", Type::kInteger, "bytes of stored states that hold the user's own words"},
+    {"created", Type::kText, "when the user was created (UTC)"},
+};
+
+constexpr SystemColumn kGrantColumns[] = {
+    {"object", Type::kText, "database, model or schema"},
+    {"name", Type::kText, "the model's or schema's name; NULL for the database"},
+    {"user", Type::kText, "who has the right; public: everybody"},
+    {"privilege", Type::kText, "owner, admin, usage or create"},
+};
+
+constexpr SystemColumn kKeyColumns[] = {
+    {"user", Type::kText, "whose key it is"},
+    {"name", Type::kText, "what ADD KEY called it"},
+    {"created", Type::kText, "when it was made (UTC)"},
+};
+
 constexpr SystemColumn kAccuracyColumns[] = {
     {"model", Type::kText, "the model that was measured"},
     {"mode", Type::kText, "none, exact, modular; scaffold: modular, with one over all documents"},
@@ -152,6 +178,11 @@ constexpr SystemTable kTables[] = {
     {SystemTable::Id::kChats, "pc_chats", "chats that are open", kChatColumns},
     {SystemTable::Id::kConnections, "pc_connections", "connections of a server's clients",
      kConnectionColumns},
+    {SystemTable::Id::kUsers, "pc_users", "users, their quotas, and what they have used of them",
+     kUserColumns},
+    {SystemTable::Id::kGrants, "pc_grants", "who owns and who may do what", kGrantColumns},
+    {SystemTable::Id::kKeys, "pc_keys", "API keys, of which nobody knows more than these names",
+     kKeyColumns},
     {SystemTable::Id::kAccuracy, "pc_accuracy", "what ANALYZE MODEL measured", kAccuracyColumns},
     {SystemTable::Id::kStats, "pc_stats",
      "what the cache holds, and has done since the database was opened", kStatColumns},

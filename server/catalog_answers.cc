@@ -123,7 +123,9 @@ std::vector<Row> VirtualRows(std::string_view table, const CatalogView& view) {
       rows.push_back({Text(kNamespace), Text(known.name), view.user});
     });
   } else if (table == "pc_pg_roles") {
-    for (const std::string& user : view.users) rows.push_back({user, true, true});
+    for (const CatalogView::Role& user : view.users) {
+      rows.push_back({user.name, user.is_admin, user.can_log_in});
+    }
   } else if (table == "pc_pg_type") {
     rows = {{int64_t{16}, Text("bool"), int64_t{1}, Text("b")},
             {int64_t{20}, Text("int8"), int64_t{8}, Text("b")},
@@ -410,14 +412,14 @@ std::vector<Properties> Schemas(const Tokens& tokens, const CatalogView& view) {
 std::vector<Properties> Roles(const Tokens& tokens, const CatalogView& view) {
   const std::optional<std::string> pattern = PatternOf(tokens, "rolname");
   std::vector<Properties> found;
-  for (const std::string& user : view.users) {
-    if (pattern && !Matches(*pattern, user)) continue;
-    found.push_back({{"rolname", user},
-                     {"rolsuper", "t"},
+  for (const CatalogView::Role& user : view.users) {
+    if (pattern && !Matches(*pattern, user.name)) continue;
+    found.push_back({{"rolname", user.name},
+                     {"rolsuper", user.is_admin ? "t" : "f"},
                      {"rolinherit", "t"},
-                     {"rolcreaterole", "f"},
+                     {"rolcreaterole", user.is_admin ? "t" : "f"},
                      {"rolcreatedb", "f"},
-                     {"rolcanlogin", "t"},
+                     {"rolcanlogin", user.can_log_in ? "t" : "f"},
                      {"rolconnlimit", "-1"},
                      {"memberof", "{}"},
                      {"rolreplication", "f"},

@@ -29,7 +29,12 @@ namespace promptdb {
 struct CatalogView {
   std::string database;
   std::string user;
-  std::vector<std::string> users;  // that may log in; the current one among them
+  struct Role {
+    std::string name;
+    bool is_admin = false;
+    bool can_log_in = false;
+  };
+  std::vector<Role> users;  // that the current one may see
   std::vector<std::string> prompt_schemas;
   ClientParameters parameters;
 };

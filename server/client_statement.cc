@@ -249,9 +249,9 @@ constexpr std::pair<std::string_view, std::string_view> kReported[] = {
 
 bool IsReadOnly(std::string_view parameter) {
   static constexpr std::string_view kNames[] = {
-      "in_hot_standby",        "integer_datetimes",     "is_superuser",
-      "max_identifier_length", "server_encoding",       "server_version",
-      "server_version_num",    "session_authorization", "block_size"};
+      "in_hot_standby",  "integer_datetimes",  "is_superuser",       "max_identifier_length",
+      "server_encoding", "server_version",     "server_version_num", "session_authorization",
+      "block_size",      "password_encryption"};
   return std::find(std::begin(kNames), std::end(kNames), parameter) != std::end(kNames);
 }
 
@@ -339,6 +339,7 @@ ClientParameters DefaultClientParameters() {
           {"is_superuser", "on"},
           {"lock_timeout", "0"},
           {"max_identifier_length", "128"},
+          {"password_encryption", "scram-sha-256"},
           {"promptdb.messages", "off"},
           {"search_path", "promptdb"},
           {"server_encoding", "UTF8"},

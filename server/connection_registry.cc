@@ -3,7 +3,7 @@
 #include <cstring>
 #include <ctime>
 
-#include "server/scram.h"
+#include "auth/secrets.h"
 
 namespace promptdb {
 
@@ -38,6 +38,11 @@ void ConnectionRegistry::Entry::SetState(const std::string& state, const std::st
 void ConnectionRegistry::Entry::SetApplication(const std::string& application) {
   const std::lock_guard lock(registry_->mutex_);
   registry_->rows_.at(id_).info.application = application;
+}
+
+void ConnectionRegistry::Entry::SetUser(const std::string& user) {
+  const std::lock_guard lock(registry_->mutex_);
+  registry_->rows_.at(id_).info.user = user;
 }
 
 void ConnectionRegistry::MarkActive(int32_t id) {

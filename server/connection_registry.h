@@ -36,6 +36,7 @@ class ConnectionRegistry {
     // state: "idle", "waiting" or "active".
     void SetState(const std::string& state, const std::string& statement = "");
     void SetApplication(const std::string& application);
+    void SetUser(const std::string& user);
 
    private:
     ConnectionRegistry* registry_;

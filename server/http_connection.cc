@@ -198,18 +198,21 @@ asio::awaitable<std::optional<HttpConnection::Request>> HttpConnection::ReadRequ
   co_return request;
 }
 
-void HttpConnection::Authorize(const Request& request) const {
-  if (server_.api_key_digests.empty()) {
-    if (transport_.is_from_loopback()) return;
+std::string HttpConnection::Authorize(const Request& request) const {
+  if (!server_.WantsPassword() && !server_.database->HasUsers()) {
+    if (transport_.is_from_loopback()) return "";
     throw OpenAiError(401,
-                      "connections from other machines need an API key, and this server has none",
+                      "connections from other machines need an API key, and this server has no "
+                      "users who could have one",
                       "invalid_api_key");
   }
   constexpr std::string_view kScheme = "Bearer ";
-  const bool is_known = request.authorization.starts_with(kScheme) &&
-                        server_.api_key_digests.contains(
-                            Sha256(std::string_view(request.authorization).substr(kScheme.size())));
-  if (!is_known) throw OpenAiError(401, "the API key is missing or wrong", "invalid_api_key");
+  if (request.authorization.starts_with(kScheme)) {
+    const std::optional<LoginUser> user = server_.database->FindUserOfKey(
+        std::string_view(request.authorization).substr(kScheme.size()));
+    if (user && !user->is_disabled) return user->name;
+  }
+  throw OpenAiError(401, "the API key is missing or wrong", "invalid_api_key");
 }
 
 asio::awaitable<void> HttpConnection::Answer(const Request& request) {
@@ -218,7 +221,8 @@ asio::awaitable<void> HttpConnection::Answer(const Request& request) {
     co_await Send(200, "text/plain; charset=utf-8", "ok\n");
     co_return;
   }
-  Authorize(request);
+  user_ = Authorize(request);
+  entry_->SetUser(user_);
   static constexpr std::pair<std::string_view, Kind> kQueries[] = {
       {"/v1/chat/completions", Kind::kChat},
       {"/v1/completions", Kind::kCompletion},
@@ -247,7 +251,7 @@ asio::awaitable<void> HttpConnection::Answer(const Request& request) {
 
 asio::awaitable<void> HttpConnection::SendModels() {
   Json data = Json::array();
-  for (const std::string& name : Session(server_.database).CatalogNames().models) {
+  for (const std::string& name : Session(server_.database, user_).CatalogNames().models) {
     data.push_back({{"id", name}, {"object", "model"}, {"created", 0}, {"owned_by", "promptdb"}});
   }
   const Json body = {{"object", "list"}, {"data", std::move(data)}};
@@ -285,8 +289,8 @@ asio::awaitable<void> HttpConnection::Generate(const Request& request, OpenAiReq
 asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest& request) {
   entry_->SetState("waiting", "SELECT");
   std::function<void(ResultSink&, const Urgency&)> work =
-      [database = server_.database, request](ResultSink& sink, const Urgency& urgency) {
-        Session session(database);
+      [database = server_.database, user = user_, request](ResultSink& sink, const Urgency& urgency) {
+        Session session(database, user);
         CheckModel(session, request, sink);
         for (const ast::Select& query : request.queries) {
           ParameterizedStatement statement;
@@ -299,8 +303,9 @@ asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest
   };
   ServerState::Statement statement;
   statement.id = entry_->id();
+  statement.user = user_;
   try {
-    statement.urgency = Session(server_.database).UrgencyOf(request.queries.front());
+    statement.urgency = Session(server_.database, user_).UrgencyOf(request.queries.front());
   } catch (const Error& error) {
     throw OpenAiErrorOf(error);
   }
@@ -348,6 +353,8 @@ asio::awaitable<void> HttpConnection::Send(int status, std::string_view type, st
                      "\r\nContent-Type: " + std::string(type) +
                      "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
   if (status == 503) head += "Retry-After: 1\r\n";
+  // A client that tries again by itself, as OpenAI's do, would wait until tomorrow.
+  if (status == 429) head += "X-Should-Retry: false\r\n";
   if (status == 401) head += "WWW-Authenticate: Bearer\r\n";
   if (!keeps_alive_) head += "Connection: close\r\n";
   co_await Write(head + "\r\n" + body);

@@ -44,8 +44,9 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   // nullopt at the end. Throws OpenAiError for what is no request, Over for what is not even that.
   asio::awaitable<std::optional<Request>> ReadRequest();
   asio::awaitable<void> Answer(const Request& request);
-  // Throws OpenAiError where the client may not.
-  void Authorize(const Request& request) const;
+  // The user of the request's key; empty where there are no users, and nobody is asked. Throws
+  // OpenAiError where the client may not.
+  std::string Authorize(const Request& request) const;
   asio::awaitable<void> Generate(const Request& request, OpenAiRequest::Kind kind);
   // The rows of the request's queries; in a stream the pieces are sent as they come. Throws
   // OpenAiError.
@@ -70,6 +71,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   bool is_shutting_down_ = false;
   bool keeps_alive_ = true;  // after the response that is under way
   bool is_streaming_ = false;
+  std::string user_;  // of the request; empty without users
   std::optional<ConnectionRegistry::Entry> entry_;
   std::shared_ptr<StatementRun> running_;
 };

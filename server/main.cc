@@ -8,9 +8,10 @@
 #include <string>
 
 #include "base/error.h"
+#include "executor/session.h"
+#include "parser/parser.h"
 #include "server/server.h"
 #include "server/server_options.h"
-#include "server/user_file.h"
 
 namespace {
 
@@ -47,10 +48,22 @@ int AddUser(const ServerOptions& options) {
     if (hidden.is_terminal()) std::cerr << "\n";
   }
   if (password.ends_with('\r')) password.pop_back();
-  const std::filesystem::path file = options.UserFile();
-  promptdb::PutUser(file, options.user_to_add, password);
-  std::cerr << "User " << options.user_to_add << " is in " << file.string()
-            << ". A running server reads it at SIGHUP.\n";
+  if (password.empty()) {
+    throw promptdb::Error(promptdb::ErrorCode::kInvalidArgument, "the password is empty");
+  }
+  promptdb::Database database(options.database);
+  promptdb::Session session(&database);
+  promptdb::QuietSink sink;
+  const std::string user = promptdb::QuoteName(options.user_to_add);
+  const std::string secret = " PASSWORD " + promptdb::QuoteText(password);
+  if (database.FindUser(options.user_to_add)) {
+    session.Execute("ALTER USER " + user + secret, sink);
+    session.Execute("ALTER USER " + user + " SET (admin = on, disabled = off)", sink);
+  } else {
+    session.Execute("CREATE USER " + user + secret + " WITH (admin = on)", sink);
+  }
+  std::cerr << "User " << options.user_to_add << " is an admin of the database in "
+            << options.database << ".\n";
   return 0;
 }
 

@@ -5,8 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "auth/secrets.h"
 #include "executor/query_run.h"
-#include "server/scram.h"
 
 namespace promptdb {
 
@@ -423,16 +423,6 @@ Json StreamChoice(const OpenAiRequest& request, Json delta, const std::string& t
   event["choices"] = Json::array({std::move(choice)});
   if (request.includes_usage) event["usage"] = nullptr;
   return event;
-}
-
-std::string HexOf(std::string_view bytes) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  for (const char byte : bytes) {
-    out += kDigits[(static_cast<unsigned char>(byte) >> 4) & 0xF];
-    out += kDigits[static_cast<unsigned char>(byte) & 0xF];
-  }
-  return out;
 }
 
 }  // namespace

@@ -92,7 +92,7 @@ PgConnection::ClientOutcome PgConnection::RunClientStatement(const ClientStateme
       ClosePortals();
       prepared_.clear();
       // A session of its own for what comes; a run that still has the old one ends with it.
-      session_ = std::make_shared<Session>(server_.database);
+      session_ = std::make_shared<Session>(server_.database, session_user_);
       return {std::nullopt, "DISCARD ALL"};
     case Kind::kDeallocate:
       if (statement.name == "all") {
@@ -147,9 +147,13 @@ CatalogView PgConnection::View() const {
   CatalogView view;
   view.database = database_;
   view.user = user_;
-  for (const auto& [name, verifier] : server_.users) view.users.push_back(name);
-  if (!server_.users.contains(user_)) view.users.push_back(user_);
-  view.prompt_schemas = session_->CatalogNames().schemas;
+  Session::Names names = session_->CatalogNames();
+  view.prompt_schemas = std::move(names.schemas);
+  for (const std::string& name : names.users) {
+    const std::optional<LoginUser> user = server_.database->FindUser(name);
+    if (user) view.users.push_back({name, user->is_admin, !user->is_disabled});
+  }
+  if (view.users.empty()) view.users.push_back({user_, true, true});
   view.parameters = ShownParameters();
   return view;
 }

@@ -435,7 +435,7 @@ asio::awaitable<std::shared_ptr<StatementRun>> PgConnection::Start(
   ServerState::Statement statement;
   statement.id = entry_->id();
   // A name that was not proven is no reason to share turns, or not to.
-  if (server_.WantsPassword()) statement.user = user_;
+  statement.user = session_user_;
   statement.urgency = UrgencyOf(prepared, values);
   statement.wants.pieces = statement.wants.progress = parameters_["promptdb.messages"] == "on";
   statement.work = [work = std::move(work), urgency = statement.urgency](ResultSink& sink) {

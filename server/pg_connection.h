@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "auth/scram.h"
 #include "parser/parser.h"
 #include "server/catalog_answers.h"
 #include "server/client_statement.h"
@@ -83,6 +84,10 @@ class PgConnection : public std::enable_shared_from_this<PgConnection> {
   asio::awaitable<void> OfferTls();
   void ReadStartupParameters(std::string_view packet);
   asio::awaitable<void> Authenticate();
+  // Who is let in where nobody is asked for a password: why not, or "".
+  std::string AdmitWithoutPassword();
+  // nullopt for a user who may not log in.
+  std::optional<ScramVerifier> FindVerifier() const;
   asio::awaitable<std::string> ReadPassword();
   void Welcome();
 
@@ -166,7 +171,8 @@ class PgConnection : public std::enable_shared_from_this<PgConnection> {
   bool is_gone_ = false;  // nobody is there any more
   bool is_shutting_down_ = false;
 
-  std::string user_;
+  std::string user_;          // as the client says
+  std::string session_user_;  // who statements run for; empty without users, when nobody is asked
   std::string database_;
   ClientParameters parameters_ = DefaultClientParameters();
   ClientParameters first_parameters_;  // what RESET goes back to

@@ -146,20 +146,35 @@ void PgConnection::ReadStartupParameters(std::string_view packet) {
   }
 }
 
+std::string PgConnection::AdmitWithoutPassword() {
+  if (!transport_.is_from_loopback()) {
+    return "connections from other machines need a password, and this server asks for none; "
+           "CREATE USER, or pcserver --add-user NAME, makes a user";
+  }
+  // Without users, whoever is on this machine may do everything.
+  if (!server_.database->HasUsers()) return "";
+  const std::optional<LoginUser> user = server_.database->FindUser(user_);
+  if (!user || user->is_disabled) return "user \"" + user_ + "\" does not exist";
+  session_user_ = user_;
+  return "";
+}
+
+std::optional<ScramVerifier> PgConnection::FindVerifier() const {
+  const std::optional<LoginUser> user = server_.database->FindUser(user_);
+  if (!user || user->is_disabled) return std::nullopt;
+  return ScramVerifier::Parse(user->verifier);
+}
+
 asio::awaitable<void> PgConnection::Authenticate() {
   if (!server_.WantsPassword()) {
-    if (!transport_.is_from_loopback()) {
-      co_await End(sqlstate::kInvalidAuthorization,
-                   "connections from other machines need a password, and this server has no users; "
-                   "pcserver --add-user NAME makes one");
-    }
+    const std::string refusal = AdmitWithoutPassword();
+    if (!refusal.empty()) co_await End(sqlstate::kInvalidAuthorization, refusal);
     out_.Begin('R').Int32(kOk).Finish();
     co_return;
   }
-  // A copy, since a SIGHUP may replace the users before the client has answered.
-  const auto found = server_.users.find(user_);
-  const bool is_known = found != server_.users.end();
-  ScramExchange exchange(is_known ? found->second : DecoyVerifier(user_, server_.decoy_secret));
+  const std::optional<ScramVerifier> verifier = FindVerifier();
+  const bool is_known = verifier.has_value();
+  ScramExchange exchange(is_known ? *verifier : DecoyVerifier(user_, server_.decoy_secret));
   out_.Begin('R').Int32(kSasl).String("SCRAM-SHA-256").Byte('\0').Finish();
   co_await Flush();
   bool is_right = false;
@@ -183,6 +198,7 @@ asio::awaitable<void> PgConnection::Authenticate() {
     co_await End(sqlstate::kInvalidPassword,
                  "password authentication failed for user \"" + user_ + "\"");
   }
+  session_user_ = user_;
   out_.Begin('R').Int32(kOk).Finish();
 }
 
@@ -202,6 +218,8 @@ asio::awaitable<std::string> PgConnection::ReadPassword() {
 
 void PgConnection::Welcome() {
   parameters_["session_authorization"] = user_;
+  const std::optional<LoginUser> user = server_.database->FindUser(session_user_);
+  if (!session_user_.empty()) parameters_["is_superuser"] = user && user->is_admin ? "on" : "off";
   if (parameters_["statement_timeout"].empty()) {
     parameters_["statement_timeout"] =
         std::to_string(std::chrono::milliseconds(server_.options.statement_timeout).count());
@@ -223,7 +241,7 @@ void PgConnection::Welcome() {
     if (const auto self = weak.lock()) self->ShutDown(at_once);
   };
   entry_.emplace(&server_.registry, info, std::move(handles));
-  session_ = std::make_shared<Session>(server_.database);
+  session_ = std::make_shared<Session>(server_.database, session_user_);
   for (const auto& [name, value] : parameters_) {
     if (const auto reported = ReportedName(name)) WriteParameterStatus(*reported, value, out_);
   }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
-#include <fstream>
 
 #include "base/whole_file.h"
 #include "demo/demo.h"
@@ -51,22 +50,6 @@ std::shared_ptr<asio::ssl::context> MakeTls(const ServerOptions& options) {
   return context;
 }
 
-std::set<std::string, std::less<>> ReadApiKeys(const std::filesystem::path& file) {
-  std::set<std::string, std::less<>> digests;
-  if (file.empty()) return digests;
-  std::ifstream in(file);
-  if (!in) throw Error(ErrorCode::kIo, "cannot read the API keys: \"" + file.string() + "\"");
-  std::string line;
-  while (std::getline(in, line)) {
-    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
-    if (!line.empty() && line[0] != '#') digests.insert(Sha256(line));
-  }
-  if (digests.empty()) {
-    throw Error(ErrorCode::kInvalidArgument, "there are no API keys in \"" + file.string() + "\"");
-  }
-  return digests;
-}
-
 }  // namespace
 
 Server::Server(const ServerOptions& options, std::vector<std::string> arguments)
@@ -76,7 +59,7 @@ Server::Server(const ServerOptions& options, std::vector<std::string> arguments)
       signals_(state_.io, SIGINT, SIGTERM, SIGHUP) {
   std::signal(SIGPIPE, SIG_IGN);
   database_.SetConnectionSource([this] { return state_.registry.List(); });
-  ReadSecrets();
+  state_.tls = MakeTls(options);
   ApplyEngineSettings();
   if (options.demo) SetUpDemo();
   state_.pool.emplace(options.workers, options.max_waiting);
@@ -87,16 +70,6 @@ Server::Server(const ServerOptions& options, std::vector<std::string> arguments)
 Server::~Server() {
   // Its threads post to the I/O context, which must be there until the last has ended.
   state_.pool.reset();
-}
-
-void Server::ReadSecrets() {
-  // All is read before anything is replaced, so that a mistake at SIGHUP changes nothing.
-  UserVerifiers users = ReadUserFile(state_.options.UserFile());
-  std::set<std::string, std::less<>> keys = ReadApiKeys(state_.options.api_key_file);
-  std::shared_ptr<asio::ssl::context> tls = MakeTls(state_.options);
-  state_.users = std::move(users);
-  state_.api_key_digests = std::move(keys);
-  state_.tls = std::move(tls);
 }
 
 void Server::ApplyEngineSettings() {
@@ -264,9 +237,11 @@ void Server::Reload() {
     fresh.http_port = before.http_port;
     fresh.workers = before.workers;
     fresh.max_waiting = before.max_waiting;
+    // What can fail comes first, so that a mistake changes nothing.
+    std::shared_ptr<asio::ssl::context> tls = MakeTls(fresh);
     state_.options = fresh;
-    ReadSecrets();
     ApplyEngineSettings();
+    state_.tls = std::move(tls);
     LogInfo("reloaded");
   } catch (const OptionsError& error) {
     state_.options = before;

@@ -30,7 +30,6 @@ class Server {
 
   void ApplyEngineSettings();
   void SetUpDemo();
-  void ReadSecrets();
   void Listen(Protocol protocol, int port);
   asio::awaitable<void> Accept(std::shared_ptr<tcp::acceptor> acceptor, Protocol protocol);
   asio::awaitable<void> Serve(tcp::socket socket, Protocol protocol);

@@ -119,8 +119,6 @@ const std::vector<Option>& Options() {
       {"http_port", "PORT", "the port of OpenAI's HTTP clients; 0: any free one (none)",
        number(&O::http_port, 0, 65535),
        [](const O& o) { return o.http_port < 0 ? "" : std::to_string(o.http_port); }},
-      {"user_file", "FILE", "users and their SCRAM verifiers (DIR.users)", text(&O::user_file),
-       [](const O& o) { return o.UserFile().string(); }},
       {"auth", "HOW", "scram, trust (loopback only), or auto: scram where there are users (auto)",
        [](O& o, S name, S value) {
          using A = ServerOptions::Authentication;
@@ -133,8 +131,6 @@ const std::vector<Option>& Options() {
          throw OptionsError(name + " is auto, trust or scram, not \"" + value + "\"", "");
        },
        [](const O& o) { return std::string(Name(o.authentication)); }},
-      {"api_key_file", "FILE", "keys that HTTP clients must show, one a line (none: loopback only)",
-       text(&O::api_key_file), shown_path(&O::api_key_file)},
       {"tls_cert", "FILE", "the server's certificate chain, PEM", text(&O::tls_cert),
        shown_path(&O::tls_cert)},
       {"tls_key", "FILE", "its private key, PEM", text(&O::tls_key), shown_path(&O::tls_key)},
@@ -252,14 +248,6 @@ std::string FlagOf(const std::string& name) {
 
 }  // namespace
 
-std::filesystem::path ServerOptions::UserFile() const {
-  if (!user_file.empty()) return user_file;
-  // Beside the database, whose folder holds nothing else.
-  std::string folder = database;
-  while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
-  return folder + ".users";
-}
-
 ServerOptions ParseServerOptions(const std::vector<std::string>& arguments) {
   ServerOptions options;
   std::vector<std::pair<std::string, std::string>> flags;  // name in the config file, value
@@ -333,7 +321,9 @@ std::string ServerUsage() {
   }
   line("--config FILE", "NAME = VALUE lines, the names as above with _ for -; flags win;");
   line("", "SIGHUP reads it again");
-  line("--add-user NAME", "reads a password from standard input, and adds or changes the user");
+  line("--add-user NAME",
+       "reads a password from standard input, and makes the user an admin with it;");
+  line("", "no server must have the database open: there, CREATE USER does it");
   line("-h, --help", "print this");
   line("-V, --version", "print the version");
   text +=

@@ -27,11 +27,9 @@ struct ServerOptions {
   std::string database = "./promptdb-data";
   std::filesystem::path config_file;  // empty: none
   std::string listen = "127.0.0.1";
-  int http_port = -1;               // -1: no HTTP; 0: one that is free
-  int port = 5433;                  // 0: one that is free
-  std::filesystem::path user_file;  // empty: DATABASE.users
+  int http_port = -1;  // -1: no HTTP; 0: one that is free
+  int port = 5433;     // 0: one that is free
   Authentication authentication = Authentication::kAuto;
-  std::filesystem::path api_key_file;  // empty: no key is asked for, and only loopback is served
   std::filesystem::path tls_cert;
   std::filesystem::path tls_key;
   int max_connections = 100;
@@ -46,8 +44,6 @@ struct ServerOptions {
   bool demo = false;
   // SET NAME = VALUE of the database, before the first client: cpu_cache, threads, …
   std::vector<std::pair<std::string, std::string>> engine_settings;
-
-  std::filesystem::path UserFile() const;
 };
 
 // A command line or config file that pcserver doesn't understand. `hint` may be empty.

@@ -1,6 +1,6 @@
 // What all connections of a server share.
 //
-// `options`, `users`, `tls` and the keys belong to the I/O thread; the rest is thread-safe.
+// `options` and `tls` belong to the I/O thread; the rest is thread-safe.
 #ifndef PROMPTDB_SERVER_SERVER_STATE_H_
 #define PROMPTDB_SERVER_SERVER_STATE_H_
 
@@ -9,16 +9,15 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 
+#include "auth/secrets.h"
 #include "executor/session.h"
 #include "server/asio.h"
 #include "server/connection_registry.h"
 #include "server/metrics.h"
 #include "server/server_options.h"
 #include "server/statement_run.h"
-#include "server/user_file.h"
 #include "server/worker_pool.h"
 
 namespace promptdb {
@@ -32,10 +31,8 @@ struct ServerState {
   Metrics metrics;
   asio::io_context io{1};
   ServerOptions options;
-  Database* database;  // borrowed
-  UserVerifiers users;
-  std::set<std::string, std::less<>> api_key_digests;  // SHA-256 of each
-  std::shared_ptr<asio::ssl::context> tls;             // null: none
+  Database* database;                       // borrowed
+  std::shared_ptr<asio::ssl::context> tls;  // null: none
   const std::string decoy_secret;
   bool is_stopping = false;
 
@@ -57,7 +54,7 @@ struct ServerState {
   bool WantsPassword() const {
     using Authentication = ServerOptions::Authentication;
     return options.authentication == Authentication::kScram ||
-           (options.authentication == Authentication::kAuto && !users.empty());
+           (options.authentication == Authentication::kAuto && database->HasUsers());
   }
 };
 

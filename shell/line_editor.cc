@@ -10,6 +10,7 @@
 #include <cwchar>
 
 #include "base/utf8.h"
+#include "parser/parser.h"
 #include "shell/display_text.h"
 #include "shell/history_file.h"
 #include "shell/interrupts.h"
@@ -190,7 +191,9 @@ void LineEditor::AddHistory(const std::string& entry) {
   HistEvent event{};
   // Returns 0 for an entry that repeats the last one.
   if (::history(rep_->history, &event, H_ENTER, entry.c_str()) <= 0) return;
-  if (!rep_->history_file.empty()) AppendHistory(rep_->history_file, entry);
+  // A password is for nobody who reads the file.
+  const bool has_secrets = MaskSecrets(entry) != entry;
+  if (!rep_->history_file.empty() && !has_secrets) AppendHistory(rep_->history_file, entry);
 }
 
 }  // namespace promptdb

@@ -241,7 +241,7 @@ Shell::Outcome Shell::RunStatement(const Script& script, SourceRange range) {
   const std::string_view statement =
       std::string_view(script.text)
           .substr(static_cast<size_t>(range.begin), static_cast<size_t>(range.end - range.begin));
-  if (settings_.echo) printer_.Message(std::string(statement) + "\n");
+  if (settings_.echo) printer_.Message(MaskSecrets(statement) + "\n");
   if (!settings_.interactive && InterruptPending()) return Outcome::kInterrupted;
   if (settings_.interactive) ClearInterrupt();
   const auto begin = std::chrono::steady_clock::now();
@@ -276,7 +276,7 @@ std::optional<Error> Shell::Attempt(const std::function<void()>& work) {
 Shell::Outcome Shell::Fail(const Error& error, const Script& script) {
   // A statement that the user stopped is not to blame: no place is shown.
   const bool stopped = error.code() == ErrorCode::kCanceled && InterruptPending();
-  std::string text = FormatError(error, stopped ? std::string_view() : script.text);
+  std::string text = FormatError(error, stopped ? std::string() : MaskSecrets(script.text));
   if (!script.name.empty() && error.range()) {
     const auto begin = std::min(static_cast<size_t>(error.range()->begin), script.text.size());
     const auto line =

@@ -148,10 +148,34 @@ ALTER SCHEMA name RENAME TO other;)",
            pinned (on | off))",
      "ALTER MODULE trips.beach SET (ttl = '1h', priority = 10);"},
     {"SHOW", "lists what the database holds, and how the cache does",
-     "SHOW MODELS | SCHEMAS | MODULES [FROM schema] | CACHE | STATS | SETTINGS\n     | CHATS;",
+     "SHOW MODELS | SCHEMAS | MODULES [FROM schema] | CACHE | STATS | SETTINGS\n     | CHATS | "
+     "CONNECTIONS | USERS | GRANTS | KEYS;",
      "SHOW MODULES FROM trips;"},
     {"DESCRIBE", "shows one model, schema or module in detail",
      "DESCRIBE MODEL m | SCHEMA s | MODULE s.m;", "DESCRIBE SCHEMA trips;"},
+    {"CREATE USER", "lets somebody into a server of this database",
+     R"(CREATE USER [IF NOT EXISTS] name [PASSWORD 'text'] [WITH (option = value, ...)];
+  options: admin (on | off), disabled (on | off), tokens_per_day (0: no limit),
+           state_bytes ('1GB'; 0: no limit)
+  The first user has to be an admin. Statements with a password are kept out of
+  the history.)",
+     "CREATE USER ada WITH (tokens_per_day = 100000);"},
+    {"ALTER USER", "changes a user's password, quotas, name or keys for HTTP",
+     R"(ALTER USER name PASSWORD 'text';       ALTER USER name SET (option = value, ...);
+ALTER USER name ADD KEY key;           ALTER USER name DROP KEY key;
+ALTER USER name RENAME TO other;
+  ADD KEY shows the key once.)",
+     "ALTER USER ada ADD KEY laptop;"},
+    {"DROP USER", "drops a user, with the user's chats and states", "DROP USER [IF EXISTS] name;",
+     "DROP USER ada;"},
+    {"GRANT", "allows users something that they may not do",
+     R"(GRANT right, ... ON DATABASE | MODEL m | SCHEMA s TO user | PUBLIC, ...;
+  rights: USAGE (to query), ADMIN (to change; of a model or schema), CREATE (of
+          schemas; on the database), ALL)",
+     "GRANT USAGE ON SCHEMA trips TO ada;"},
+    {"REVOKE", "takes back what GRANT has allowed",
+     "REVOKE right, ... ON DATABASE | MODEL m | SCHEMA s FROM user | PUBLIC, ...;",
+     "REVOKE USAGE ON SCHEMA trips FROM ada;"},
     {"CHECK DATABASE", "reads and checks everything on disk, and drops damaged states",
      R"(CHECK DATABASE;
   States that are dropped are computed again when they are used.

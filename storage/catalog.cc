@@ -1,26 +1,21 @@
 #include "storage/catalog.h"
 
 #include "base/error.h"
+#include "storage/catalog_keys.h"
 #include "storage/catalog_rows.h"
+#include "storage/user_rows.h"
 
 namespace promptdb {
 
 namespace {
 
-constexpr std::string_view kModelPrefix = "model/";
-constexpr std::string_view kSchemaPrefix = "schema/";
-constexpr std::string_view kChatPrefix = "chat/";
-constexpr std::string_view kAccuracyPrefix = "accuracy/";
-constexpr std::string_view kRatesKey = "machine";
-
-std::string RowKey(std::string_view prefix, std::string_view name) {
-  return std::string(prefix) + std::string(name);
-}
-
 const std::string& NameOf(const ModelDefinition& model) { return model.name; }
 const std::string& NameOf(const SchemaDefinition& schema) { return schema.name; }
 const std::string& NameOf(const ChatDefinition& chat) { return chat.name; }
 const std::string& NameOf(const ModelAccuracy& accuracy) { return accuracy.model; }
+const std::string& NameOf(const UserDefinition& user) { return user.name; }
+std::string NameOf(const ObjectAccess& access) { return AccessKey(access.object); }
+std::string NameOf(const TokenUsage& usage) { return usage.user.ToHex(); }
 
 // Reads all rows of one kind. A row that can't be read stops the opening: unlike states,
 // definitions are not to be had again by computing.
@@ -58,6 +53,9 @@ void CheckRow(std::string_view key, std::string_view row) {
   if (key.starts_with(kSchemaPrefix)) check(kSchemaPrefix, DecodeSchema(row));
   if (key.starts_with(kChatPrefix)) check(kChatPrefix, DecodeChat(row));
   if (key.starts_with(kAccuracyPrefix)) check(kAccuracyPrefix, DecodeAccuracy(row));
+  if (key.starts_with(kUserPrefix)) check(kUserPrefix, DecodeUser(row));
+  if (key.starts_with(kAccessPrefix)) check(kAccessPrefix, DecodeAccess(row));
+  if (key.starts_with(kUsagePrefix)) check(kUsagePrefix, DecodeUsage(row));
 }
 
 template <typename Definition>
@@ -83,6 +81,9 @@ Catalog::Catalog(Rocks* rocks) : rocks_(rocks) {
   LoadRows(*rocks, kSchemaPrefix, DecodeSchema, schemas_);
   LoadRows(*rocks, kChatPrefix, DecodeChat, chats_);
   LoadRows(*rocks, kAccuracyPrefix, DecodeAccuracy, accuracies_);
+  LoadRows(*rocks, kUserPrefix, DecodeUser, users_);
+  LoadRows(*rocks, kAccessPrefix, DecodeAccess, accesses_);
+  LoadRows(*rocks, kUsagePrefix, DecodeUsage, usages_);
   if (const auto row = rocks->Get(Family::kCatalog, kRatesKey)) {
     try {
       rates_ = DecodeRates(*row);
@@ -176,9 +177,21 @@ void Catalog::RenameSchema(std::string_view name, const SchemaDefinition& rename
     chats.back().schema = renamed.name;
     batch.Put(Family::kCatalog, RowKey(kChatPrefix, chat_name), EncodeChat(chats.back()));
   }
+  const ObjectName before{ObjectName::Kind::kSchema, std::string(name)};
+  std::optional<ObjectAccess> access;
+  if (const auto found = accesses_.find(AccessKey(before)); found != accesses_.end()) {
+    access = found->second;
+    access->object.name = renamed.name;
+    batch.Delete(Family::kCatalog, RowKey(kAccessPrefix, AccessKey(before)));
+    WriteAccess(*access, batch);
+  }
   rocks_->Write(std::move(batch));
   if (const auto found = schemas_.find(name); found != schemas_.end()) schemas_.erase(found);
   schemas_[renamed.name] = renamed;
+  if (access) {
+    accesses_.erase(AccessKey(before));
+    accesses_.insert_or_assign(AccessKey(access->object), *access);
+  }
   for (ChatDefinition& chat : chats) chats_[chat.name] = std::move(chat);
 }
 
@@ -187,9 +200,12 @@ void Catalog::DropModel(std::string_view name, const std::vector<std::string>& s
   Rocks::Batch batch;
   batch.Delete(Family::kCatalog, RowKey(kModelPrefix, name));
   batch.Delete(Family::kCatalog, RowKey(kAccuracyPrefix, name));
+  std::vector<std::string> rights = {AccessKey({ObjectName::Kind::kModel, std::string(name)})};
   for (const std::string& schema : schemas) {
     batch.Delete(Family::kCatalog, RowKey(kSchemaPrefix, schema));
+    rights.push_back(AccessKey({ObjectName::Kind::kSchema, schema}));
   }
+  for (const std::string& key : rights) batch.Delete(Family::kCatalog, RowKey(kAccessPrefix, key));
   for (const std::string& chat : chats) batch.Delete(Family::kCatalog, RowKey(kChatPrefix, chat));
   const std::scoped_lock lock(mutex_);
   rocks_->Write(std::move(batch));
@@ -199,14 +215,18 @@ void Catalog::DropModel(std::string_view name, const std::vector<std::string>& s
   }
   for (const std::string& schema : schemas) schemas_.erase(schema);
   for (const std::string& chat : chats) chats_.erase(chat);
+  for (const std::string& key : rights) accesses_.erase(key);
 }
 
 void Catalog::DropSchema(std::string_view name) {
   Rocks::Batch batch;
   batch.Delete(Family::kCatalog, RowKey(kSchemaPrefix, name));
+  const std::string rights = AccessKey({ObjectName::Kind::kSchema, std::string(name)});
+  batch.Delete(Family::kCatalog, RowKey(kAccessPrefix, rights));
   const std::scoped_lock lock(mutex_);
   rocks_->Write(std::move(batch));
   if (const auto found = schemas_.find(name); found != schemas_.end()) schemas_.erase(found);
+  accesses_.erase(rights);
 }
 
 bool Catalog::PutAccuracy(const ModelAccuracy& accuracy) {
@@ -265,7 +285,8 @@ std::vector<Catalog::RowCheck> Catalog::CheckRows() const {
 }
 
 bool Catalog::HasNoRows() const {
-  return models_.empty() && schemas_.empty() && chats_.empty() && accuracies_.empty();
+  return models_.empty() && schemas_.empty() && chats_.empty() && accuracies_.empty() &&
+         users_.empty();
 }
 
 bool Catalog::IsEmpty() const {
@@ -281,13 +302,16 @@ void Catalog::Adopt(Rocks* source, Rocks::Batch batch) {
   });
   const std::scoped_lock lock(mutex_);
   if (!HasNoRows()) {
-    throw Error(ErrorCode::kInvalidArgument, "the database has models or schemas already");
+    throw Error(ErrorCode::kInvalidArgument, "the database has models, schemas or users already");
   }
   rocks_->Write(std::move(batch));
   models_ = std::move(adopted.models_);
   schemas_ = std::move(adopted.schemas_);
   chats_ = std::move(adopted.chats_);
   accuracies_ = std::move(adopted.accuracies_);
+  users_ = std::move(adopted.users_);
+  accesses_ = std::move(adopted.accesses_);
+  usages_ = std::move(adopted.usages_);
 }
 
 }  // namespace promptdb

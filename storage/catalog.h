@@ -1,10 +1,11 @@
-// Models, schemas, chats, measured accuracies and the machine's rates, kept as JSON rows in
-// RocksDB. Every change is one durable, atomic write.
+// Models, schemas, chats, users and their rights, measured accuracies and the machine's rates, kept
+// as JSON rows in RocksDB. Every change is one durable, atomic write.
 //
 // Thread-safe; readers get copies.
 #ifndef PROMPTDB_STORAGE_CATALOG_H_
 #define PROMPTDB_STORAGE_CATALOG_H_
 
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "storage/model_accuracy.h"
 #include "storage/rocks.h"
 #include "storage/schema_definition.h"
+#include "storage/user_definition.h"
 
 namespace promptdb {
 
@@ -59,6 +61,37 @@ class Catalog {
   bool ReplaceChat(ChatDefinition chat);
   void DropChat(std::string_view name);
 
+  // ---- Users and rights: catalog_users.cc ----
+  //
+  // As long as there are users, one of them is an admin who can log in: whatever would leave none
+  // throws Error(kInvalidArgument), with nothing changed.
+
+  bool HasUsers() const;
+  std::optional<UserDefinition> FindUser(std::string_view name) const;
+  std::optional<UserDefinition> FindUser(const Digest& id) const;
+  // `digest`: as ApiKey has it.
+  std::optional<UserDefinition> FindUserOfKey(std::string_view digest) const;
+  std::vector<UserDefinition> Users() const;  // by name
+  // False, with nothing changed, where there is a user of that name.
+  bool AddUser(const UserDefinition& user);
+  // False where there is no such user. Nobody else changes users meanwhile; what `change` throws
+  // leaves things as they were. Throws Error(kDuplicateName) for a new name that is taken.
+  bool ChangeUser(std::string_view name, const std::function<void(UserDefinition& user)>& change);
+  // The user's rights and used quotas go too, and what the user owned has no owner any more. False
+  // where there is no such user.
+  bool DropUser(std::string_view name);
+
+  // Who owns the object, and who may do what with it.
+  ObjectAccess AccessTo(const ObjectName& object) const;
+  std::vector<ObjectAccess> Accesses() const;  // that are not the default, by object
+  // As ChangeUser(). False where there is no such object.
+  bool ChangeAccess(const ObjectName& object,
+                    const std::function<void(ObjectAccess& access)>& change);
+
+  // `day`: since 1970. AddTokensUsed() does not wait for the disk.
+  int64_t TokensUsed(const Digest& user, int64_t day) const;
+  void AddTokensUsed(const Digest& user, int64_t day, int64_t tokens);
+
   // A row as it lies on disk.
   struct RowCheck {
     std::string key;
@@ -77,6 +110,7 @@ class Catalog {
  private:
   void WriteChat(const ChatDefinition& chat);  // REQUIRES: mutex_ held
   bool HasNoRows() const;                      // REQUIRES: mutex_ held
+  static void WriteAccess(const ObjectAccess& access, Rocks::Batch& batch);
 
   Rocks* rocks_;
   mutable std::mutex mutex_;
@@ -85,6 +119,9 @@ class Catalog {
   std::map<std::string, ChatDefinition, std::less<>> chats_;      // guarded by mutex_
   std::map<std::string, ModelAccuracy, std::less<>> accuracies_;  // by model, guarded by mutex_
   std::optional<MachineRates> rates_;                             // guarded by mutex_
+  std::map<std::string, UserDefinition, std::less<>> users_;      // guarded by mutex_
+  std::map<std::string, ObjectAccess, std::less<>> accesses_;  // by AccessKey(), guarded by mutex_
+  std::map<std::string, TokenUsage, std::less<>> usages_;      // by user, guarded by mutex_
 };
 
 }  // namespace promptdb

@@ -169,6 +169,7 @@ SchemaDefinition SchemaFrom(const Json& json) {
   schema.model = json.at("model").get<std::string>();
   schema.separator = json.value("separator", "");
   schema.is_portable = json.value("portable", false);
+  schema.is_shared = json.value("shared", false);
   schema.parts = DecodeAll<PartDefinition>(json, "parts",
                                            [](const Json& part) { return DecodePart(part, 1); });
   schema.scaffolds = DecodeAll<ScaffoldDefinition>(json, "scaffolds", DecodeScaffold);
@@ -271,6 +272,9 @@ ChatDefinition ChatFrom(const Json& json) {
   if (const auto found = json.find("end_token"); found != json.end()) {
     chat.end_token = found->get<int32_t>();
   }
+  if (const auto found = json.find("owner"); found != json.end()) {
+    chat.owner = Digest::FromHex(found->get<std::string>());
+  }
   chat.created_at = json.value("created_at", int64_t{0});
   chat.last_used_at = json.value("last_used_at", int64_t{0});
   CheckChat(chat);
@@ -366,6 +370,7 @@ std::string EncodeSchema(const SchemaDefinition& schema) {
                {"scaffolds", EncodeAll(schema.scaffolds, EncodeScaffold)},
                {"created_at", schema.created_at}};
   if (schema.is_portable) json["portable"] = true;
+  if (schema.is_shared) json["shared"] = true;
   for (const auto& [path, policy] : schema.policies) {
     json["policies"][path] = {{"ttl_seconds", policy.ttl_seconds},
                               {"priority", policy.priority},
@@ -389,6 +394,7 @@ std::string EncodeChat(const ChatDefinition& chat) {
                {"created_at", chat.created_at},
                {"last_used_at", chat.last_used_at}};
   if (chat.end_token) json["end_token"] = *chat.end_token;
+  if (chat.owner != Digest()) json["owner"] = chat.owner.ToHex();
   return Dump(json, "chat \"" + chat.name + "\"");
 }
 

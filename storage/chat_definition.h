@@ -49,6 +49,7 @@ struct ChatSegment {
 
 struct ChatDefinition {
   std::string name;
+  Digest owner;  // the user who began it; zero: whoever had the database's files
   std::string schema;
   std::string model;
   std::string reuse;  // "modular", "exact", "none"

@@ -44,6 +44,8 @@ struct SchemaDefinition {
   std::string separator;  // inserted between parts
   // Modules see nothing before them, in whose place any other thing could stand.
   bool is_portable = false;
+  // What prompts over it leave behind in exact reuse serves all its users, and not each alone.
+  bool is_shared = false;
   std::vector<PartDefinition> parts;
   std::vector<ScaffoldDefinition> scaffolds;
   // By a module's path, with the modules in it; "": all states of the schema.

@@ -67,10 +67,13 @@ class StateCache::ChangeGuard {
 // Gives back what ReserveDisk() has set aside, once the state is in the index, or failed to be.
 class StateCache::DiskReservation {
  public:
-  DiskReservation(StateCache* cache, int64_t bytes) : cache_(cache), bytes_(bytes) {}
+  DiskReservation(StateCache* cache, int64_t bytes, const Digest& owner)
+      : cache_(cache), bytes_(bytes), owner_(owner) {}
   ~DiskReservation() {
     const std::scoped_lock lock(cache_->mutex_);
     cache_->reserved_disk_bytes_ -= bytes_;
+    auto& owned = cache_->reserved_owned_bytes_;
+    if ((owned[owner_] -= bytes_) == 0) owned.erase(owner_);
   }
   DiskReservation(const DiskReservation&) = delete;
   DiskReservation& operator=(const DiskReservation&) = delete;
@@ -78,6 +81,7 @@ class StateCache::DiskReservation {
  private:
   StateCache* cache_;
   int64_t bytes_;
+  Digest owner_;
 };
 
 StateCache::StateCache(Rocks* rocks, BufferPool* pool, DevicePool* device_pool)
@@ -172,18 +176,33 @@ StateIndex::PrefixMatch StateCache::LongestPrefix(const Digest& model, const Dig
   return index_.LongestPrefix(model, context, start_position, tokens, std::time(nullptr));
 }
 
-bool StateCache::ReserveDisk(int64_t bytes) {
+bool StateCache::IsBeyond(const Digest& owner, int64_t bytes) const {
+  const auto budget = owner_budgets_.find(owner);
+  if (budget == owner_budgets_.end()) return false;
+  const auto reserved = reserved_owned_bytes_.find(owner);
+  const int64_t set_aside = reserved == reserved_owned_bytes_.end() ? 0 : reserved->second;
+  return index_.BytesOf(owner) + set_aside + bytes > budget->second;
+}
+
+bool StateCache::ReserveDisk(int64_t bytes, const Digest& owner) {
   for (;;) {
     std::optional<Digest> victim;
     {
       const std::scoped_lock lock(mutex_);
       const int64_t budget = stats_.disk_budget;
-      if (budget == 0 || index_.bytes() + reserved_disk_bytes_ + bytes <= budget) {
+      const bool is_beyond_own = IsBeyond(owner, bytes);
+      const bool fits = budget == 0 || index_.bytes() + reserved_disk_bytes_ + bytes <= budget;
+      if (fits && !is_beyond_own) {
         reserved_disk_bytes_ += bytes;
+        if (bytes > 0) reserved_owned_bytes_[owner] += bytes;
         return true;
       }
-      if (bytes <= budget) {
-        victim = index_.Victim([this](const Digest& key) { return !changing_.contains(key); });
+      // Nobody's states make room for those of a user who has used up the quota.
+      const int64_t most = is_beyond_own ? owner_budgets_.at(owner) : budget;
+      if (bytes <= most) {
+        victim = index_.Victim([&](const Digest& key) {
+          return !changing_.contains(key) && (!is_beyond_own || index_.OwnerOf(key) == owner);
+        });
       }
       if (!victim) return false;
     }
@@ -385,13 +404,13 @@ KvSegment StateCache::Publish(const StateManifest& manifest, KvSegment segment, 
   }
   EraseExpired();
   const int64_t bytes = IsThere(manifest.key) ? 0 : grid.TotalBytes();
-  if (!ReserveDisk(bytes)) {
+  if (!ReserveDisk(bytes, manifest.owner)) {
     const std::scoped_lock lock(mutex_);
     ++stats_.rejected;
     return KvSegment(manifest.shape, manifest.start_position, manifest.tokens, std::move(blocks));
   }
   {
-    const DiskReservation reserved(this, bytes);
+    const DiskReservation reserved(this, bytes, manifest.owner);
     const ChangeGuard guard(this, manifest.key);
     WriteState(manifest, grid, blocks);
   }

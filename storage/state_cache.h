@@ -150,6 +150,11 @@ class StateCache {
 
   // Bytes of blocks on disk; what is there beyond them goes at once. 0: no limit.
   void SetDiskBudget(int64_t bytes);
+  // Most bytes on disk of the states that are the user's, of which the least worthy make room for
+  // new ones; what is there beyond them goes at once. 0: no limit.
+  void SetOwnerBudget(const Digest& owner, int64_t bytes);
+  int64_t BytesOf(const Digest& owner) const;
+  void EraseOwned(const Digest& owner);
   // Bytes that policies may keep in memory.
   void SetPinBudget(int64_t bytes);
   // Bytes of blocks on the device, those that policies keep there included. REQUIRES: a device.
@@ -235,9 +240,11 @@ class StateCache {
   // A state whose blocks are in the CPU tier, pinned on the device; nullopt where that has no room.
   std::optional<std::vector<DevicePin>> Promote(const Digest& key, const BlockGrid& grid,
                                                 double cost_ms);
-  // Sets `bytes` of the disk budget aside for a state that is to be written, dropping others as
-  // far as needed. False, if there is no room to be made.
-  bool ReserveDisk(int64_t bytes);
+  // Sets `bytes` of the disk budget, and of the owner's, aside for a state that is to be written,
+  // dropping others as far as needed. False, if there is no room to be made.
+  bool ReserveDisk(int64_t bytes, const Digest& owner);
+  // REQUIRES: mutex_ held. Whether so many more would be too many; 0 is no budget.
+  bool IsBeyond(const Digest& owner, int64_t bytes) const;
   // Drops what lies beyond the disk budget, but for states that a policy pins.
   void KeepDiskBudget();
   void EraseExpired();
@@ -273,6 +280,8 @@ class StateCache {
   std::set<Digest> computing_;
   std::map<Digest, Held> held_;
   int64_t reserved_disk_bytes_ = 0;
+  std::map<Digest, int64_t> reserved_owned_bytes_;  // by owner
+  std::map<Digest, int64_t> owner_budgets_;         // of those that have one
   StateCacheStats stats_;
   std::vector<DroppedState> damage_at_opening_;
 };

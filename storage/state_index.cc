@@ -14,6 +14,7 @@ void StateIndex::Add(const StateManifest& manifest, int64_t now) {
   Entry entry{.outline = {manifest.shape, manifest.tokens, manifest.start_position, bytes,
                           CostOf(manifest)},
               .of_chat = manifest.of_chat,
+              .owner = manifest.owner,
               .model = manifest.model,
               .context = manifest.context,
               .token_ids = manifest.token_ids,
@@ -23,6 +24,7 @@ void StateIndex::Add(const StateManifest& manifest, int64_t now) {
     children_.emplace(std::pair(entry.context, entry.token_ids.front()), manifest.key);
   }
   bytes_ += bytes;
+  owned_bytes_[entry.owner] += bytes;
   entries_[manifest.key] = std::move(entry);
 }
 
@@ -37,6 +39,7 @@ std::optional<int64_t> StateIndex::Remove(const Digest& key) {
   }
   const int64_t bytes = entry.outline.bytes;
   bytes_ -= bytes;
+  if ((owned_bytes_[entry.owner] -= bytes) == 0) owned_bytes_.erase(entry.owner);
   entries_.erase(found);
   return bytes;
 }
@@ -65,6 +68,11 @@ std::vector<Digest> StateIndex::ChatStates() const {
     if (entry.of_chat) keys.push_back(key);
   }
   return keys;
+}
+
+int64_t StateIndex::BytesOf(const Digest& owner) const {
+  const auto found = owned_bytes_.find(owner);
+  return found == owned_bytes_.end() ? 0 : found->second;
 }
 
 void StateIndex::SetPolicy(const Digest& key, const StatePolicy& policy) {

@@ -55,6 +55,9 @@ class StateIndex {
   std::vector<Digest> ChatStates() const;
   int64_t states() const { return static_cast<int64_t>(entries_.size()); }
   int64_t bytes() const { return bytes_; }
+  // Of the states that are a user's. REQUIRES: the state is there, for OwnerOf().
+  int64_t BytesOf(const Digest& owner) const;
+  const Digest& OwnerOf(const Digest& key) const { return entries_.at(key).owner; }
 
   // What is done with a state, whether or not it is there.
   void SetPolicy(const Digest& key, const StatePolicy& policy);
@@ -81,6 +84,7 @@ class StateIndex {
   struct Entry {
     Outline outline;
     bool of_chat = false;
+    Digest owner;
     Digest model;
     Digest context;
     std::vector<int32_t> token_ids;
@@ -97,6 +101,7 @@ class StateIndex {
   std::multimap<std::pair<Digest, int32_t>, Digest> children_;
   std::map<Digest, StatePolicy> policies_;  // but for the default ones
   int64_t bytes_ = 0;
+  std::map<Digest, int64_t> owned_bytes_;  // by owner; never 0
   double clock_ = 0;
 };
 

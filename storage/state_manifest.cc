@@ -35,6 +35,9 @@ StateManifest FromJson(const Json& json) {
   if (!IsValid(manifest.shape) || manifest.tokens < 0) Corrupt("impossible shape");
   manifest.label = json.value("label", "");
   manifest.of_chat = json.value("of_chat", false);
+  if (const auto found = json.find("owner"); found != json.end()) {
+    manifest.owner = Digest::FromHex(found->get<std::string>());
+  }
   manifest.model = Digest::FromHex(json.at("model").get<std::string>());
   manifest.context = Digest::FromHex(json.at("context").get<std::string>());
   manifest.created_at = json.value("created_at", int64_t{0});
@@ -62,6 +65,7 @@ std::string EncodeManifest(const StateManifest& manifest) {
       {"encode_ms", std::isfinite(manifest.encode_ms) ? manifest.encode_ms : 0.0},
   };
   if (manifest.of_chat) json["of_chat"] = true;
+  if (manifest.owner != Digest()) json["owner"] = manifest.owner.ToHex();
   // A label is for people only, so one that is no UTF-8 must not stop the state.
   const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
   const auto text_bytes = static_cast<uint32_t>(text.size());

@@ -24,6 +24,7 @@ struct StateManifest {
   int start_position = 0;
   std::string label;     // "schema.module", for people
   bool of_chat = false;  // belongs to the chats that name it, and goes with the last of them
+  Digest owner;          // the user whose words it holds, and whose quota; zero: nobody's
   Digest model;          // digest of the model's weights and settings
   Digest context;        // digest of what the tokens attend to before them
   std::vector<int32_t> token_ids;

@@ -70,9 +70,33 @@ void StateCache::SetDiskBudget(int64_t bytes) {
   KeepDiskBudget();
 }
 
+void StateCache::SetOwnerBudget(const Digest& owner, int64_t bytes) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (bytes == 0) {
+      owner_budgets_.erase(owner);
+    } else {
+      owner_budgets_[owner] = bytes;
+    }
+  }
+  ReserveDisk(0, owner);
+}
+
+int64_t StateCache::BytesOf(const Digest& owner) const {
+  const std::scoped_lock lock(mutex_);
+  return index_.BytesOf(owner);
+}
+
+void StateCache::EraseOwned(const Digest& owner) {
+  for (const Digest& key : Keys()) {
+    const std::optional<StateManifest> manifest = Manifest(key);
+    if (manifest && manifest->owner == owner) Erase(key);
+  }
+}
+
 void StateCache::KeepDiskBudget() {
   // Nothing is reserved, but what is there must fit.
-  ReserveDisk(0);
+  ReserveDisk(0, Digest());
 }
 
 void StateCache::SetPinBudget(int64_t bytes) {

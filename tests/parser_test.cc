@@ -429,25 +429,6 @@ TEST(ParserTest, PinEvictAlterModule) {
   EXPECT_EQ(alter.options[1].name.text, "pinned");
 }
 
-// ---- Statements without a meaning yet ----------------------------------------------------------
-
-TEST(ParserTest, StatementsOfLaterReleasesAreNamed) {
-  const std::vector<std::pair<std::string, std::string>> cases = {
-      {"CREATE USER u PASSWORD 'p'", "CREATE USER"},
-      {"ALTER USER u PASSWORD 'p'", "ALTER USER"},
-      {"DROP USER IF EXISTS u", "DROP USER"},
-      {"GRANT SELECT, warm ON SCHEMA s TO u, v", "GRANT"},
-      {"REVOKE ALL ON DATABASE FROM u", "REVOKE"},
-  };
-  for (const auto& [text, name] : cases) {
-    for (const std::string& ended : {text, text + ";"}) {
-      const auto unsupported = ParseOne<ast::Unsupported>(ended);
-      EXPECT_EQ(unsupported.statement, name) << ended;
-      EXPECT_EQ(Slice(ended, unsupported.range), text) << ended;
-    }
-  }
-}
-
 // ---- Names, texts, scripts ---------------------------------------------------------------------
 
 TEST(ParserTest, NamesFoldUnlessQuoted) {

@@ -2,9 +2,10 @@
 // Node.js.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -49,7 +50,14 @@ class ClientsTest : public testing::Test {
     options.folder = folder;
     options.environment["TLS_CERT"] = (folder_ / "cert.pem").string();
     options.environment["OPENAI_PORT"] = std::to_string(server.http_port());
-    options.environment["OPENAI_TEST_KEY"] = kKey;
+    options.environment["OPENAI_TEST_KEY"] = keys_.at("ada");
+    for (const auto& [user, key] : keys_) {
+      std::string name = "OPENAI_KEY_" + user;
+      std::transform(name.begin(), name.end(), name.begin(), [](char c) {
+        return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+      });
+      options.environment[name] = key;
+    }
     const std::filesystem::path script =
         std::filesystem::path(PROMPTDB_SOURCE_DIR) / "tests/clients" / name;
     std::vector<std::string> line = {"/usr/bin/env"};
@@ -60,20 +68,33 @@ class ClientsTest : public testing::Test {
     EXPECT_NE(result.out.find("all checks passed"), std::string::npos) << result.out << result.err;
   }
 
-  static constexpr char kKey[] = "sk-for-tests";
-
-  // A file of API keys.
-  std::string KeyFile() const {
-    const std::filesystem::path file = folder_ / "keys";
-    std::ofstream(file) << "# of tests\n" << kKey << "\n";
-    return file.string();
+  // A folder, whose database has a user.
+  std::filesystem::path FolderWithUser(const std::string& name) const {
+    ChildOptions options;
+    options.input = "not asked for\n";
+    const ChildResult added = RunChild(
+        {PROMPTDB_PCSERVER, "--db", (folder_ / name).string(), "--add-user", "ada"}, options);
+    EXPECT_EQ(added.status, 0) << added.err;
+    return folder_ / name;
   }
 
+  // The key that the server makes for the user.
+  static std::string AddKey(const ServerProcess& server, const std::string& user) {
+    const ChildResult made = RunChild(
+        {"/usr/bin/psql", "-XAtq", "-F", ":", "-c", "ALTER USER " + user + " ADD KEY tests"},
+        Environment(server));
+    EXPECT_EQ(made.status, 0) << made.err;
+    const size_t begin = made.out.rfind(':') + 1;
+    return made.out.substr(begin, made.out.find('\n') - begin);
+  }
+
+  void SetUp() override { keys_["ada"] = AddKey(server_, "ada"); }
+
   TemporaryFolder folder_{"clients"};
-  ServerProcess server_{
-      PROMPTDB_PCSERVER,
-      folder_ / "db",
-      {"--demo", "--http-port", "0", "--api-key-file", KeyFile(), "--max-message", "1MB"}};
+  ServerProcess server_{PROMPTDB_PCSERVER,
+                        FolderWithUser("db"),
+                        {"--demo", "--http-port", "0", "--auth", "trust", "--max-message", "1MB"}};
+  std::map<std::string, std::string> keys_;  // that HTTP clients show, by user
 };
 
 TEST_F(ClientsTest, PsqlQueries) {
@@ -149,9 +170,10 @@ TEST_F(ClientsTest, HttpShapes) { RunScript({"/usr/bin/python3"}, "http_shapes_c
 TEST_F(ClientsTest, HttpOverTls) {
   WriteTestCertificate(folder_ / "cert.pem", folder_ / "key.pem");
   const ServerProcess server(
-      PROMPTDB_PCSERVER, folder_ / "tls-db",
-      {"--demo", "--http-port", "0", "--api-key-file", KeyFile(), "--tls-cert",
+      PROMPTDB_PCSERVER, FolderWithUser("tls-db"),
+      {"--demo", "--http-port", "0", "--auth", "trust", "--tls-cert",
        (folder_ / "cert.pem").string(), "--tls-key", (folder_ / "key.pem").string()});
+  keys_["ada"] = AddKey(server, "ada");
   RunScript(server, {"/usr/bin/python3"}, "https_check.py");
 }
 
@@ -169,6 +191,17 @@ TEST_F(ClientsTest, OpenAi) {
     GTEST_SKIP() << "NOT TESTED: tests/fetch_clients could not get openai for Node.js";
   }
   RunScript({"node"}, "openai_check.mjs", clients);
+}
+
+TEST_F(ClientsTest, UsersOfOpenAi) {
+  const std::filesystem::path clients = std::filesystem::path(PROMPTDB_BINARY_DIR) / "clients";
+  if (!std::filesystem::exists(clients / "node_modules/openai/package.json")) {
+    GTEST_SKIP() << "NOT TESTED: tests/fetch_clients could not get openai for Node.js";
+  }
+  Psql({"CREATE USER bob", "CREATE USER eve WITH (tokens_per_day = 120)", "CREATE USER joe",
+        "GRANT USAGE ON MODEL demo TO bob, eve"});
+  for (const std::string user : {"bob", "eve", "joe"}) keys_[user] = AddKey(server_, user);
+  RunScript({"node"}, "openai_users_check.mjs", clients);
 }
 
 }  // namespace

@@ -10,14 +10,14 @@
 #include <string>
 #include <vector>
 
+#include "auth/scram.h"
+#include "auth/secrets.h"
 #include "server/catalog_answers.h"
 #include "server/client_statement.h"
 #include "server/openai.h"
-#include "server/scram.h"
 #include "server/server_options.h"
 #include "server/sqlstate.h"
 #include "server/statement_run.h"
-#include "server/user_file.h"
 #include "server/wire.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/test_folder.h"
@@ -122,23 +122,6 @@ TEST(ScramTest, MessagesThatAreNone) {
   }
 }
 
-TEST(UserFileTest, UsersAreAddedAndChanged) {
-  const TemporaryFolder folder;
-  EXPECT_TRUE(ReadUserFile(folder / "users").empty());
-  PutUser(folder / "users", "ada", "one");
-  PutUser(folder / "users", "bob", "two");
-  PutUser(folder / "users", "ada", "three");
-  EXPECT_EQ(ReadUserFile(folder / "users").size(), 2U);
-  EXPECT_EQ(std::filesystem::status(folder / "users").permissions(),
-            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
-  ExpectError(ErrorCode::kInvalidArgument, {"name"},
-              [&] { PutUser(folder / "users", "a:b", "x"); });
-  ExpectError(ErrorCode::kInvalidArgument, {"password"},
-              [&] { PutUser(folder / "users", "c", ""); });
-  std::ofstream(folder / "broken") << "ada:nothing\n";
-  ExpectError(ErrorCode::kCorrupt, {"line 1"}, [&] { ReadUserFile(folder / "broken"); });
-}
-
 using Shown = std::vector<std::pair<std::string, std::string>>;
 
 // What SHOW tells of a server that reads `config`.
@@ -149,9 +132,13 @@ Shown ShownWith(const TemporaryFolder& folder, const std::string& config) {
 
 TEST(ServerOptionsTest, FileFlagsHelpAndShowAgree) {
   // A value for each that is not its own.
-  const std::map<std::string, std::string> values = {
-      {"db", "/d"},        {"listen", "::1"}, {"port", "7"},  {"http_port", "8"},
-      {"user_file", "/u"}, {"auth", "scram"}, {"demo", "on"}, {"max_message", "2097152"}};
+  const std::map<std::string, std::string> values = {{"db", "/d"},
+                                                     {"listen", "::1"},
+                                                     {"port", "7"},
+                                                     {"http_port", "8"},
+                                                     {"auth", "scram"},
+                                                     {"demo", "on"},
+                                                     {"max_message", "2097152"}};
   const TemporaryFolder folder;
   const Shown defaults = ShownOptions(ParseServerOptions({}));
   std::vector<std::string> flags;
@@ -189,8 +176,8 @@ TEST(ServerOptionsTest, ThePackagesFileTellsAllDefaults) {
     const std::string name = line.substr(1, equals - 1);
     names.insert(name);
     // Those that have no default are examples.
-    const bool is_example = name.starts_with("tls_") || name.ends_with("_cache") ||
-                            name == "api_key_file" || name == "http_port";
+    const bool is_example =
+        name.starts_with("tls_") || name.ends_with("_cache") || name == "http_port";
     (is_example ? examples : config) += line.substr(1) + "\n";
   }
   const TemporaryFolder folder;
@@ -198,7 +185,7 @@ TEST(ServerOptionsTest, ThePackagesFileTellsAllDefaults) {
   EXPECT_EQ(ShownWith(folder, config), defaults);
   EXPECT_NO_THROW(ShownWith(folder, examples));
   for (const auto& [name, shown] : defaults) {
-    const bool is_the_units = name == "db" || name == "demo" || name == "user_file";
+    const bool is_the_units = name == "db" || name == "demo";
     EXPECT_TRUE(is_the_units || names.contains(name)) << name;
   }
 }
@@ -279,7 +266,11 @@ TEST(ClientStatementTest, WhatIsTheClientsOwn) {
 }
 
 CatalogRows Ask(const std::string& text) {
-  CatalogView view{"towns", "ada", {"ada", "bob"}, {"demo"}, DefaultClientParameters()};
+  CatalogView view{"towns",
+                   "ada",
+                   {{"ada", true, true}, {"bob", false, true}},
+                   {"demo"},
+                   DefaultClientParameters()};
   const std::vector<ast::Literal> none;
   return AnswerCatalogQuery(text, TokensOf(text), &none, view);
 }

@@ -76,7 +76,8 @@ TEST_F(ShellConnectTest, ErrorsLookAlike) {
        {"SHOW CHATS; SELECT GENERATE FROM dmo;", "SELECT GENERAT FROM demo;",
         "SELECT GENERATE (max_tokens => 0) FROM demo PROMPT 'x';",
         "SELECT GENERATE FROM demo USE 'Äöü', shistl PROMPT 'x';",
-        "CREATE MODEL demo FROM 'nothing';", "CREATE USER u;", "SELECT 'open"}) {
+        "CREATE MODEL demo FROM 'nothing';", "CREATE USER u PASSWORD 'secret' WITH (admn = on);",
+        "GRANT SELECT ON SCHEMA demo TO ada;", "SELECT 'open"}) {
     EXPECT_EQ(Both({"--format", "csv"}, statement).status, 1) << statement;
   }
 }

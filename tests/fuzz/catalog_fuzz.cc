@@ -15,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CatalogView view;
   view.database = "towns";
   view.user = "ada";
-  view.users = {"ada", "bob"};
+  view.users = {{"ada", true, true}, {"bob", false, true}};
   view.prompt_schemas = {"demo", "it's \"quoted\""};
   view.parameters = DefaultClientParameters();
   std::optional<CatalogRows> described;

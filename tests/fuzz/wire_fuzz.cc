@@ -3,10 +3,10 @@
 // the messages of a login.
 #include <array>
 
+#include "auth/scram.h"
 #include "server/client_messages.h"
 #include "server/client_statement.h"
 #include "server/parameter_values.h"
-#include "server/scram.h"
 #include "tests/fuzz/target.h"
 
 namespace promptdb {

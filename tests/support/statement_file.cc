@@ -26,6 +26,7 @@ struct FormatMistake : std::runtime_error {
 };
 
 enum class Kind {
+  kUser,
   kOk,
   kError,
   kQuery,
@@ -75,7 +76,7 @@ class BlockReader {
     static const std::map<std::string, Kind> kKinds = {
         {"query", Kind::kQuery},     {"explain", Kind::kExplain}, {"restart", Kind::kRestart},
         {"model", Kind::kModel},     {"file", Kind::kFile},       {"remove", Kind::kRemove},
-        {"require", Kind::kRequire}, {"skipif", Kind::kSkipIf}};
+        {"require", Kind::kRequire}, {"skipif", Kind::kSkipIf},   {"user", Kind::kUser}};
     Block block;
     block.line = at_;
     std::vector<std::string> words = Words(lines_[at_++]);
@@ -377,6 +378,11 @@ class FileRun {
       case Kind::kRestart:
         Restart();
         return;
+      case Kind::kUser:
+        if (block.words.size() > 1) throw FormatMistake(block.line, "user takes one name or none");
+        session_ =
+            std::make_unique<Session>(database_.get(), block.words.empty() ? "" : block.words[0]);
+        return;
       case Kind::kModel:
         WriteModel(block, folder_);
         return;
@@ -414,7 +420,7 @@ class FileRun {
       failed = true;
       Error placed(error.code(), error.message(), error.hint());
       if (error.range()) placed = placed.At(statement.Original(*error.range()));
-      actual = SplitLines(FormatError(placed, block.body));
+      actual = SplitLines(FormatError(placed, MaskSecrets(block.body)));
     } catch (const std::runtime_error& mistake) {
       throw FormatMistake(block.line, mistake.what());
     }

@@ -1,8 +1,8 @@
 // SCRAM-SHA-256 (RFC 5802, RFC 7677), the server's side, as PostgreSQL speaks it.
 //
 // Thread-safe: pure functions, and an exchange that belongs to its connection.
-#ifndef PROMPTDB_SERVER_SCRAM_H_
-#define PROMPTDB_SERVER_SCRAM_H_
+#ifndef PROMPTDB_AUTH_SCRAM_H_
+#define PROMPTDB_AUTH_SCRAM_H_
 
 #include <optional>
 #include <string>
@@ -50,17 +50,6 @@ class ScramExchange {
   std::string nonce_;  // the client's and ours
 };
 
-// Bytes from the operating system's generator.
-std::string RandomBytes(size_t count);
-
-std::string EncodeBase64(std::string_view bytes);
-std::optional<std::string> DecodeBase64(std::string_view text);
-
-// Whether both are the same, in a time that does not tell where they differ.
-bool EqualSecrets(std::string_view a, std::string_view b);
-
-std::string Sha256(std::string_view bytes);
-
 }  // namespace promptdb
 
-#endif  // PROMPTDB_SERVER_SCRAM_H_
+#endif  // PROMPTDB_AUTH_SCRAM_H_

@@ -1,9 +1,7 @@
-#include "server/scram.h"
+#include "auth/scram.h"
 
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <openssl/rand.h>
 #include <openssl/sha.h>
 #include <utf8proc.h>
 
@@ -11,6 +9,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "auth/secrets.h"
 #include "base/error.h"
 #include "base/utf8.h"
 
@@ -87,42 +86,6 @@ bool IsPrintable(std::string_view text) {
 }
 
 }  // namespace
-
-std::string RandomBytes(size_t count) {
-  std::string bytes(count, '\0');
-  Check(RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(count)) == 1,
-        "the system has random numbers");
-  return bytes;
-}
-
-std::string EncodeBase64(std::string_view bytes) {
-  std::string out(4 * ((bytes.size() + 2) / 3) + 1, '\0');
-  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), Unsigned(bytes),
-                                   static_cast<int>(bytes.size()));
-  out.resize(static_cast<size_t>(size));
-  return out;
-}
-
-std::optional<std::string> DecodeBase64(std::string_view text) {
-  if (text.size() % 4 != 0 || text.empty()) return std::nullopt;
-  std::string out(text.size() / 4 * 3, '\0');
-  const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()), Unsigned(text),
-                                   static_cast<int>(text.size()));
-  if (size < 0) return std::nullopt;
-  out.resize(static_cast<size_t>(size));
-  for (size_t i = 0; i < 2 && text[text.size() - 1 - i] == '='; ++i) out.pop_back();
-  return out;
-}
-
-bool EqualSecrets(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
-}
-
-std::string Sha256(std::string_view bytes) {
-  std::string out(kKeyBytes, '\0');
-  SHA256(Unsigned(bytes), bytes.size(), reinterpret_cast<unsigned char*>(out.data()));
-  return out;
-}
 
 std::optional<ScramVerifier> ScramVerifier::Parse(std::string_view text) {
   ScramVerifier verifier;
