@@ -53,9 +53,9 @@ TEST_F(AccuracyBenchTest, PrintsATableAndWritesFiles) {
            "{input}\\n", "--csv", "a.csv", "--answers", "a.jsonl"});
   ASSERT_EQ(result.status, 0) << result.err;
   EXPECT_NE(result.out.find("| bf16 | scaffold | 2 | "), std::string::npos) << result.out;
-  EXPECT_NE(result.err.find("32 of 32 answers"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("40 of 40 answers"), std::string::npos) << result.err;
   const auto csv = LinesOfFile(folder_ / "a.csv");
-  ASSERT_EQ(csv.size(), 17u);
+  ASSERT_EQ(csv.size(), 21u);
   EXPECT_EQ(csv[0], "kv_dtype,mode,questions,tokens,exact_match,f1,rouge_l,kl,first_kl,perplexity");
   EXPECT_TRUE(csv[1].starts_with("f32,none,2,")) << csv[1];
   for (const std::string& line : csv) EXPECT_EQ(std::count(line.begin(), line.end(), ','), 9);
