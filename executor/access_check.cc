@@ -4,6 +4,7 @@
 
 #include "executor/access.h"
 #include "executor/settings.h"
+#include "planner/urgency_options.h"
 
 namespace promptdb {
 
@@ -62,9 +63,11 @@ class RightsCheck {
 
   // ---- Queries ----
 
-  // Where the schema is known: a prompt in PML names its own.
-  void operator()(const ast::Select&) const {}
-  void operator()(const ast::Explain&) const {}
+  // The schema's where it is known: a prompt in PML names its own.
+  void operator()(const ast::Select& node) const { DemandPriority(node.with_options); }
+  void operator()(const ast::Explain& node) const {
+    if (const auto* select = std::get_if<ast::Select>(&node.query)) (*this)(*select);
+  }
   // Lists what may be seen.
   void operator()(const ast::SystemSelect&) const {}
   void operator()(const ast::Show& node) const {
@@ -87,7 +90,10 @@ class RightsCheck {
   void operator()(const ast::BeginChat& node) const {
     access_.DemandSchema(Privilege::kUsage, node.schema);
   }
-  void operator()(const ast::ContinueChat& node) const { DemandChatToUse(node.name); }
+  void operator()(const ast::ContinueChat& node) const {
+    DemandChatToUse(node.name);
+    DemandPriority(node.with_options);
+  }
   void operator()(const ast::ForkChat& node) const { DemandChatToUse(node.from); }
   void operator()(const ast::EndChat& node) const { access_.DemandChat(node.name); }
 
@@ -116,7 +122,10 @@ class RightsCheck {
   void operator()(const ast::Restore& node) const {
     access_.DemandAdmin("RESTORE", node.path.range);
   }
-  void operator()(const ast::Set& node) const { DemandSetting(node.name); }
+  void operator()(const ast::Set& node) const {
+    DemandSetting(node.name);
+    if (node.name.text == "priority") DemandPriority(node.value);
+  }
   void operator()(const ast::Reset& node) const { DemandSetting(node.name); }
 
   // ---- Users ----
@@ -159,6 +168,16 @@ class RightsCheck {
   void DemandSetting(const ast::Name& name) const {
     if (Settings::IsOfDatabase(name.text)) {
       access_.DemandAdmin("SET " + name.text + ", which is the whole database's,", name.range);
+    }
+  }
+
+  // Others wait for whoever goes before them.
+  void DemandPriority(const ast::Literal& value) const {
+    if (LiteralPriority(value) > 0) access_.DemandAdmin("a priority above normal", value.range);
+  }
+  void DemandPriority(const std::vector<ast::Option>& options) const {
+    for (const ast::Option& option : options) {
+      if (option.name.text == "priority") DemandPriority(option.value);
     }
   }
 

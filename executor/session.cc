@@ -297,15 +297,20 @@ void Session::Rep::RunOne(std::string_view text, SourceRange range, const ast::S
 
 Urgency Session::Rep::UrgencyNow(const ast::StatementNode& node) const {
   const auto now = Urgency::Clock::now();
+  const auto of = [&](const ast::StatementNode& statement) {
+    Urgency urgency = promptdb::UrgencyOf(statement, settings.urgency_defaults(), now);
+    // A statement that asks for more than it may is refused, but only when it runs; it must not go
+    // before others until then. And an admin may have become none since SET.
+    if (urgency.priority > 0 && !Access(database.catalog, user_id).is_admin()) {
+      urgency.priority = 0;
+    }
+    return urgency;
+  };
   if (const auto* execute = std::get_if<ast::Execute>(&node)) {
     const ast::Query query = WithValues(Prepared(execute->name), *execute);
-    return std::visit(
-        [&](const auto& filled) {
-          return promptdb::UrgencyOf(ast::StatementNode(filled), settings.urgency_defaults(), now);
-        },
-        query);
+    return std::visit([&](const auto& filled) { return of(ast::StatementNode(filled)); }, query);
   }
-  return promptdb::UrgencyOf(node, settings.urgency_defaults(), now);
+  return of(node);
 }
 
 Urgency Session::UrgencyOfOthers() const { return rep_->UrgencyNow(ast::CheckDatabase{}); }
