@@ -219,6 +219,13 @@ std::string RunRestore(const ast::Restore& statement, Database::Rep& database, R
   std::unique_ptr<Rocks> backup;
   try {
     backup = Rocks::OpenReadOnly(UserPath(statement.path));
+    // A MANIFEST that was cut is like one that was never written further, and a backup is whole.
+    if (const auto table = backup->UnknownTable()) {
+      throw Error(ErrorCode::kCorrupt,
+                  "the backup is damaged: its file MANIFEST does not know of " + *table,
+                  "If it is no backup, but what a crash has left, open it once with pcsh; else "
+                  "restore an older one.");
+    }
     // Rows that can't be read end it here, with nothing changed: unlike states they are not to be
     // had again by computing.
     const Catalog readable(backup.get());

@@ -6,9 +6,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <fstream>
+#include <iterator>
 #include <system_error>
 
 #include "base/error.h"
+#include "storage/log_records.h"
 #include "storage/mapped_reads.h"
 #include "storage/rocks_log.h"
 #include "storage/rocks_rep.h"
@@ -134,28 +137,29 @@ bool HasTables(const std::filesystem::path& folder) {
               DamagedHint(folder));
 }
 
-// The same of a MANIFEST that lost its last records, as one flipped bit of a length does it: tables
-// that came with them are unknown to it. A crash can leave unknown tables, too, but opening the
-// database for writing removes those.
-void CheckForUnknownTables(const std::filesystem::path& folder,
-                           const std::vector<Rocks::TableFile>& known) {
+// RocksDB takes a record whose length reaches beyond the file for one that a crash has torn, and
+// goes on without it and all that follows. Where something follows, it is damage.
+void CheckManifest(const std::filesystem::path& folder) {
+  std::ifstream current(folder / "CURRENT");
+  std::string name;
+  std::getline(current, name);
   std::error_code failure;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, failure)) {
-    if (entry.path().extension() != ".sst") continue;
-    const std::string name = entry.path().filename().string();
-    const auto is_it = [&](const Rocks::TableFile& table) { return table.name == name; };
-    if (std::any_of(known.begin(), known.end(), is_it)) continue;
+  if (!std::filesystem::is_regular_file(folder / name, failure)) return;  // RocksDB says so
+  std::ifstream manifest(folder / name, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(manifest)),
+                          std::istreambuf_iterator<char>());
+  if (HasRecordsAfterATornOne(bytes)) {
     throw Error(ErrorCode::kCorrupt,
-                "database " + Quoted(folder) + " is damaged: its file MANIFEST does not know of " +
-                    name,
-                "If it is no backup, but what a crash has left, open it once with pcsh; else "
-                "restore an older one.");
+                "database " + Quoted(folder) + " is damaged: its file " + name +
+                    " has a record that is none, and others behind it",
+                DamagedHint(folder));
   }
 }
 
 // Reads what another program, or a newer release of ours, may have written, before anything is
 // changed: opening for writing would create our column families in it.
 void CheckForeignDatabase(const std::filesystem::path& folder) {
+  CheckManifest(folder);
   std::vector<std::string> names;
   const rocksdb::DBOptions options = DatabaseOptions();
   rocksdb::Status status = rocksdb::DB::ListColumnFamilies(options, folder.string(), &names);
@@ -289,7 +293,6 @@ std::unique_ptr<Rocks> Rocks::OpenReadOnly(const std::filesystem::path& folder) 
   if (!status.ok()) ThrowCantOpen(folder, status);
   rep->db.reset(opened);
   std::unique_ptr<Rocks> rocks(new Rocks(folder, std::move(rep)));
-  CheckForUnknownTables(folder, rocks->Tables());
   const auto version = rocks->Get(Family::kMeta, kFormatVersionKey);
   CheckFormatVersion(folder, version.value_or("0"));
   return rocks;

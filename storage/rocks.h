@@ -127,6 +127,10 @@ class Rocks {
   };
   std::vector<TableFile> Tables() const;
 
+  // A table file in the folder that the database does not know of: one that a crash has left, which
+  // the next opening for writing removes, or one that a MANIFEST without its end has lost.
+  std::optional<std::string> UnknownTable() const;
+
   // Reads a whole table file anew, against RocksDB's checksums: what is wrong with it, or "".
   // nullopt where the file has been replaced by others since Tables() named it.
   std::optional<std::string> TableDamage(const TableFile& table) const;

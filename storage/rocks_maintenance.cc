@@ -24,6 +24,19 @@ std::vector<Rocks::TableFile> Rocks::Tables() const {
   return tables;
 }
 
+std::optional<std::string> Rocks::UnknownTable() const {
+  const std::vector<TableFile> known = Tables();
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_, failure)) {
+    const std::string name = entry.path().filename().string();
+    const auto is_it = [&](const TableFile& table) { return table.name == name; };
+    if (entry.path().extension() == ".sst" && std::none_of(known.begin(), known.end(), is_it)) {
+      return name;
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> Rocks::TableDamage(const TableFile& table) const {
   const std::filesystem::path path = folder_ / table.name;
   const rocksdb::Options options(DatabaseOptions(), FamilyOptions(static_cast<int>(table.family)));

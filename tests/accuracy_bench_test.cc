@@ -60,7 +60,7 @@ TEST_F(AccuracyBenchTest, PrintsATableAndWritesFiles) {
   EXPECT_TRUE(csv[1].starts_with("f32,none,2,")) << csv[1];
   for (const std::string& line : csv) EXPECT_EQ(std::count(line.begin(), line.end(), ','), 9);
   const auto answers = LinesOfFile(folder_ / "a.jsonl");
-  ASSERT_EQ(answers.size(), 32u);
+  ASSERT_EQ(answers.size(), 40u);
   const auto first = nlohmann::json::parse(answers[0]);
   EXPECT_EQ(first["mode"], "none");
   EXPECT_EQ(first["prompt"], "Who?\n");

@@ -10,9 +10,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <iterator>
 #include <random>
 #include <sstream>
 
+#include "storage/log_records.h"
 #include "tests/chat_bench.h"
 #include "tests/support/child_process.h"
 #include "tests/support/damage.h"
@@ -188,6 +190,45 @@ TEST(ManifestTest, ACutManifestIsNeverTakenForThatOfANewDatabase) {
     }
   }
   EXPECT_GT(refused, 0);
+}
+
+// A length that reaches beyond the file makes RocksDB take a record for a torn one.
+TEST(ManifestTest, AFlippedLengthIsDamageAndNoEnd) {
+  const TemporaryFolder folder("manifest");
+  {
+    Rocks rocks(folder / "db");
+    Rocks::Batch batch;
+    batch.Put(Family::kCatalog, "key", "value");
+    rocks.Write(std::move(batch));
+  }
+  { const Rocks rocks(folder / "db"); }
+  const auto files = FilesOf(folder / "db", "");
+  const auto manifest = std::find_if(files.begin(), files.end(), [](const fs::path& path) {
+    return path.filename().string().starts_with("MANIFEST-");
+  });
+  ASSERT_NE(manifest, files.end());
+  std::ifstream file(*manifest, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  ASSERT_FALSE(HasRecordsAfterATornOne(bytes));
+  int records = 0;
+  for (size_t at = 0; at < bytes.size();) {
+    const size_t next = at + 7 + static_cast<unsigned char>(bytes[at + 4]) +
+                        256 * static_cast<unsigned char>(bytes[at + 5]);
+    ++records;
+    if (next < bytes.size()) {  // the last one can't be told from one that is torn
+      const fs::path copy = folder / std::to_string(at);
+      CopyFolder(folder / "db", copy);
+      FlipBit(copy / manifest->filename(), (at + 5) * 8 + 6);
+      try {
+        const Rocks rocks(copy);
+        ADD_FAILURE() << "it opened with a flipped length at byte " << at;
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::kCorrupt) << error.message();
+      }
+    }
+    at = next;
+  }
+  EXPECT_GT(records, 5);
 }
 
 // ---- The write-ahead log ---------------------------------------------------------------------
