@@ -328,7 +328,8 @@ class Analysis {
     }
     std::sort(store_seconds.begin(), store_seconds.end());
     rates_.store_seconds = store_seconds[store_seconds.size() / 2];
-    rates_.disk_block_seconds = std::max(1e-7, SecondsOf([&] { small.ReadMs(/*is_first=*/true); }) / small.blocks());
+    rates_.disk_block_seconds =
+        std::max(1e-7, SecondsOf([&] { small.ReadMs(/*is_first=*/true); }) / small.blocks());
 
     // 128 tokens are read by one thread, the whole by several.
     Step();

@@ -82,10 +82,10 @@ QueryMemory::Stats QueryMemory::stats() const {
 void QueryMemory::CheckFits(int64_t bytes) {
   if (bytes <= budget_) return;
   ++refused_;
-  throw Error(ErrorCode::kResource,
-              "the query may need " + Shown(bytes) + " of memory, and query_memory is " +
-                  Shown(budget_),
-              "Ask for fewer tokens (max_tokens) or prompts, or SET query_memory to more.");
+  throw Error(
+      ErrorCode::kResource,
+      "the query may need " + Shown(bytes) + " of memory, and query_memory is " + Shown(budget_),
+      "Ask for fewer tokens (max_tokens) or prompts, or SET query_memory to more.");
 }
 
 void QueryMemory::Take(int64_t bytes) {

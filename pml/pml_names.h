@@ -24,8 +24,9 @@ inline constexpr std::string_view kText = "promptdb:text";
 inline constexpr std::string_view kCharacter = "promptdb:character";
 inline constexpr std::string_view kScaffold = "promptdb:scaffold";
 inline constexpr std::string_view kMember = "promptdb:member";
-// Attributes: WITH (separator = …, portable = …); "ignored" where white space between tags is no text; the file
-// that a module's text was read from; a parameter's place in the module's list, from 1.
+// Attributes: WITH (separator = …, portable = …); "ignored" where white space between tags is no
+// text; the file that a module's text was read from; a parameter's place in the module's list,
+// from 1.
 inline constexpr std::string_view kSeparator = "promptdb:separator";
 inline constexpr std::string_view kPortable = "promptdb:portable";
 inline constexpr std::string_view kBlanks = "promptdb:blanks";

@@ -107,8 +107,8 @@ class SchemaReader {
                                 {separator->value, false, separator->value_range}});
     }
     if (const PmlAttribute* portable = root.Find(pml::kPortable)) {
-      schema.options.push_back({{"portable", portable->name_range},
-                                {portable->value, false, portable->value_range}});
+      schema.options.push_back(
+          {{"portable", portable->name_range}, {portable->value, false, portable->value_range}});
     }
     if (const PmlAttribute* blanks = root.Find(pml::kBlanks)) {
       if (blanks->value != "ignored" && blanks->value != "kept") {

@@ -289,7 +289,8 @@ asio::awaitable<void> HttpConnection::Generate(const Request& request, OpenAiReq
 asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest& request) {
   entry_->SetState("waiting", "SELECT");
   std::function<void(ResultSink&, const Urgency&)> work =
-      [database = server_.database, user = user_, request](ResultSink& sink, const Urgency& urgency) {
+      [database = server_.database, user = user_, request](ResultSink& sink,
+                                                           const Urgency& urgency) {
         Session session(database, user);
         CheckModel(session, request, sink);
         for (const ast::Select& query : request.queries) {

@@ -1,5 +1,5 @@
 // The form of RocksDB's log files (MANIFEST is one), as far as it takes to tell a file that a crash
-// has cut from one that was damaged: https://github.com/facebook/rocksdb/wiki/Write-Ahead-Log-File-Format
+// has cut from one that was damaged (RocksDB wiki, "Write Ahead Log File Format").
 //
 // Thread-safe: a pure function.
 #ifndef PROMPTDB_STORAGE_LOG_RECORDS_H_

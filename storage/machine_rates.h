@@ -50,7 +50,7 @@ struct MachineRates : ComputeRates {
   int threads = 0;
   int64_t measured_at = 0;  // seconds since 1970; 0: not measured
 
-  RateCurve disk;                 // of states read from disk and checked, by the bytes of one state
+  RateCurve disk;  // of states read from disk and checked, by the bytes of one state
   // The same of those that were checked before. Empty: not measured, as slow.
   RateCurve disk_again;
   double disk_block_seconds = 0;  // for each block that is read, on top

@@ -17,8 +17,8 @@ namespace promptdb {
 
 // One way of reuse with states of one dtype. Percentages are from 0 to 100, divergences in nats.
 struct AccuracyRow {
-  // "none", "exact", "modular"; "portable": modular, of a portable schema; "scaffold": modular, with
-  // one over all.
+  // "none", "exact", "modular"; "portable": modular, of a portable schema; "scaffold": modular,
+  // with one over all.
   std::string mode;
   std::string kv_dtype;   // "f32", "bf16"
   int64_t questions = 0;  // that were answered, or texts that were read

@@ -77,9 +77,8 @@ bool Rocks::Rep::HasTablesOfOtherCompression() const {
   rocksdb::TablePropertiesCollection tables;
   ThrowUnlessOk(db->GetPropertiesOfAllTables(Handle(Family::kBlocks), &tables), "reading");
   const std::string wanted = compression == Compression::kZstd ? "ZSTD" : "NoCompression";
-  return std::any_of(tables.begin(), tables.end(), [&](const auto& table) {
-    return table.second->compression_name != wanted;
-  });
+  return std::any_of(tables.begin(), tables.end(),
+                     [&](const auto& table) { return table.second->compression_name != wanted; });
 }
 
 void Rocks::WriteCheckpoint(const std::filesystem::path& folder) {

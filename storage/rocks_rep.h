@@ -53,8 +53,8 @@ class FailureListener : public rocksdb::EventListener {
   rocksdb::Status error_;  // guarded by mutex_
 };
 
-// Hears when blocks are written to other tables: from memory, or by compaction. RocksDB tells of the
-// end of either once its tables can be read.
+// Hears when blocks are written to other tables: from memory, or by compaction. RocksDB tells of
+// the end of either once its tables can be read.
 class MoveListener : public rocksdb::EventListener {
  public:
   void OnFlushBegin(rocksdb::DB* db, const rocksdb::FlushJobInfo& job) override;
