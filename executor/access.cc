@@ -86,7 +86,7 @@ void Access::Demand(Privilege privilege, const ObjectName& object, const ast::Na
 void Access::DemandModel(Privilege privilege, const ast::Name& name) const {
   if (is_admin()) return;
   const ObjectName object{Kind::kModel, name.text};
-  if (catalog_.FindModel(name.text)) return Demand(privilege, object, name);
+  if (catalog_.HasModel(name.text)) return Demand(privilege, object, name);
   std::vector<std::string> seen;
   for (const ModelDefinition& model : catalog_.Models()) {
     if (MaySee({Kind::kModel, model.name})) seen.push_back(model.name);
@@ -98,7 +98,7 @@ void Access::DemandModel(Privilege privilege, const ast::Name& name) const {
 void Access::DemandSchema(Privilege privilege, const ast::Name& name) const {
   if (is_admin()) return;
   const ObjectName object{Kind::kSchema, name.text};
-  if (catalog_.FindSchema(name.text)) return Demand(privilege, object, name);
+  if (catalog_.HasSchema(name.text)) return Demand(privilege, object, name);
   std::vector<std::string> seen;
   for (const SchemaDefinition& schema : catalog_.Schemas()) {
     if (MayQuerySchema(schema.name)) seen.push_back(schema.name);

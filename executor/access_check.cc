@@ -27,11 +27,11 @@ class RightsCheck {
     access_.DemandAdmin(kFiles, node.path.range);
   }
   void operator()(const ast::DropModel& node) const {
-    if (node.if_exists && !catalog_.FindModel(node.name.text)) return;
+    if (node.if_exists && !catalog_.HasModel(node.name.text)) return;
     access_.DemandModel(Privilege::kAdmin, node.name);
   }
   void operator()(const ast::CreateSchema& node) const {
-    const bool exists = catalog_.FindSchema(node.name.text).has_value();
+    const bool exists = catalog_.HasSchema(node.name.text);
     if (exists && node.or_replace) {
       access_.DemandSchema(Privilege::kAdmin, node.name);
     } else {
@@ -45,7 +45,7 @@ class RightsCheck {
     if (const auto* part = std::get_if<ast::Part>(&node.action)) DemandNoFile(*part);
   }
   void operator()(const ast::DropSchema& node) const {
-    if (node.if_exists && !catalog_.FindSchema(node.name.text)) return;
+    if (node.if_exists && !catalog_.HasSchema(node.name.text)) return;
     access_.DemandSchema(Privilege::kAdmin, node.name);
   }
   void operator()(const ast::ImportSchema& node) const {
@@ -63,11 +63,9 @@ class RightsCheck {
 
   // ---- Queries ----
 
-  // The schema's where it is known: a prompt in PML names its own.
-  void operator()(const ast::Select& node) const { DemandPriority(node.with_options); }
-  void operator()(const ast::Explain& node) const {
-    if (const auto* select = std::get_if<ast::Select>(&node.query)) (*this)(*select);
-  }
+  // Where the schema is known: a prompt in PML names its own.
+  void operator()(const ast::Select&) const {}
+  void operator()(const ast::Explain&) const {}
   // Lists what may be seen.
   void operator()(const ast::SystemSelect&) const {}
   void operator()(const ast::Show& node) const {
@@ -90,10 +88,7 @@ class RightsCheck {
   void operator()(const ast::BeginChat& node) const {
     access_.DemandSchema(Privilege::kUsage, node.schema);
   }
-  void operator()(const ast::ContinueChat& node) const {
-    DemandChatToUse(node.name);
-    DemandPriority(node.with_options);
-  }
+  void operator()(const ast::ContinueChat& node) const { DemandChatToUse(node.name); }
   void operator()(const ast::ForkChat& node) const { DemandChatToUse(node.from); }
   void operator()(const ast::EndChat& node) const { access_.DemandChat(node.name); }
 
@@ -122,10 +117,7 @@ class RightsCheck {
   void operator()(const ast::Restore& node) const {
     access_.DemandAdmin("RESTORE", node.path.range);
   }
-  void operator()(const ast::Set& node) const {
-    DemandSetting(node.name);
-    if (node.name.text == "priority") DemandPriority(node.value);
-  }
+  void operator()(const ast::Set& node) const { DemandSetting(node.name); }
   void operator()(const ast::Reset& node) const { DemandSetting(node.name); }
 
   // ---- Users ----
@@ -171,16 +163,6 @@ class RightsCheck {
     }
   }
 
-  // Others wait for whoever goes before them.
-  void DemandPriority(const ast::Literal& value) const {
-    if (LiteralPriority(value) > 0) access_.DemandAdmin("a priority above normal", value.range);
-  }
-  void DemandPriority(const std::vector<ast::Option>& options) const {
-    for (const ast::Option& option : options) {
-      if (option.name.text == "priority") DemandPriority(option.value);
-    }
-  }
-
   const Access& access_;
   const Catalog& catalog_;
 };
@@ -189,7 +171,13 @@ class RightsCheck {
 
 void CheckRights(const ast::StatementNode& statement, const Access& access,
                  const Catalog& catalog) {
-  if (!access.is_admin()) std::visit(RightsCheck(access, catalog), statement);
+  if (access.is_admin()) return;
+  std::visit(RightsCheck(access, catalog), statement);
+  // Others wait for whoever goes before them.
+  const ast::Literal* priority = NamedPriority(statement);
+  if (priority != nullptr && LiteralPriority(*priority) > 0) {
+    access.DemandAdmin("a priority above normal", priority->range);
+  }
 }
 
 bool IsMetered(const ast::StatementNode& statement) {

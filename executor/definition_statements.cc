@@ -98,7 +98,7 @@ std::vector<ChatDefinition> ChatsWhere(const Catalog& catalog, Matches matches) 
 
 std::string RunCreateModel(const ast::CreateModel& statement, Database::Rep& database,
                            ResultSink& sink) {
-  if (database.catalog.FindModel(statement.name.text)) {
+  if (database.catalog.HasModel(statement.name.text)) {
     if (statement.if_not_exists) {
       sink.OnNotice("model \"" + statement.name.text + "\" exists already and is kept");
       return "CREATE MODEL";
@@ -123,7 +123,7 @@ std::string RunCreateModel(const ast::CreateModel& statement, Database::Rep& dat
 std::string RunDropModel(const ast::DropModel& statement, Database::Rep& database,
                          ResultSink& sink) {
   const std::string& name = statement.name.text;
-  if (statement.if_exists && !database.catalog.FindModel(name)) {
+  if (statement.if_exists && !database.catalog.HasModel(name)) {
     sink.OnNotice("model \"" + name + "\" does not exist");
     return "DROP MODEL";
   }
@@ -182,7 +182,7 @@ std::string RunAlterSchema(const ast::AlterSchema& statement, Database::Rep& dat
                            ResultSink& sink) {
   const SchemaDefinition before = database.FindSchema(statement.name);
   if (const auto* rename = std::get_if<ast::AlterSchema::Rename>(&statement.action)) {
-    if (database.catalog.FindSchema(rename->name.text)) {
+    if (database.catalog.HasSchema(rename->name.text)) {
       throw Error(ErrorCode::kDuplicateName, "schema \"" + rename->name.text + "\" exists already",
                   "", rename->name.range);
     }
@@ -197,7 +197,7 @@ std::string RunAlterSchema(const ast::AlterSchema& statement, Database::Rep& dat
 std::string RunDropSchema(const ast::DropSchema& statement, Database::Rep& database,
                           ResultSink& sink) {
   const std::string& name = statement.name.text;
-  if (statement.if_exists && !database.catalog.FindSchema(name)) {
+  if (statement.if_exists && !database.catalog.HasSchema(name)) {
     sink.OnNotice("schema \"" + name + "\" does not exist");
     return "DROP SCHEMA";
   }

@@ -24,7 +24,7 @@ MappedFile OpenFile(const ast::Text& path) {
 }
 
 void CheckNameIsFree(const std::string& name, SourceRange place, const Database::Rep& database) {
-  if (!database.catalog.FindSchema(name)) return;
+  if (!database.catalog.HasSchema(name)) return;
   throw Error(ErrorCode::kDuplicateName, "schema \"" + name + "\" exists already",
               "DROP SCHEMA " + QuoteName(name) +
                   "; first, or import under another name: IMPORT SCHEMA name FROM PML ….",

@@ -138,7 +138,7 @@ std::string Session::Rep::Run(const ast::StatementNode& statement, const Access&
     ResultSink& sink;
 
     std::string operator()(const ast::CreateModel& node) {
-      const bool is_new = !session.database.catalog.FindModel(node.name.text);
+      const bool is_new = !session.database.catalog.HasModel(node.name.text);
       std::string tag = RunCreateModel(node, session.database, sink);
       if (is_new) session.Own({ObjectName::Kind::kModel, node.name.text});
       return tag;
@@ -147,7 +147,7 @@ std::string Session::Rep::Run(const ast::StatementNode& statement, const Access&
       return RunDropModel(node, session.database, sink);
     }
     std::string operator()(const ast::CreateSchema& node) {
-      const bool is_new = !session.database.catalog.FindSchema(node.name.text);
+      const bool is_new = !session.database.catalog.HasSchema(node.name.text);
       std::string tag = RunCreateSchema(node, session.database, sink);
       if (is_new) session.Own({ObjectName::Kind::kSchema, node.name.text});
       return tag;

@@ -126,7 +126,9 @@ constexpr SystemColumn kKeyColumns[] = {
 
 constexpr SystemColumn kAccuracyColumns[] = {
     {"model", Type::kText, "the model that was measured"},
-    {"mode", Type::kText, "none, exact, modular; scaffold: modular, with one over all documents"},
+    {"mode", Type::kText,
+     "none, exact, modular; portable: modular, of a portable schema; scaffold: modular, with one "
+     "over all documents"},
     {"kv_dtype", Type::kText, "of the attention states"},
     {"questions", Type::kInteger, "how many were answered, or texts read"},
     {"exact_match", Type::kReal, "percentage of right answers; NULL of texts"},

@@ -21,7 +21,22 @@ const std::vector<ast::Option>* WithOptions(const ast::StatementNode& statement)
   return nullptr;
 }
 
+const ast::Literal* NamedInWith(const char* name, const ast::StatementNode& statement) {
+  const std::vector<ast::Option>* options = WithOptions(statement);
+  if (options == nullptr) return nullptr;
+  for (const ast::Option& option : *options) {
+    if (option.name.text == name) return &option.value;
+  }
+  return nullptr;
+}
+
 }  // namespace
+
+const ast::Literal* NamedPriority(const ast::StatementNode& statement) {
+  const auto* set = std::get_if<ast::Set>(&statement);
+  if (set != nullptr && set->name.text == "priority") return &set->value;
+  return NamedInWith("priority", statement);
+}
 
 int LiteralPriority(const ast::Literal& literal) {
   if (std::holds_alternative<std::string>(literal.value) && !UntypedInteger(literal)) {
@@ -55,11 +70,11 @@ Urgency UrgencyOf(const ast::StatementNode& statement, const UrgencyDefaults& de
   Urgency urgency;
   urgency.priority = defaults.priority;
   std::chrono::milliseconds deadline = defaults.deadline;
-  if (const std::vector<ast::Option>* options = WithOptions(statement)) {
-    for (const ast::Option& option : *options) {
-      if (option.name.text == "priority") urgency.priority = LiteralPriority(option.value);
-      if (option.name.text == "deadline") deadline = LiteralDeadline(option.value);
-    }
+  if (const ast::Literal* named = NamedInWith("priority", statement)) {
+    urgency.priority = LiteralPriority(*named);
+  }
+  if (const ast::Literal* named = NamedInWith("deadline", statement)) {
+    deadline = LiteralDeadline(*named);
   }
   if (deadline.count() > 0) urgency.deadline = came + deadline;
   return urgency;

@@ -21,6 +21,8 @@ struct UrgencyDefaults {
 
 // 'high', 'normal', 'low', or a whole number from -100 to 100.
 int LiteralPriority(const ast::Literal& literal);
+// What a statement names as its own priority, or SET as the session's; nullptr where it names none.
+const ast::Literal* NamedPriority(const ast::StatementNode& statement);
 // As it is shown: the word, where the number has one.
 std::string PriorityName(int priority);
 

@@ -93,6 +93,16 @@ Catalog::Catalog(Rocks* rocks) : rocks_(rocks) {
   }
 }
 
+bool Catalog::HasModel(std::string_view name) const {
+  const std::scoped_lock lock(mutex_);
+  return models_.contains(name);
+}
+
+bool Catalog::HasSchema(std::string_view name) const {
+  const std::scoped_lock lock(mutex_);
+  return schemas_.contains(name);
+}
+
 std::optional<ModelDefinition> Catalog::FindModel(std::string_view name) const {
   const std::scoped_lock lock(mutex_);
   return Find(models_, name);

@@ -27,6 +27,8 @@ class Catalog {
   // machine's rates alone are then left out, since they can be measured again.
   explicit Catalog(Rocks* rocks);
 
+  bool HasModel(std::string_view name) const;
+  bool HasSchema(std::string_view name) const;
   std::optional<ModelDefinition> FindModel(std::string_view name) const;
   std::optional<SchemaDefinition> FindSchema(std::string_view name) const;
   std::optional<ChatDefinition> FindChat(std::string_view name) const;

@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
-#include "base/error.h"
+#include "storage/json_rows.h"
 
 namespace promptdb {
 
@@ -12,14 +11,10 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kRowVersion = 1;
-
 // By enumerator; the names on disk never change.
 constexpr std::array<std::string_view, 4> kKindNames = {"text", "module", "union", "role"};
 constexpr std::array<ChatRole, 4> kRoles = {ChatRole::kNone, ChatRole::kSystem, ChatRole::kUser,
                                             ChatRole::kAssistant};
-
-[[noreturn]] void Corrupt(const std::string& cause) { throw Error(ErrorCode::kCorrupt, cause); }
 
 std::string Dump(const Json& json, const std::string& name) {
   try {
@@ -28,16 +23,6 @@ std::string Dump(const Json& json, const std::string& name) {
     throw Error(ErrorCode::kInvalidArgument, "text that is not UTF-8 in the definition of " + name,
                 "Convert the text or the file to UTF-8.");
   }
-}
-
-Json Parse(std::string_view row) {
-  Json json = Json::parse(row);
-  const int version = json.at("version").get<int>();
-  if (version > kRowVersion) {
-    throw Error(ErrorCode::kUnsupported,
-                "written by a newer release: row version " + std::to_string(version));
-  }
-  return json;
 }
 
 template <typename T, typename Encode>
@@ -52,7 +37,7 @@ std::vector<T> DecodeAll(const Json& json, const char* field, Decode decode) {
   std::vector<T> values;
   const auto found = json.find(field);
   if (found == json.end()) return values;
-  if (!found->is_array()) Corrupt(std::string(field) + " is no list");
+  if (!found->is_array()) CorruptRow(std::string(field) + " is no list");
   for (const Json& value : *found) values.push_back(decode(value));
   return values;
 }
@@ -94,17 +79,17 @@ Json EncodePart(const PartDefinition& part, int depth) {
 }
 
 PartDefinition DecodePart(const Json& json, int depth) {
-  if (depth > kMaxPartDepth) Corrupt("parts are nested too deeply");
+  if (depth > kMaxPartDepth) CorruptRow("parts are nested too deeply");
   PartDefinition part;
   const auto kind = json.at("kind").get<std::string>();
   const auto known = std::find(kKindNames.begin(), kKindNames.end(), kind);
-  if (known == kKindNames.end()) Corrupt("unknown kind of part: " + kind);
+  if (known == kKindNames.end()) CorruptRow("unknown kind of part: " + kind);
   part.kind = static_cast<PartDefinition::Kind>(known - kKindNames.begin());
   part.name = json.value("name", "");
   const auto role = json.value("role", "");
   const auto named = std::find_if(kRoles.begin(), kRoles.end(),
                                   [&](ChatRole value) { return ChatRoleName(value) == role; });
-  if (named == kRoles.end()) Corrupt("unknown role: " + role);
+  if (named == kRoles.end()) CorruptRow("unknown role: " + role);
   part.role = *named;
   part.text = json.value("text", "");
   part.source_file = json.value("source_file", "");
@@ -226,13 +211,13 @@ void CheckChat(const ChatDefinition& chat) {
   for (const auto* part : {&chat.opening, &chat.turns}) {
     for (const ChatSegment& segment : *part) {
       const auto size = static_cast<int>(segment.tokens.size());
-      if (size == 0 || segment.start < 0) Corrupt("a segment without tokens or place");
+      if (size == 0 || segment.start < 0) CorruptRow("a segment without tokens or place");
       for (const ChatSegment::Span& span : segment.attends) {
         if (span.segment < 0 || static_cast<size_t>(span.segment) >= segments.size() ||
             span.begin < 0 || span.begin >= span.end ||
             static_cast<size_t>(span.end) >
                 segments[static_cast<size_t>(span.segment)]->tokens.size()) {
-          Corrupt(
+          CorruptRow(
               "segment "
               " + segment.label + "
               " attends to what is not before it");
@@ -242,7 +227,7 @@ void CheckChat(const ChatDefinition& chat) {
       for (const ChatSegment::Placeholder& placeholder : segment.placeholders) {
         if (placeholder.begin < end || placeholder.tokens < 0 ||
             placeholder.tokens > size - placeholder.begin) {
-          Corrupt(
+          CorruptRow(
               "segment "
               " + segment.label + "
               " has a parameter outside of it");
@@ -261,7 +246,7 @@ ChatDefinition ChatFrom(const Json& json) {
   chat.model = json.at("model").get<std::string>();
   chat.reuse = json.at("reuse").get<std::string>();
   if (chat.reuse != "modular" && chat.reuse != "exact" && chat.reuse != "none") {
-    Corrupt("unknown reuse: " + chat.reuse);
+    CorruptRow("unknown reuse: " + chat.reuse);
   }
   chat.cache = json.value("cache", true);
   chat.tokenizer = Digest::FromHex(json.at("tokenizer").get<std::string>());
@@ -408,36 +393,9 @@ std::string EncodeAccuracy(const ModelAccuracy& accuracy) {
   return Dump(json, "the accuracy of model \"" + accuracy.model + "\"");
 }
 
-ModelDefinition DecodeModel(std::string_view row) {
-  try {
-    return ModelFrom(Parse(row));
-  } catch (const Json::exception& failure) {
-    Corrupt(failure.what());
-  }
-}
-
-SchemaDefinition DecodeSchema(std::string_view row) {
-  try {
-    return SchemaFrom(Parse(row));
-  } catch (const Json::exception& failure) {
-    Corrupt(failure.what());
-  }
-}
-
-ChatDefinition DecodeChat(std::string_view row) {
-  try {
-    return ChatFrom(Parse(row));
-  } catch (const Json::exception& failure) {
-    Corrupt(failure.what());
-  }
-}
-
-ModelAccuracy DecodeAccuracy(std::string_view row) {
-  try {
-    return AccuracyFrom(Parse(row));
-  } catch (const Json::exception& failure) {
-    Corrupt(failure.what());
-  }
-}
+ModelDefinition DecodeModel(std::string_view row) { return DecodeRow(row, ModelFrom); }
+SchemaDefinition DecodeSchema(std::string_view row) { return DecodeRow(row, SchemaFrom); }
+ChatDefinition DecodeChat(std::string_view row) { return DecodeRow(row, ChatFrom); }
+ModelAccuracy DecodeAccuracy(std::string_view row) { return DecodeRow(row, AccuracyFrom); }
 
 }  // namespace promptdb

@@ -1,9 +1,8 @@
 #include "storage/machine_rates.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
-#include "base/error.h"
+#include "storage/json_rows.h"
 
 namespace promptdb {
 
@@ -11,13 +10,9 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kRowVersion = 1;
-
-[[noreturn]] void Corrupt(const std::string &cause) { throw Error(ErrorCode::kCorrupt, cause); }
-
 double PositiveNumber(const Json &json, const char *what) {
   const double value = json.get<double>();
-  if (!std::isfinite(value) || value <= 0) Corrupt(std::string(what) + " is no positive number");
+  if (!std::isfinite(value) || value <= 0) CorruptRow(std::string(what) + " is no positive number");
   return value;
 }
 
@@ -32,11 +27,11 @@ RateCurve DecodeCurve(const Json &json, const char *field) {
   for (const Json &point : json.at(field)) {
     const auto amount = point.at(0).get<int64_t>();
     if (amount <= (curve.empty() ? 0 : curve.back().amount)) {
-      Corrupt(std::string(field) + " does not ascend");
+      CorruptRow(std::string(field) + " does not ascend");
     }
     curve.push_back({amount, PositiveNumber(point.at(1), field)});
   }
-  if (curve.empty()) Corrupt(std::string(field) + " has no points");
+  if (curve.empty()) CorruptRow(std::string(field) + " has no points");
   return curve;
 }
 
@@ -60,6 +55,30 @@ ComputeRates DecodeCompute(const Json &json) {
   rates.states = DecodeCurve(json, "states");
   rates.elements_per_second = number("elements_per_second");
   rates.call_seconds = number("call_seconds");
+  return rates;
+}
+
+MachineRates RatesFrom(const Json &json) {
+  const auto number = [&](const char *field) { return PositiveNumber(json.at(field), field); };
+  MachineRates rates;
+  static_cast<ComputeRates &>(rates) = DecodeCompute(json);
+  if (json.contains("on_device")) rates.on_device = DecodeCompute(json.at("on_device"));
+  rates.processor = json.at("processor").get<std::string>();
+  rates.device = json.value("device", "");
+  rates.threads = json.at("threads").get<int>();
+  rates.measured_at = json.value("measured_at", int64_t{0});
+  rates.disk = DecodeCurve(json, "disk");
+  // Earlier releases checked whenever they read.
+  if (json.contains("disk_again") && !json.at("disk_again").empty()) {
+    rates.disk_again = DecodeCurve(json, "disk_again");
+  }
+  rates.disk_block_seconds = number("disk_block_seconds");
+  // Releases without a device tier did not measure it.
+  if (json.contains("copy_bytes_per_second")) {
+    rates.copy_bytes_per_second = number("copy_bytes_per_second");
+  }
+  rates.store_bytes_per_second = number("store_bytes_per_second");
+  rates.store_seconds = number("store_seconds");
   return rates;
 }
 
@@ -101,38 +120,6 @@ std::string EncodeRates(const MachineRates &rates) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-MachineRates DecodeRates(std::string_view row) {
-  try {
-    const Json json = Json::parse(row);
-    const int version = json.at("version").get<int>();
-    if (version > kRowVersion) {
-      throw Error(ErrorCode::kUnsupported,
-                  "written by a newer release: row version " + std::to_string(version));
-    }
-    const auto number = [&](const char *field) { return PositiveNumber(json.at(field), field); };
-    MachineRates rates;
-    static_cast<ComputeRates &>(rates) = DecodeCompute(json);
-    if (json.contains("on_device")) rates.on_device = DecodeCompute(json.at("on_device"));
-    rates.processor = json.at("processor").get<std::string>();
-    rates.device = json.value("device", "");
-    rates.threads = json.at("threads").get<int>();
-    rates.measured_at = json.value("measured_at", int64_t{0});
-    rates.disk = DecodeCurve(json, "disk");
-    // Earlier releases checked whenever they read.
-    if (json.contains("disk_again") && !json.at("disk_again").empty()) {
-      rates.disk_again = DecodeCurve(json, "disk_again");
-    }
-    rates.disk_block_seconds = number("disk_block_seconds");
-    // Releases without a device tier did not measure it.
-    if (json.contains("copy_bytes_per_second")) {
-      rates.copy_bytes_per_second = number("copy_bytes_per_second");
-    }
-    rates.store_bytes_per_second = number("store_bytes_per_second");
-    rates.store_seconds = number("store_seconds");
-    return rates;
-  } catch (const Json::exception &error) {
-    Corrupt(error.what());
-  }
-}
+MachineRates DecodeRates(std::string_view row) { return DecodeRow(row, RatesFrom); }
 
 }  // namespace promptdb

@@ -24,9 +24,6 @@ constexpr char kFormatVersionKey[] = "format_version";
 // Files on their way into the database; whatever is there at opening was left by a crash.
 constexpr char kIngestFolder[] = "ingest";
 
-// Higher levels gain under a hundredth on attention states, and take several times as long.
-constexpr int kZstdLevel = 1;
-
 constexpr char kUnusableHint[] =
     "Check the disk, and that the folder and its files can be read and written.";
 
@@ -371,27 +368,22 @@ void Rocks::SetSyncsWrites(bool syncs) {
 bool Rocks::syncs_writes() const { return rep_->syncs_writes; }
 
 void Rocks::SetCompression(Compression compression) {
-  const bool is_on = compression == Compression::kZstd;
-  ThrowUnlessOk(
-      rep_->db->SetOptions(rep_->Handle(Family::kBlocks),
-                           {{"compression", is_on ? "kZSTD" : "kNoCompression"},
-                            {"compression_opts", "{level=" + std::to_string(kZstdLevel) + "}"}}),
-      "changing its compression");
-  rep_->compression = compression;
+  const char* const name = compression == Compression::kZstd ? "kZSTD" : "kNoCompression";
+  ThrowUnlessOk(rep_->db->SetOptions(rep_->Handle(Family::kBlocks), {{"compression", name}}),
+                "changing its compression");
 }
 
-Rocks::Compression Rocks::compression() const { return rep_->compression; }
+Rocks::Compression Rocks::compression() const {
+  const bool is_on = rep_->OptionsNow(Family::kBlocks).compression == rocksdb::kZSTD;
+  return is_on ? Compression::kZstd : Compression::kNone;
+}
 
 void Rocks::BulkLoad(Family family, const std::vector<KeyValue>& sorted) {
   if (sorted.empty()) return;
   rep_->failures->ThrowIfFailed();
   const std::filesystem::path path =
       folder_ / kIngestFolder / (std::to_string(rep_->next_ingest++) + ".sst");
-  rocksdb::Options options(DatabaseOptions(), FamilyOptions(static_cast<int>(family)));
-  if (family == Family::kBlocks && compression() == Compression::kZstd) {
-    options.compression = rocksdb::kZSTD;
-    options.compression_opts.level = kZstdLevel;
-  }
+  const rocksdb::Options options(DatabaseOptions(), rep_->OptionsNow(family));
   // The pages stay in the page cache, since what was just written is likely to be read soon.
   rocksdb::SstFileWriter writer(rocksdb::EnvOptions(options), options, rep_->Handle(family),
                                 /*invalidate_page_cache=*/false);

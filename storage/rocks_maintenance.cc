@@ -76,7 +76,8 @@ void Rocks::Compact(Family family) {
 bool Rocks::Rep::HasTablesOfOtherCompression() const {
   rocksdb::TablePropertiesCollection tables;
   ThrowUnlessOk(db->GetPropertiesOfAllTables(Handle(Family::kBlocks), &tables), "reading");
-  const std::string wanted = compression == Compression::kZstd ? "ZSTD" : "NoCompression";
+  const bool is_on = OptionsNow(Family::kBlocks).compression == rocksdb::kZSTD;
+  const std::string wanted = is_on ? "ZSTD" : "NoCompression";
   return std::any_of(tables.begin(), tables.end(),
                      [&](const auto& table) { return table.second->compression_name != wanted; });
 }

@@ -83,7 +83,6 @@ struct Rocks::Rep {
   std::vector<rocksdb::ColumnFamilyHandle*> families;  // by Family
   std::atomic<uint64_t> next_ingest{0};
   std::atomic<bool> syncs_writes{true};
-  std::atomic<Compression> compression{Compression::kNone};
 
   ~Rep() {
     if (db == nullptr) return;
@@ -96,6 +95,13 @@ struct Rocks::Rep {
 
   rocksdb::ColumnFamilyHandle* Handle(Family family) const {
     return families[static_cast<size_t>(family)];
+  }
+
+  // Those that it was opened with, as far as they were not changed since.
+  rocksdb::ColumnFamilyOptions OptionsNow(Family family) const {
+    rocksdb::ColumnFamilyDescriptor descriptor;
+    ThrowUnlessOk(Handle(family)->GetDescriptor(&descriptor), "reading its options");
+    return descriptor.options;
   }
 
   std::unique_ptr<rocksdb::Iterator> NewIterator(Family family) const {

@@ -70,6 +70,14 @@ std::vector<Digest> StateIndex::ChatStates() const {
   return keys;
 }
 
+std::vector<Digest> StateIndex::StatesOf(const Digest& owner) const {
+  std::vector<Digest> keys;
+  for (const auto& [key, entry] : entries_) {
+    if (entry.owner == owner) keys.push_back(key);
+  }
+  return keys;
+}
+
 int64_t StateIndex::BytesOf(const Digest& owner) const {
   const auto found = owned_bytes_.find(owner);
   return found == owned_bytes_.end() ? 0 : found->second;

@@ -55,6 +55,7 @@ class StateIndex {
   std::vector<Digest> ChatStates() const;
   int64_t states() const { return static_cast<int64_t>(entries_.size()); }
   int64_t bytes() const { return bytes_; }
+  std::vector<Digest> StatesOf(const Digest& owner) const;
   // Of the states that are a user's. REQUIRES: the state is there, for OwnerOf().
   int64_t BytesOf(const Digest& owner) const;
   const Digest& OwnerOf(const Digest& key) const { return entries_.at(key).owner; }

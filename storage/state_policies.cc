@@ -88,10 +88,12 @@ int64_t StateCache::BytesOf(const Digest& owner) const {
 }
 
 void StateCache::EraseOwned(const Digest& owner) {
-  for (const Digest& key : Keys()) {
-    const std::optional<StateManifest> manifest = Manifest(key);
-    if (manifest && manifest->owner == owner) Erase(key);
+  std::vector<Digest> keys;
+  {
+    const std::scoped_lock lock(mutex_);
+    keys = index_.StatesOf(owner);
   }
+  for (const Digest& key : keys) Erase(key);
 }
 
 void StateCache::KeepDiskBudget() {

@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
-#include "base/error.h"
+#include "storage/json_rows.h"
 
 namespace promptdb {
 
@@ -12,33 +11,14 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kRowVersion = 1;
-
 // By enumerator; the names on disk never change.
 constexpr std::array<std::string_view, 3> kPrivilegeNames = {"usage", "create", "admin"};
 constexpr std::array<std::string_view, 3> kKindNames = {"database", "model", "schema"};
 
-[[noreturn]] void Corrupt(const std::string& cause) { throw Error(ErrorCode::kCorrupt, cause); }
-
-template <typename Definition>
-Definition Decode(std::string_view row, Definition (*from)(const Json& json)) {
-  try {
-    const Json json = Json::parse(row);
-    const int version = json.at("version").get<int>();
-    if (version > kRowVersion) {
-      throw Error(ErrorCode::kUnsupported,
-                  "written by a newer release: row version " + std::to_string(version));
-    }
-    return from(json);
-  } catch (const Json::exception& failure) {
-    Corrupt(failure.what());
-  }
-}
-
 template <typename Enum, size_t kCount>
 Enum Named(const std::array<std::string_view, kCount>& names, const std::string& name) {
   const auto known = std::find(names.begin(), names.end(), name);
-  if (known == names.end()) Corrupt("unknown word: " + name);
+  if (known == names.end()) CorruptRow("unknown word: " + name);
   return static_cast<Enum>(known - names.begin());
 }
 
@@ -49,7 +29,7 @@ Digest DigestAt(const Json& json, const char* field) {
 UserDefinition UserFrom(const Json& json) {
   UserDefinition user;
   user.id = DigestAt(json, "id");
-  if (user.id == kPublic) Corrupt("a user without an id");
+  if (user.id == kPublic) CorruptRow("a user without an id");
   user.name = json.at("name").get<std::string>();
   user.verifier = json.value("verifier", "");
   user.is_admin = json.value("admin", false);
@@ -131,8 +111,8 @@ std::string EncodeUsage(const TokenUsage& usage) {
       .dump();
 }
 
-UserDefinition DecodeUser(std::string_view row) { return Decode(row, UserFrom); }
-ObjectAccess DecodeAccess(std::string_view row) { return Decode(row, AccessFrom); }
-TokenUsage DecodeUsage(std::string_view row) { return Decode(row, UsageFrom); }
+UserDefinition DecodeUser(std::string_view row) { return DecodeRow(row, UserFrom); }
+ObjectAccess DecodeAccess(std::string_view row) { return DecodeRow(row, AccessFrom); }
+TokenUsage DecodeUsage(std::string_view row) { return DecodeRow(row, UsageFrom); }
 
 }  // namespace promptdb
