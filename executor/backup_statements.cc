@@ -241,6 +241,7 @@ std::string RunRestore(const ast::Restore& statement, Database::Rep& database, R
     return true;
   });
   database.catalog.Adopt(backup.get(), std::move(labels));
+  database.ApplyOwnerBudgets();
   states.Keep();
   database.ForgetLayouts();
 

@@ -62,10 +62,14 @@ Database::Rep::Rep(const std::filesystem::path& folder)
   devices.Attach(&device_pool);
   cache.SetDiskBudget(default_budgets.disk);
   cache.SetPinBudget(default_budgets.pins);
+  ApplyOwnerBudgets();
+  CollectChatStates(catalog, cache);
+}
+
+void Database::Rep::ApplyOwnerBudgets() {
   for (const UserDefinition& user : catalog.Users()) {
     cache.SetOwnerBudget(user.id, user.state_bytes);
   }
-  CollectChatStates(catalog, cache);
 }
 
 std::string ChatNotice(const std::string& model, const std::string& note) {
@@ -75,10 +79,8 @@ std::string ChatNotice(const std::string& model, const std::string& note) {
 std::shared_ptr<const OpenSchema> Database::Rep::Open(const ast::Name& name, ResultSink& sink) {
   const auto definition = catalog.FindSchema(name.text);
   if (!definition) {
-    std::string hint = DidYouMean(name.text, SchemaNames());
-    if (hint.empty()) hint = "SHOW SCHEMAS lists what there is.";
-    throw Error(ErrorCode::kUnknownName, "schema \"" + name.text + "\" does not exist", hint,
-                name.range);
+    throw UnknownName("schema", name.text, name.range, SchemaNames(),
+                      "SHOW SCHEMAS lists what there is.");
   }
   const auto model_definition = catalog.FindModel(definition->model);
   if (!model_definition) {
@@ -134,14 +136,12 @@ std::shared_ptr<const OpenModel> Database::Rep::Open(const ModelDefinition& defi
 
 SchemaDefinition Database::Rep::FindSchema(const ast::Name& name) const {
   if (auto found = catalog.FindSchema(name.text)) return *std::move(found);
-  throw Error(ErrorCode::kUnknownName, "schema \"" + name.text + "\" does not exist",
-              DidYouMean(name.text, SchemaNames()), name.range);
+  throw UnknownName("schema", name.text, name.range, SchemaNames());
 }
 
 ModelDefinition Database::Rep::FindModel(const ast::Name& name) const {
   if (auto found = catalog.FindModel(name.text)) return *std::move(found);
-  throw Error(ErrorCode::kUnknownName, "model \"" + name.text + "\" does not exist",
-              DidYouMean(name.text, ModelNames()), name.range);
+  throw UnknownName("model", name.text, name.range, ModelNames());
 }
 
 PlanContext Database::Rep::ContextOf(const OpenModel& model) {

@@ -315,6 +315,26 @@ TEST_F(BackupTest, AStoppedRestoreChangesNothing) {
   EXPECT_EQ(TextOf(Say(database, std::string(kAsk) + ";")), answer_);
 }
 
+TEST_F(BackupTest, QuotasOfItsUsersHoldAtOnce) {
+  bench_.Run(
+      "CREATE USER ada PASSWORD 'x' WITH (admin = on); CREATE USER bob WITH (state_bytes = '32kB');"
+      "GRANT USAGE ON SCHEMA s TO bob; BACKUP TO " +
+      Place("backup") + ";");
+  Database database(folder_ / "db");
+  Say(database, "RESTORE FROM " + Place("backup") + ";");
+  Session bob(&database, "bob");
+  RecordingSink sink;
+  for (const char* question : {"a first question", "the second one", "and a third"}) {
+    bob.Execute("SELECT GENERATE (max_tokens => 30, ignore_eos => true) FROM s PROMPT '" +
+                    std::string(question) + "' WITH (reuse = exact);",
+                sink);
+  }
+  const auto bytes = std::get<int64_t>(
+      Say(database, "SELECT stored_bytes FROM pc_users WHERE name = 'bob';").rows.at(0)[0]);
+  EXPECT_GT(bytes, 0);
+  EXPECT_LE(bytes, 32 << 10);
+}
+
 TEST_F(BackupTest, MissingWeightsAreToldOf) {
   bench_.Run("BACKUP TO " + Place("backup") + ";");
   fs::rename(bench_.path(), folder_ / "moved.gguf");
