@@ -51,4 +51,12 @@ std::string DidYouMean(std::string_view name, std::span<const std::string> candi
   return nearest.empty() ? "" : "Did you mean \"" + nearest + "\"?";
 }
 
+Error UnknownName(std::string_view kind, std::string_view name, SourceRange place,
+                  std::span<const std::string> known, std::string_view otherwise) {
+  std::string hint = DidYouMean(name, known);
+  if (hint.empty()) hint = otherwise;
+  return Error(ErrorCode::kUnknownName,
+               std::string(kind) + " \"" + std::string(name) + "\" does not exist", hint, place);
+}
+
 }  // namespace promptdb

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/error.h"
+
 namespace promptdb {
 
 // The candidate with the least edit distance to `name` (adjacent swaps count one, case is ignored),
@@ -15,6 +17,11 @@ std::string NearestName(std::string_view name, std::span<const std::string> cand
 
 // `Did you mean "x"?`, or "" when NearestName finds nothing.
 std::string DidYouMean(std::string_view name, std::span<const std::string> candidates);
+
+// That there is no `kind` ("model") of that name, which stands at `place`. The hint is the nearest
+// of `known`, or else `otherwise`.
+Error UnknownName(std::string_view kind, std::string_view name, SourceRange place,
+                  std::span<const std::string> known, std::string_view otherwise = "");
 
 }  // namespace promptdb
 

@@ -69,10 +69,13 @@ bool Access::MayQuerySchema(const std::string& name) const {
 bool Access::MaySee(const ObjectName& object) const {
   if (May(Privilege::kUsage, object)) return true;
   if (object.kind != Kind::kModel) return false;
-  const std::vector<SchemaDefinition> schemas = catalog_.Schemas();
-  return std::any_of(schemas.begin(), schemas.end(), [&](const SchemaDefinition& schema) {
-    return schema.model == object.name && MayQuerySchema(schema.name);
-  });
+  if (!models_of_schemas_) {
+    models_of_schemas_.emplace();
+    for (const SchemaDefinition& schema : catalog_.Schemas()) {
+      if (MayQuerySchema(schema.name)) models_of_schemas_->insert(schema.model);
+    }
+  }
+  return models_of_schemas_->contains(object.name);
 }
 
 void Access::Demand(Privilege privilege, const ObjectName& object, const ast::Name& name) const {
@@ -91,8 +94,7 @@ void Access::DemandModel(Privilege privilege, const ast::Name& name) const {
   for (const ModelDefinition& model : catalog_.Models()) {
     if (MaySee({Kind::kModel, model.name})) seen.push_back(model.name);
   }
-  throw Error(ErrorCode::kUnknownName, "model \"" + name.text + "\" does not exist",
-              DidYouMean(name.text, seen), name.range);
+  throw UnknownName("model", name.text, name.range, seen);
 }
 
 void Access::DemandSchema(Privilege privilege, const ast::Name& name) const {
@@ -103,23 +105,19 @@ void Access::DemandSchema(Privilege privilege, const ast::Name& name) const {
   for (const SchemaDefinition& schema : catalog_.Schemas()) {
     if (MayQuerySchema(schema.name)) seen.push_back(schema.name);
   }
-  throw Error(ErrorCode::kUnknownName, "schema \"" + name.text + "\" does not exist",
-              DidYouMean(name.text, seen), name.range);
+  throw UnknownName("schema", name.text, name.range, seen);
 }
 
 void Access::DemandChat(const ast::Name& name) const {
   if (is_admin()) return;
-  std::vector<std::string> own;
-  for (const ChatDefinition& chat : catalog_.Chats()) {
-    if (!MaySee(chat)) continue;
-    if (chat.name == name.text) return;
-    own.push_back(chat.name);
+  const auto chat = catalog_.FindChat(name.text);
+  if (chat && MaySee(*chat)) return;
+  std::vector<std::string> own;  // for the hint
+  for (const ChatDefinition& other : catalog_.Chats()) {
+    if (MaySee(other)) own.push_back(other.name);
   }
   // That somebody else has a chat of that name is nobody's business.
-  std::string hint = DidYouMean(name.text, own);
-  if (hint.empty()) hint = "SHOW CHATS lists what there is.";
-  throw Error(ErrorCode::kUnknownName, "chat \"" + name.text + "\" does not exist", hint,
-              name.range);
+  throw UnknownName("chat", name.text, name.range, own, "SHOW CHATS lists what there is.");
 }
 
 void Access::DemandCreate(SourceRange place) const {

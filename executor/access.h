@@ -8,11 +8,10 @@
 #ifndef PROMPTDB_EXECUTOR_ACCESS_H_
 #define PROMPTDB_EXECUTOR_ACCESS_H_
 
-#include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "parser/ast.h"
 #include "planner/prompt_binder.h"
@@ -38,6 +37,7 @@ class Access {
   // that uses it.
   bool MaySee(const ObjectName& object) const;
   bool MaySee(const ChatDefinition& chat) const { return is_admin() || chat.owner == id(); }
+  bool MaySee(const UserDefinition& user) const { return is_admin() || user.id == id(); }
 
   // Each throws Error(kDenied) at the name, or kUnknownName where there is no such object.
   void DemandModel(Privilege privilege, const ast::Name& name) const;
@@ -53,6 +53,8 @@ class Access {
 
   const Catalog& catalog_;
   std::optional<UserDefinition> user_;
+  // Of schemas that may be queried; once it was asked for.
+  mutable std::optional<std::set<std::string>> models_of_schemas_;
 };
 
 // Whose states a prompt of the user's over the schema takes and leaves. `user`: kPublic for whoever

@@ -18,10 +18,8 @@ namespace {
 ChatDefinition FindChat(const ast::Name& name, const Database::Rep& database) {
   std::optional<ChatDefinition> chat = database.catalog.FindChat(name.text);
   if (!chat) {
-    std::string hint = DidYouMean(name.text, database.ChatNames());
-    if (hint.empty()) hint = "SHOW CHATS lists what there is.";
-    throw Error(ErrorCode::kUnknownName, "chat \"" + name.text + "\" does not exist", hint,
-                name.range);
+    throw UnknownName("chat", name.text, name.range, database.ChatNames(),
+                      "SHOW CHATS lists what there is.");
   }
   return *std::move(chat);
 }
@@ -168,7 +166,7 @@ std::string RunContinueChat(const ast::ContinueChat& statement, Database::Rep& d
   const QueryPlan plan = PlanQuery(std::move(prompt), context);
   const double planning_ms = watch.Milliseconds();
 
-  const QueryMemory::Reservation memory = ReserveMemory({&plan}, *model, database, sink);
+  const QueryMemory::Reservation memory = ReserveMemory({&plan, 1}, *model, database, sink);
   WarnOfLoss(plan.prompt, *model, database, settings, sink);
   sink.OnColumns(GenerationColumns(AskForLogprobs(statement.options)));
   const auto commit = [&](QueryState& query, const Generation& generation) {

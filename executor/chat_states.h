@@ -10,6 +10,7 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 #include "storage/catalog.h"
 #include "storage/state_cache.h"
@@ -22,6 +23,14 @@ void CollectChatStates(const Catalog& catalog, StateCache& cache);
 // The same for what `chat`, which the catalog has no more or not in this form, has named; and for
 // the labels of these states.
 void CollectStatesOf(const ChatDefinition& chat, const Catalog& catalog, StateCache& cache);
+
+// The chats that `matches` says yes to.
+template <typename Matches>
+std::vector<ChatDefinition> ChatsWhere(const Catalog& catalog, Matches matches) {
+  std::vector<ChatDefinition> chats = catalog.Chats();
+  std::erase_if(chats, [&](const ChatDefinition& chat) { return !matches(chat); });
+  return chats;
+}
 
 // The labels of all states of chats that a chat names.
 std::set<std::string> ChatLabels(const Catalog& catalog);

@@ -87,13 +87,6 @@ std::string EndChats(const std::vector<ChatDefinition>& chats) {
   return chats.size() > kMost ? statements + " and so on" : statements;
 }
 
-template <typename Matches>
-std::vector<ChatDefinition> ChatsWhere(const Catalog& catalog, Matches matches) {
-  std::vector<ChatDefinition> chats = catalog.Chats();
-  std::erase_if(chats, [&](const ChatDefinition& chat) { return !matches(chat); });
-  return chats;
-}
-
 }  // namespace
 
 std::string RunCreateModel(const ast::CreateModel& statement, Database::Rep& database,

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "executor/module_scan.h"
+#include "executor/prefill.h"
 
 namespace promptdb {
 
@@ -33,8 +34,7 @@ void EncodeSegments(const std::vector<int>& segments, QueryState& query) {
   const Stopwatch watch;
   ForwardBatch batch;
   for (const int index : segments) query.AddSegment(index, batch);
-  query.sink.OnTokensComputed(static_cast<int64_t>(batch.tokens.size()));
-  query.scheduler.Forward(batch, &query.sink, query.plan.prompt.urgency);
+  RunBatch(batch, PrefillResult::kLogits, &query.sink, query);
   const double forward_ms = watch.Milliseconds();
 
   double total_flops = 0;

@@ -56,7 +56,6 @@ template <typename Use>
 void ForEachToken(PrefillResult wanted, QueryState& query, const Use& use) {
   const std::vector<PromptSegment>& segments = query.plan.prompt.segments;
   const int total = query.plan.prompt.prompt_tokens;
-  const Urgency& urgency = query.plan.prompt.urgency;
   int done = 0;
   for (int s = 0; s < static_cast<int>(segments.size()); ++s) {
     const PromptSegment& segment = segments[static_cast<size_t>(s)];
@@ -74,10 +73,7 @@ void ForEachToken(PrefillResult wanted, QueryState& query, const Use& use) {
       }
       batch.groups.push_back({rows, query.Context(s), states.get()});
       if (query.sink.IsCanceled()) throw Error(ErrorCode::kCanceled, "the query was stopped");
-      query.sink.OnTokensComputed(rows);
-      const std::vector<float> out = wanted == PrefillResult::kLogits
-                                         ? query.scheduler.Forward(batch, nullptr, urgency)
-                                         : query.scheduler.HiddenStates(batch, nullptr, urgency);
+      const std::vector<float> out = RunBatch(batch, wanted, nullptr, query);
       const size_t width = out.size() / static_cast<size_t>(rows);
       for (int i = 0; i < rows; ++i) {
         use(s, first + i, std::span(out).subspan(static_cast<size_t>(i) * width, width));

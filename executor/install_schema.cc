@@ -68,10 +68,8 @@ void InstallSchema(SchemaDefinition schema, const SchemaDefinition* replaced,
   if (replaced != nullptr) KeepPolicies(*replaced, schema);
   const auto model_definition = database.catalog.FindModel(schema.model);
   if (!model_definition) {
-    std::string hint = DidYouMean(schema.model, database.ModelNames());
-    if (hint.empty()) hint = "CREATE MODEL " + schema.model + " FROM 'file.gguf'; comes first.";
-    throw Error(ErrorCode::kUnknownName, "model \"" + schema.model + "\" does not exist", hint,
-                places.model);
+    throw UnknownName("model", schema.model, places.model, database.ModelNames(),
+                      "CREATE MODEL " + schema.model + " FROM 'file.gguf'; comes first.");
   }
   const std::shared_ptr<const OpenModel> model =
       database.Open(*model_definition, places.model, sink);

@@ -7,14 +7,6 @@ namespace promptdb {
 
 namespace {
 
-std::vector<float> Run(const ForwardBatch& batch, PrefillResult wanted, QueryState& query) {
-  query.sink.OnTokensComputed(static_cast<int64_t>(batch.tokens.size()));
-  const Urgency& urgency = query.plan.prompt.urgency;
-  return wanted == PrefillResult::kLogits
-             ? query.scheduler.Forward(batch, &query.sink, urgency)
-             : query.scheduler.HiddenStates(batch, &query.sink, urgency);
-}
-
 // The prompt ends in a cached module: its last token is computed once more, over the states that it
 // was encoded over, since states alone give no logits.
 std::vector<float> RepeatToken(QueryState::Token token, PrefillResult wanted, QueryState& query) {
@@ -29,10 +21,18 @@ std::vector<float> RepeatToken(QueryState::Token token, PrefillResult wanted, Qu
   batch.positions.push_back(position);
   batch.groups.push_back(std::move(group));
   batch.logits_of = {0};
-  return Run(batch, wanted, query);
+  return RunBatch(batch, wanted, &query.sink, query);
 }
 
 }  // namespace
+
+std::vector<float> RunBatch(const ForwardBatch& batch, PrefillResult wanted,
+                            ProgressListener* progress, QueryState& query) {
+  query.sink.OnTokensComputed(static_cast<int64_t>(batch.tokens.size()));
+  const Urgency& urgency = query.plan.prompt.urgency;
+  return wanted == PrefillResult::kLogits ? query.scheduler.Forward(batch, progress, urgency)
+                                          : query.scheduler.HiddenStates(batch, progress, urgency);
+}
 
 bool AddPrefill(const PrefillNode& prefill, QueryState& query, ForwardBatch& batch) {
   const int last = query.LastToken().segment;
@@ -55,7 +55,7 @@ std::vector<float> RunPrefill(const PrefillNode& prefill, PrefillResult wanted, 
   if (!prefill.segments.empty()) {
     ForwardBatch batch;
     AddPrefill(prefill, query, batch);
-    result = Run(batch, wanted, query);
+    result = RunBatch(batch, wanted, &query.sink, query);
   }
   if (result.empty()) result = RepeatToken(last, wanted, query);
   NodeActuals& actual = query.actuals[static_cast<size_t>(prefill.id)];

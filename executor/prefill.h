@@ -14,6 +14,10 @@ enum class PrefillResult {
   kHidden,  // [dim]: its last hidden state
 };
 
+// Runs a batch of the query's, as urgent as that is, and counts its tokens. `progress` may be null.
+std::vector<float> RunBatch(const ForwardBatch& batch, PrefillResult wanted,
+                            ProgressListener* progress, QueryState& query);
+
 // Every segment that `prefill` does not compute must be ready.
 std::vector<float> RunPrefill(const PrefillNode& prefill, PrefillResult wanted, QueryState& query);
 

@@ -101,10 +101,9 @@ class RowBatch {
         shared.assign(begin, begin + query.plan.prompt.shared_segments);
       }
     }
-    const Urgency& urgency = rows_.front()->query.plan.prompt.urgency;
     const Stopwatch prefill_watch;
-    sink_.OnTokensComputed(static_cast<int64_t>(batch.tokens.size()));
-    std::vector<float> logits = scheduler_.Forward(batch, &sink_, urgency);
+    std::vector<float> logits =
+        RunBatch(batch, PrefillResult::kLogits, &sink_, rows_.front()->query);
     for (const auto& row : rows_) {
       const PrefillNode& prefill = *row->query.plan.prefill;
       NodeActuals& actual = row->query.actuals[static_cast<size_t>(prefill.id)];
@@ -118,7 +117,7 @@ class RowBatch {
     while (!running.empty()) {
       ForwardBatch step;
       for (Row* row : running) row->decoder->AddStep(step);
-      logits = scheduler_.Forward(step, nullptr, urgency);
+      logits = scheduler_.Forward(step, nullptr, rows_.front()->query.plan.prompt.urgency);
       running = Pick(running, logits);
     }
     for (const auto& row : rows_) on_row(row->query.plan, *row->outcome);
@@ -176,12 +175,14 @@ QueryOutcome RunQuery(const QueryPlan& plan, double planning_ms, const OpenModel
   return OutcomeOf(query, std::move(generation), planning_ms, watch);
 }
 
+bool ShareStates(std::span<const QueryPlan> plans) {
+  const BoundPrompt& first = plans.front().prompt;
+  return plans.size() > 1 && first.cache && first.reuse != ReuseMode::kNone;
+}
+
 void RunRows(const std::vector<QueryPlan>& plans, double planning_ms, const OpenModel& model,
              StateCache& cache, bool stream, ResultSink& sink, const OnRow& on_row) {
-  const BoundPrompt& first = plans.front().prompt;
-  // Who asks for no reuse, or to compute all anew, means other rows too.
-  const bool shares = first.cache && first.reuse != ReuseMode::kNone;
-  if (plans.size() == 1 || !shares) {
+  if (!ShareStates(plans)) {
     for (const QueryPlan& plan : plans) {
       on_row(plan, RunQuery(plan, planning_ms, model, cache, stream && plans.size() == 1, sink));
     }

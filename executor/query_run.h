@@ -6,6 +6,7 @@
 #define PROMPTDB_EXECUTOR_QUERY_RUN_H_
 
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "executor/decode.h"
@@ -31,6 +32,10 @@ using AfterDecode = std::function<void(QueryState& query, const Generation& gene
 QueryOutcome RunQuery(const QueryPlan& plan, double planning_ms, const OpenModel& model,
                       StateCache& cache, bool stream, ResultSink& sink,
                       const AfterDecode& after_decode = nullptr);
+
+// Whether the prompts of one statement are computed together. Who asks for no reuse, or to compute
+// all anew, means other rows too. REQUIRES: `plans` is not empty.
+bool ShareStates(std::span<const QueryPlan> plans);
 
 // The prompts of PROMPT IN, computed together over states that the first makes ready for all; where
 // nothing may be reused, one after another; a single one as RunQuery() does it. `plans` are alike

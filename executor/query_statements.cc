@@ -16,12 +16,6 @@ struct PlannedQuery {
   double planning_ms = 0;        // of all
 
   const OpenModel& model() const { return *schema->model; }
-
-  QueryMemory::Reservation Reserve(Database::Rep& database, const ResultSink& sink) const {
-    std::vector<const QueryPlan*> all;
-    for (const QueryPlan& plan : plans) all.push_back(&plan);
-    return ReserveMemory(all, model(), database, sink);
-  }
 };
 
 PlannedQuery Plan(const ast::Select& query, Database::Rep& database, const Settings& settings,
@@ -105,7 +99,8 @@ void WarnOfLoss(const BoundPrompt& prompt, const OpenModel& model, const Databas
 std::string RunSelect(const ast::Select& statement, Database::Rep& database,
                       const Settings& settings, const Access& access, ResultSink& sink) {
   const PlannedQuery planned = Plan(statement, database, settings, access, sink);
-  const QueryMemory::Reservation memory = planned.Reserve(database, sink);
+  const QueryMemory::Reservation memory =
+      ReserveMemory(planned.plans, planned.model(), database, sink);
   if (statement.kind != ast::Select::Kind::kGenerate) {
     sink.OnColumns(InspectColumns(statement.kind));
     size_t rows = 0;
@@ -118,21 +113,15 @@ std::string RunSelect(const ast::Select& statement, Database::Rep& database,
     return RowsTag(rows);
   }
   WarnOfLoss(planned.plans.front().prompt, planned.model(), database, settings, sink);
-  if (planned.plans.front().prompt.stream) {
-    PieceRows pieces(sink);
-    pieces.OnColumns(GenerationColumns(AskForLogprobs(statement.options)));
-    RunRows(planned.plans, planned.planning_ms, planned.model(), database.cache, true, pieces,
-            [&](const QueryPlan& plan, const QueryOutcome& outcome) {
-              pieces.OnRow(GenerationRow(plan.prompt, outcome));
-            });
-    return RowsTag(pieces.rows());
-  }
-  sink.OnColumns(GenerationColumns(AskForLogprobs(statement.options)));
-  RunRows(planned.plans, planned.planning_ms, planned.model(), database.cache, true, sink,
+  const bool streams = planned.plans.front().prompt.stream;
+  PieceRows pieces(sink);
+  ResultSink& rows = streams ? pieces : sink;
+  rows.OnColumns(GenerationColumns(AskForLogprobs(statement.options)));
+  RunRows(planned.plans, planned.planning_ms, planned.model(), database.cache, true, rows,
           [&](const QueryPlan& plan, const QueryOutcome& outcome) {
-            sink.OnRow(GenerationRow(plan.prompt, outcome));
+            rows.OnRow(GenerationRow(plan.prompt, outcome));
           });
-  return RowsTag(planned.plans.size());
+  return RowsTag(streams ? pieces.rows() : planned.plans.size());
 }
 
 std::string RunExplain(const ast::Explain& statement, Database::Rep& database,
@@ -147,7 +136,9 @@ std::string RunExplain(const ast::Explain& statement, Database::Rep& database,
   std::vector<NodeActuals> actuals;
   double ttft_ms = 0;
   std::optional<QueryMemory::Reservation> memory;
-  if (statement.analyze) memory.emplace(planned.Reserve(database, sink));
+  if (statement.analyze) {
+    memory.emplace(ReserveMemory(planned.plans, planned.model(), database, sink));
+  }
   const Stopwatch watch;
   if (statement.analyze && query.kind == ast::Select::Kind::kGenerate) {
     RunRows(planned.plans, planned.planning_ms, planned.model(), database.cache, false, sink,

@@ -214,10 +214,7 @@ std::string Session::Rep::Run(const ast::StatementNode& statement, const Access&
       return "PREPARE";
     }
     std::string operator()(const ast::Execute& node) {
-      const ast::StatementNode query =
-          std::visit([](auto&& filled) { return ast::StatementNode(std::move(filled)); },
-                     WithValues(session.Prepared(node.name), node));
-      return session.Run(query, access, sink);
+      return session.Run(WithValues(session.Prepared(node.name), node), access, sink);
     }
     std::string operator()(const ast::Deallocate& node) {
       session.Prepared(node.name);
@@ -307,8 +304,7 @@ Urgency Session::Rep::UrgencyNow(const ast::StatementNode& node) const {
     return urgency;
   };
   if (const auto* execute = std::get_if<ast::Execute>(&node)) {
-    const ast::Query query = WithValues(Prepared(execute->name), *execute);
-    return std::visit([&](const auto& filled) { return of(ast::StatementNode(filled)); }, query);
+    return of(WithValues(Prepared(execute->name), *execute));
   }
   return of(node);
 }
@@ -380,7 +376,7 @@ Session::Names Session::CatalogNames() const {
     if (access.MaySee(chat)) names.chats.push_back(chat.name);
   }
   for (const UserDefinition& user : rep_->database.catalog.Users()) {
-    if (access.is_admin() || user.id == access.id()) names.users.push_back(user.name);
+    if (access.MaySee(user)) names.users.push_back(user.name);
   }
   return names;
 }

@@ -256,9 +256,7 @@ Value LimitValue(int64_t limit) { return limit > 0 ? Value(limit) : Value(); }
 // One's own, or all for admins.
 std::vector<UserDefinition> SeenUsers(const SystemTableSource& source) {
   std::vector<UserDefinition> users = source.database.catalog.Users();
-  std::erase_if(users, [&](const UserDefinition& user) {
-    return !source.access.is_admin() && user.id != source.access.id();
-  });
+  std::erase_if(users, [&](const UserDefinition& user) { return !source.access.MaySee(user); });
   return users;
 }
 

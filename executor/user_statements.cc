@@ -33,22 +33,16 @@ std::string VerifierOf(const ast::Text& password) {
   return MakeScramVerifier(password.text).Format();
 }
 
-int64_t LimitOf(const ast::Option& option) {
-  return LiteralInteger(option.value, option.name.text, 0, kMostLimit);
-}
-
 // admin, disabled, tokens_per_day, state_bytes.
 void ApplyOptions(const std::vector<ast::Option>& options, std::string_view place,
                   UserDefinition& user) {
   const OptionReader reader(options, place, {"admin", "disabled", "tokens_per_day", "state_bytes"});
   if (const auto is_admin = reader.Boolean("admin")) user.is_admin = *is_admin;
   if (const auto is_disabled = reader.Boolean("disabled")) user.is_disabled = *is_disabled;
-  for (const ast::Option& option : options) {
-    if (option.name.text == "tokens_per_day") user.tokens_per_day = LimitOf(option);
-    if (option.name.text == "state_bytes") {
-      user.state_bytes = LiteralBytes(option.value, option.name.text);
-    }
+  if (const auto tokens = reader.Integer("tokens_per_day", 0, kMostLimit)) {
+    user.tokens_per_day = *tokens;
   }
+  if (const auto bytes = reader.Bytes("state_bytes")) user.state_bytes = *bytes;
 }
 
 void CheckName(const ast::Name& name) {
@@ -60,10 +54,7 @@ void CheckName(const ast::Name& name) {
 [[noreturn]] void FailUnknown(const ast::Name& name, const Catalog& catalog) {
   std::vector<std::string> names;
   for (const UserDefinition& user : catalog.Users()) names.push_back(user.name);
-  std::string hint = DidYouMean(name.text, names);
-  if (hint.empty()) hint = "SHOW USERS lists what there is.";
-  throw Error(ErrorCode::kUnknownName, "user \"" + name.text + "\" does not exist", hint,
-              name.range);
+  throw UnknownName("user", name.text, name.range, names, "SHOW USERS lists what there is.");
 }
 
 [[noreturn]] void FailExists(const ast::Name& name) {
@@ -243,8 +234,8 @@ std::string RunDropUser(const ast::DropUser& statement, Database::Rep& database,
     owned.push_back(std::string(ObjectKindName(access.object.kind)) + " \"" + access.object.name +
                     "\"");
   }
-  std::vector<ChatDefinition> chats = database.catalog.Chats();
-  std::erase_if(chats, [&](const ChatDefinition& chat) { return chat.owner != user->id; });
+  const std::vector<ChatDefinition> chats = ChatsWhere(
+      database.catalog, [&](const ChatDefinition& chat) { return chat.owner == user->id; });
   std::vector<ChatHold> holds;
   for (const ChatDefinition& chat : chats) {
     holds.push_back(database.HoldChat(chat.name, statement.name.range));

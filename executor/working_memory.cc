@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "executor/forward_scheduler.h"
+#include "executor/query_run.h"
 #include "storage/kv_format.h"
 
 namespace promptdb {
@@ -78,11 +79,10 @@ int64_t PassBytes(int64_t rows, const ModelConfig& config) {
 
 }  // namespace
 
-int64_t WorkingMemory(const std::vector<const QueryPlan*>& plans, const OpenModel& model) {
-  const BoundPrompt& prompt = plans.front()->prompt;
+int64_t WorkingMemory(std::span<const QueryPlan> plans, const OpenModel& model) {
+  const BoundPrompt& prompt = plans.front().prompt;
   if (prompt.kind == ast::Select::Kind::kTokens) return prompt.prompt_tokens * kBytesPerToken;
-  // As RunRows() decides it.
-  const bool shares = prompt.cache && prompt.reuse != ReuseMode::kNone && plans.size() > 1;
+  const bool shares = ShareStates(plans);
   const size_t at_once = shares ? kMostRowsAtOnce : 1;
   int64_t states = 0, computed = 0, tokens = 0, rows_at_once = 0;  // of the largest batch
   int64_t shared_states = 0;
@@ -91,10 +91,10 @@ int64_t WorkingMemory(const std::vector<const QueryPlan*>& plans, const OpenMode
     int64_t of_batch = 0, computed_of_batch = 0;
     for (size_t i = begin; i < end; ++i) {
       const int first = shares ? prompt.shared_segments : 0;
-      const Need need = NeedOf(*plans[i], i == 0 ? 0 : first, model);
+      const Need need = NeedOf(plans[i], i == 0 ? 0 : first, model);
       if (i == 0 && shares) {
         // What the first row makes for all stays to the end.
-        shared_states = need.states - NeedOf(*plans[i], first, model).states;
+        shared_states = need.states - NeedOf(plans[i], first, model).states;
       }
       of_batch += need.states;
       computed_of_batch += need.computed;
@@ -117,10 +117,9 @@ int64_t EncodingMemory(int64_t tokens, const OpenModel& model) {
   return StateBytes(model.working_kv_shape(), tokens) + PassBytes(tokens, model.config());
 }
 
-QueryMemory::Reservation ReserveMemory(const std::vector<const QueryPlan*>& plans,
-                                       const OpenModel& model, Database::Rep& database,
-                                       const ResultSink& sink) {
-  return database.query_memory.Reserve(WorkingMemory(plans, model), plans.front()->prompt.urgency,
+QueryMemory::Reservation ReserveMemory(std::span<const QueryPlan> plans, const OpenModel& model,
+                                       Database::Rep& database, const ResultSink& sink) {
+  return database.query_memory.Reserve(WorkingMemory(plans, model), plans.front().prompt.urgency,
                                        sink);
 }
 

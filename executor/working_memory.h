@@ -6,7 +6,7 @@
 #define PROMPTDB_EXECUTOR_WORKING_MEMORY_H_
 
 #include <cstdint>
-#include <vector>
+#include <span>
 
 #include "executor/database.h"
 #include "executor/model_registry.h"
@@ -18,15 +18,14 @@ namespace promptdb {
 
 // Bytes at most, of the prompts of one statement, as RunRows() and RunInspect() run them. States
 // that are expected in the cache are the cache's own. REQUIRES: `plans` is not empty.
-int64_t WorkingMemory(const std::vector<const QueryPlan*>& plans, const OpenModel& model);
+int64_t WorkingMemory(std::span<const QueryPlan> plans, const OpenModel& model);
 
 // The same for segments of a schema, of so many tokens, that are computed for the cache.
 int64_t EncodingMemory(int64_t tokens, const OpenModel& model);
 
 // Reserves it for as long as the statement runs; see QueryMemory::Reserve().
-QueryMemory::Reservation ReserveMemory(const std::vector<const QueryPlan*>& plans,
-                                       const OpenModel& model, Database::Rep& database,
-                                       const ResultSink& sink);
+QueryMemory::Reservation ReserveMemory(std::span<const QueryPlan> plans, const OpenModel& model,
+                                       Database::Rep& database, const ResultSink& sink);
 
 }  // namespace promptdb
 

@@ -3,19 +3,11 @@
 
 #include "parser/parser.h"
 #include "parser/scanner.h"
+#include "parser/vocabulary.h"
 
 namespace promptdb {
 
 namespace {
-
-bool IsWord(std::string_view source, std::string_view upper) {
-  if (source.size() != upper.size()) return false;
-  for (size_t i = 0; i < source.size(); ++i) {
-    const char c = source[i];
-    if ((c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c) != upper[i]) return false;
-  }
-  return true;
-}
 
 // The secrets of one statement after another.
 class SecretsMask {
@@ -60,9 +52,11 @@ class SecretsMask {
   void TakeWord(std::string_view source, bool follows_password, size_t begin, size_t end) {
     if (follows_password) return Mask(begin, end);
     ++words_;
-    if (words_ == 1) changes_users_ = IsWord(source, "CREATE") || IsWord(source, "ALTER");
-    if (words_ == 2 && changes_users_ && IsWord(source, "USER")) has_secrets_ = true;
-    if (IsWord(source, "PASSWORD")) has_secrets_ = is_after_password_ = true;
+    const Vocabulary& vocabulary = GrammarVocabulary();
+    const std::string& keyword = vocabulary.WordOf(vocabulary.TypeOf(source));  // "" for a name
+    if (words_ == 1) changes_users_ = keyword == "CREATE" || keyword == "ALTER";
+    if (words_ == 2 && changes_users_ && keyword == "USER") has_secrets_ = true;
+    if (keyword == "PASSWORD") has_secrets_ = is_after_password_ = true;
   }
 
   // Byte by byte, so that places in the text stay what they are.

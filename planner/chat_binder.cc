@@ -84,13 +84,6 @@ void CheckTokens(const ChatDefinition& chat, const BoundPrompt& prompt, const Mo
   }
 }
 
-const ast::Option* FindOption(const std::vector<ast::Option>& options, std::string_view name) {
-  const auto found = std::find_if(options.begin(), options.end(), [&](const ast::Option& option) {
-    return option.name.text == name;
-  });
-  return found == options.end() ? nullptr : &*found;
-}
-
 // An answer of the default length ends where the context does. One that was asked for by its length
 // is not begun when it could not be finished, and then not continued either.
 void CheckRoom(const ast::ContinueChat& statement, const ChatDefinition& chat,

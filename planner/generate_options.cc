@@ -1,7 +1,5 @@
 #include "planner/generate_options.h"
 
-#include <algorithm>
-
 #include "planner/options.h"
 
 namespace promptdb {
@@ -83,8 +81,7 @@ GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options, int
 }
 
 bool AskForLogprobs(const std::vector<ast::Option>& options) {
-  return std::any_of(options.begin(), options.end(),
-                     [](const ast::Option& option) { return option.name.text == "logprobs"; });
+  return FindOption(options, "logprobs") != nullptr;
 }
 
 InspectOptions BindInspectOptions(const std::vector<ast::Option>& options, ast::Select::Kind kind) {

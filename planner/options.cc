@@ -94,11 +94,15 @@ OptionReader::OptionReader(const std::vector<ast::Option>& options, std::string_
   }
 }
 
-const ast::Option* OptionReader::Find(std::string_view name) const {
-  for (const ast::Option& option : options_) {
+const ast::Option* FindOption(const std::vector<ast::Option>& options, std::string_view name) {
+  for (const ast::Option& option : options) {
     if (option.name.text == name) return &option;
   }
   return nullptr;
+}
+
+const ast::Option* OptionReader::Find(std::string_view name) const {
+  return FindOption(options_, name);
 }
 
 SourceRange OptionReader::RangeOf(std::string_view name) const {
@@ -146,6 +150,12 @@ std::optional<std::string> OptionReader::Choice(std::string_view name,
   const ast::Option* option = Find(name);
   if (option == nullptr) return std::nullopt;
   return LiteralChoice(option->value, name, choices);
+}
+
+std::optional<int64_t> OptionReader::Bytes(std::string_view name) const {
+  const ast::Option* option = Find(name);
+  if (option == nullptr) return std::nullopt;
+  return LiteralBytes(option->value, name);
 }
 
 std::optional<int64_t> OptionReader::Seconds(std::string_view name) const {

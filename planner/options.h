@@ -12,6 +12,9 @@
 
 namespace promptdb {
 
+// The first option of that name, or nullptr.
+const ast::Option* FindOption(const std::vector<ast::Option>& options, std::string_view name);
+
 // A view of one option list. Errors point at the option or value to blame.
 class OptionReader {
  public:
@@ -31,6 +34,9 @@ class OptionReader {
   // Text or bare word, one of `choices`, in lower case.
   std::optional<std::string> Choice(std::string_view name,
                                     const std::vector<std::string>& choices) const;
+
+  // See LiteralBytes().
+  std::optional<int64_t> Bytes(std::string_view name) const;
 
   // A span of time: '90s', '15min', '1h', '7d'; a whole number is seconds.
   std::optional<int64_t> Seconds(std::string_view name) const;

@@ -125,7 +125,7 @@ class Filler {
 
 }  // namespace
 
-ast::Query WithValues(const ast::Prepare& prepared, const ast::Execute& execute) {
+ast::StatementNode WithValues(const ast::Prepare& prepared, const ast::Execute& execute) {
   const auto given = static_cast<int>(execute.values.size());
   if (given != prepared.parameters) {
     throw Error(ErrorCode::kInvalidArgument,
@@ -135,7 +135,8 @@ ast::Query WithValues(const ast::Prepare& prepared, const ast::Execute& execute)
                     std::to_string(given),
                 "", execute.name.range);
   }
-  ast::Query query = prepared.query;
+  ast::StatementNode query =
+      std::visit([](const auto& as) { return ast::StatementNode(as); }, prepared.query);
   std::visit(Filler(execute.values, &execute), query);
   return query;
 }

@@ -12,7 +12,7 @@ namespace promptdb {
 // so errors that blame one of them point at the name in `execute`; those that blame a value, at the
 // value. Throws Error at the place to blame for a wrong number of values, or one that is no text
 // where the query needs a text.
-ast::Query WithValues(const ast::Prepare& prepared, const ast::Execute& execute);
+ast::StatementNode WithValues(const ast::Prepare& prepared, const ast::Execute& execute);
 
 // The same for a statement that holds its parameters itself (the wire protocol's Bind). Errors that
 // blame a value point at its parameter. REQUIRES: as many values as the statement has parameters.

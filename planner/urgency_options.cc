@@ -23,11 +23,8 @@ const std::vector<ast::Option>* WithOptions(const ast::StatementNode& statement)
 
 const ast::Literal* NamedInWith(const char* name, const ast::StatementNode& statement) {
   const std::vector<ast::Option>* options = WithOptions(statement);
-  if (options == nullptr) return nullptr;
-  for (const ast::Option& option : *options) {
-    if (option.name.text == name) return &option.value;
-  }
-  return nullptr;
+  const ast::Option* option = options == nullptr ? nullptr : FindOption(*options, name);
+  return option == nullptr ? nullptr : &option->value;
 }
 
 }  // namespace
