@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "cuda/cuda_handles.h"
 #include "cuda/cuda_status.h"
 #include "storage/block_memory.h"
 
@@ -23,10 +24,6 @@ namespace {
 constexpr size_t kStagingBytes = size_t{2} << 20;
 // Of each direction. While the device copies one, the next is filled or emptied.
 constexpr int kStagingBuffers = 4;
-
-void* PointerTo(DeviceAddress address) {
-  return reinterpret_cast<void*>(static_cast<uintptr_t>(address));
-}
 
 // An event of the runtime's, which is also the owner's word that a buffer is free again.
 class Event {
@@ -47,35 +44,18 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-struct DestroyStream {
-  void operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
-};
-
 // One direction: a stream, and the pinned buffers that its copies go through.
 class Stream {
  public:
   struct Buffer {
-    Buffer() {
-      void* allocated = nullptr;
-      CheckCuda(cudaHostAlloc(&allocated, kStagingBytes, cudaHostAllocDefault),
-                "allocating pinned memory");
-      memory = static_cast<std::byte*>(allocated);
-    }
-    ~Buffer() { cudaFreeHost(memory); }
-    Buffer(const Buffer&) = delete;
-    Buffer& operator=(const Buffer&) = delete;
-
-    Event event;                  // made first: what throws after it leaks nothing
-    std::byte* memory = nullptr;  // kStagingBytes
-    bool is_free = true;          // for the next copy
-    bool is_used = false;         // `event` was recorded, and tells when the device is done with it
+    Event event;
+    PinnedMemory memory{kStagingBytes};
+    bool is_free = true;   // for the next copy
+    bool is_used = false;  // `event` was recorded, and tells when the device is done with it
   };
 
   // REQUIRES: the device is current.
   Stream() {
-    cudaStream_t made = nullptr;
-    CheckCuda(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking), "making a stream");
-    stream_.reset(made);
     for (int i = 0; i < kStagingBuffers; ++i) buffers_.push_back(std::make_unique<Buffer>());
   }
   ~Stream() { cudaStreamSynchronize(get()); }
@@ -120,7 +100,7 @@ class Stream {
   }
 
  private:
-  std::unique_ptr<CUstream_st, DestroyStream> stream_;
+  CudaStream stream_ = MakeCudaStream();
   std::vector<std::unique_ptr<Buffer>> buffers_;
   std::mutex mutex_;
   std::condition_variable freed_;
@@ -197,9 +177,9 @@ class OutEvent : public CopyEvent {
   // Queues the copy.
   void Begin(const void* from) {
     buffer_ = stream_->Take();
-    CheckCuda(
-        cudaMemcpyAsync(buffer_->memory, from, bytes_, cudaMemcpyDeviceToHost, stream_->get()),
-        "copying from the device");
+    CheckCuda(cudaMemcpyAsync(buffer_->memory.get(), from, bytes_, cudaMemcpyDeviceToHost,
+                              stream_->get()),
+              "copying from the device");
     buffer_->event.Record(stream_->get());
     buffer_->is_used = true;
   }
@@ -209,7 +189,7 @@ class OutEvent : public CopyEvent {
     if (is_done_) return;
     MakeCudaDeviceCurrent(device_);
     buffer_->event.Wait();
-    std::memcpy(to_, buffer_->memory, bytes_);
+    std::memcpy(to_, buffer_->memory.get(), bytes_);
     is_done_ = true;
     stream_->GiveBack(std::exchange(buffer_, nullptr));
   }
@@ -241,9 +221,7 @@ class CudaDevice : public DeviceMemory {
     uint64_t keep = UINT64_MAX;
     CheckCuda(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep),
               "setting the memory pool up");
-    cudaStream_t made = nullptr;
-    CheckCuda(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking), "making a stream");
-    rooms_.reset(made);
+    rooms_ = MakeCudaStream();
   }
   ~CudaDevice() override {
     cudaSetDevice(number_);
@@ -284,7 +262,7 @@ class CudaDevice : public DeviceMemory {
                                     int64_t bytes) override {
     MakeCudaDeviceCurrent(number_);
     auto event = std::make_shared<DirectEvent>(number_);
-    auto* target = static_cast<std::byte*>(PointerTo(to));
+    std::byte* target = PointerTo(to);
     if (pinned_.Have(from, bytes)) {
       CheckCuda(cudaMemcpyAsync(target, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice,
                                 in_.get()),
@@ -295,10 +273,11 @@ class CudaDevice : public DeviceMemory {
     for (auto left = static_cast<size_t>(bytes); left > 0;) {
       const size_t part = std::min(left, kStagingBytes);
       Stream::Buffer* buffer = in_.Take();
-      std::memcpy(buffer->memory, from, part);
+      std::memcpy(buffer->memory.get(), from, part);
       try {
-        CheckCuda(cudaMemcpyAsync(target, buffer->memory, part, cudaMemcpyHostToDevice, in_.get()),
-                  "copying to the device");
+        CheckCuda(
+            cudaMemcpyAsync(target, buffer->memory.get(), part, cudaMemcpyHostToDevice, in_.get()),
+            "copying to the device");
         buffer->event.Record(in_.get());
         buffer->is_used = true;  // whoever takes it next waits for the event
       } catch (...) {
@@ -317,7 +296,7 @@ class CudaDevice : public DeviceMemory {
 
   std::shared_ptr<CopyEvent> CopyOut(std::byte* to, DeviceAddress from, int64_t bytes) override {
     MakeCudaDeviceCurrent(number_);
-    const auto* source = static_cast<const std::byte*>(PointerTo(from));
+    const std::byte* source = PointerTo(from);
     if (pinned_.Have(to, bytes)) {
       auto event = std::make_shared<DirectEvent>(number_);
       CheckCuda(cudaMemcpyAsync(to, source, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost,
@@ -348,7 +327,7 @@ class CudaDevice : public DeviceMemory {
   PinnedRegions pinned_;
   Stream in_;
   Stream out_;
-  std::unique_ptr<CUstream_st, DestroyStream> rooms_;  // of memory that is taken and given back
+  CudaStream rooms_;  // of memory that is taken and given back
   cudaMemPool_t pool_ = nullptr;
 };
 

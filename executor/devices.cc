@@ -48,24 +48,17 @@ DeviceCompute& Devices::current() {
 
 DeviceCompute& Devices::Open(const std::string& name) {
   const std::scoped_lock lock(mutex_);
-  auto& device = devices_[name];
-  if (device == nullptr) {
-    try {
-      device = OpenCuda(name);
-    } catch (...) {
-      devices_.erase(name);
-      throw;
-    }
-  }
-  if (current_ != device.get()) {
-    if (!pool_->MoveTo(&device->memory())) {
+  if (!devices_.contains(name)) devices_.emplace(name, OpenCuda(name));
+  DeviceCompute& device = *devices_.at(name);
+  if (current_ != &device) {
+    if (!pool_->MoveTo(&device.memory())) {
       throw Error(ErrorCode::kBusy,
                   "device '" + current_->memory().name() + "' is in use, and a database has one",
                   "Wait until its queries are done.");
     }
-    current_ = device.get();
+    current_ = &device;
   }
-  return *device;
+  return device;
 }
 
 }  // namespace promptdb

@@ -4,8 +4,10 @@
 #ifndef PROMPTDB_STORAGE_DEVICE_BLOCK_H_
 #define PROMPTDB_STORAGE_DEVICE_BLOCK_H_
 
+#include <string>
 #include <utility>
 
+#include "base/error.h"
 #include "storage/device_memory.h"
 
 namespace promptdb {
@@ -32,8 +34,7 @@ class DeviceBlock {
   bool is_there() const { return address_ != DeviceAddress::kNone; }
   DeviceAddress address() const { return address_; }
   int64_t bytes() const { return is_there() ? bytes_ : 0; }
-  // The address as kernels have it. Not for the host to read.
-  std::byte* data() const { return reinterpret_cast<std::byte*>(static_cast<uintptr_t>(address_)); }
+  std::byte* data() const { return PointerTo(address_); }
 
  private:
   void Free() noexcept {
@@ -45,6 +46,19 @@ class DeviceBlock {
   int64_t bytes_ = 0;
   DeviceAddress address_ = DeviceAddress::kNone;
 };
+
+// Memory for `what`, as "device host has no room for … (8 bytes; 4 of 16 are free)" says where the
+// device has none: throws Error(kResource) with that hint. REQUIRES: bytes > 0.
+inline DeviceBlock AllocateOrThrow(DeviceMemory& device, int64_t bytes, const std::string& what,
+                                   const std::string& hint) {
+  DeviceBlock block(device, bytes);
+  if (block.is_there()) return block;
+  throw Error(ErrorCode::kResource,
+              "device " + device.name() + " has no room for " + what + " (" +
+                  std::to_string(bytes) + " bytes; " + std::to_string(device.free_bytes()) +
+                  " of " + std::to_string(device.total_bytes()) + " are free)",
+              hint);
+}
 
 }  // namespace promptdb
 

@@ -19,6 +19,12 @@ namespace promptdb {
 // Where something lies on a device. Meant for the device alone: on the host it is a number.
 enum class DeviceAddress : uint64_t { kNone = 0 };
 
+// The address as kernels, and the device's own runtime, have it. Not for the host to read, unless
+// DeviceMemory::ReadableOnHost() says so.
+inline std::byte* PointerTo(DeviceAddress address) {
+  return reinterpret_cast<std::byte*>(static_cast<uintptr_t>(address));
+}
+
 // The end of a copy. Thread-safe.
 class CopyEvent {
  public:

@@ -12,14 +12,6 @@
 
 namespace promptdb {
 
-namespace {
-
-std::byte* PointerTo(DeviceAddress address) {
-  return reinterpret_cast<std::byte*>(static_cast<uintptr_t>(address));
-}
-
-}  // namespace
-
 class HostDevice::Event : public CopyEvent {
  public:
   void Wait() override { done_.get(); }
@@ -36,14 +28,7 @@ HostDevice::HostDevice(std::optional<int64_t> total_bytes, CopyGate gate)
       gate_(std::move(gate)) {}
 
 HostDevice::~HostDevice() {
-  {
-    const std::scoped_lock lock(mutex_);
-    ends_ = true;
-  }
-  for (Stream* stream : {&in_, &out_}) {
-    stream->changed.notify_all();
-    if (stream->thread.joinable()) stream->thread.join();
-  }
+  for (Stream* stream : {&in_, &out_}) stream->work.Finish();
   Check(used_bytes_ == 0, "nothing is left on a device that goes");
 }
 
@@ -91,34 +76,18 @@ std::shared_ptr<CopyEvent> HostDevice::Enqueue(Direction direction, std::byte* t
                                                const std::byte* from, int64_t bytes) {
   Stream& stream = direction == Direction::kIn ? in_ : out_;
   auto event = std::make_shared<Event>();
-  {
-    const std::scoped_lock lock(mutex_);
-    if (!stream.thread.joinable()) {
-      stream.thread = std::thread([this, &stream] { RunStream(stream); });
-    }
-    stream.queue.push_back({to, from, {direction, bytes, stream.queued++}, event});
-  }
-  stream.changed.notify_one();
-  return event;
-}
-
-void HostDevice::RunStream(Stream& stream) {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    stream.changed.wait(lock, [&] { return ends_ || !stream.queue.empty(); });
-    if (stream.queue.empty()) return;
-    const QueuedCopy next = std::move(stream.queue.front());
-    stream.queue.pop_front();
-    lock.unlock();
+  // Held while the copy is added, so that copies run in the order of their numbers.
+  const std::scoped_lock lock(mutex_);
+  stream.work.Add([this, to, from, copy = Copy{direction, bytes, stream.queued++}, event] {
     try {
-      if (gate_) gate_(next.copy);
-      std::memcpy(next.to, next.from, static_cast<size_t>(next.copy.bytes));
-      next.event->Finish();
+      if (gate_) gate_(copy);
+      std::memcpy(to, from, static_cast<size_t>(copy.bytes));
+      event->Finish();
     } catch (...) {
-      next.event->Fail(std::current_exception());
+      event->Fail(std::current_exception());
     }
-    lock.lock();
-  }
+  });
+  return event;
 }
 
 }  // namespace promptdb

@@ -6,15 +6,13 @@
 #ifndef PROMPTDB_STORAGE_HOST_DEVICE_H_
 #define PROMPTDB_STORAGE_HOST_DEVICE_H_
 
-#include <condition_variable>
-#include <deque>
 #include <functional>
 #include <mutex>
 #include <optional>
 #include <string_view>
-#include <thread>
 
 #include "storage/device_memory.h"
+#include "storage/work_stream.h"
 
 namespace promptdb {
 
@@ -53,30 +51,19 @@ class HostDevice : public DeviceMemory {
 
  private:
   class Event;
-  struct QueuedCopy {
-    std::byte* to = nullptr;
-    const std::byte* from = nullptr;
-    Copy copy;
-    std::shared_ptr<Event> event;
-  };
-  // Copies of one direction. Its thread begins with the first one.
+  // Copies of one direction.
   struct Stream {
-    std::deque<QueuedCopy> queue;
-    int64_t queued = 0;  // since the device was made
-    std::condition_variable changed;
-    std::thread thread;
+    int64_t queued = 0;  // since the device was made; guarded by mutex_
+    WorkStream work;
   };
 
   std::shared_ptr<CopyEvent> Enqueue(Direction direction, std::byte* to, const std::byte* from,
                                      int64_t bytes);
-  void RunStream(Stream& stream);
 
   const int64_t total_bytes_;
   const CopyGate gate_;
   mutable std::mutex mutex_;
-  // Guarded by mutex_:
-  int64_t used_bytes_ = 0;
-  bool ends_ = false;
+  int64_t used_bytes_ = 0;  // guarded by mutex_
   Stream in_;
   Stream out_;
 };

@@ -34,12 +34,8 @@ KvSegment& KvSegment::operator=(KvSegment&& other) noexcept {
 }
 
 DeviceBlock KvSegment::Allocate(DeviceMemory& device, int64_t bytes) {
-  DeviceBlock memory(device, bytes);
-  if (memory.is_there()) return memory;
-  throw Error(ErrorCode::kResource,
-              "device " + device.name() + " has no room for the states of this query (" +
-                  std::to_string(device.free_bytes()) + " bytes are free)",
-              "A smaller gpu_cache leaves more for queries.");
+  return AllocateOrThrow(device, bytes, "the states of this query",
+                         "A smaller gpu_cache leaves more for queries.");
 }
 
 KvSegment::DeviceCopy KvSegment::CopyIn(DeviceMemory& device, size_t block) const {
@@ -73,8 +69,7 @@ void KvSegment::BringTo(DeviceMemory& device) const {
 const std::byte* KvSegment::DevicePayload(DeviceMemory& device, size_t block) const {
   if (!device_pins_.empty()) {
     if (device_pins_[block].Arrive()) {
-      const auto address = static_cast<uintptr_t>(device_pins_[block].address());
-      return reinterpret_cast<const std::byte*>(address) + kBlockHeaderBytes;
+      return PointerTo(device_pins_[block].address()) + kBlockHeaderBytes;
     }
     // Once more, since it is on the host.
     if (!copies_[block].memory.is_there()) copies_[block] = CopyIn(device, block);
