@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "cuda/cuda_device.h"
+#include "cuda/cuda_handles.h"
 #include "cuda/cuda_status.h"
 #include "cuda/kernels.h"
 
@@ -31,28 +32,6 @@ void CheckProduct(cublasStatus_t status, const char* what) {
               std::string("cuBLAS: ") + what + ": " + cublasGetStatusString(status));
 }
 
-// Pinned memory of the host.
-class PinnedMemory {
- public:
-  PinnedMemory() {
-    void* allocated = nullptr;
-    CheckCuda(cudaHostAlloc(&allocated, kStagingBytes, cudaHostAllocDefault),
-              "allocating pinned memory");
-    memory_ = static_cast<std::byte*>(allocated);
-  }
-  ~PinnedMemory() { cudaFreeHost(memory_); }
-  PinnedMemory(const PinnedMemory&) = delete;
-  PinnedMemory& operator=(const PinnedMemory&) = delete;
-
-  std::byte* get() const { return memory_; }
-
- private:
-  std::byte* memory_ = nullptr;
-};
-
-struct DestroyStream {
-  void operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
-};
 struct DestroyHandle {
   void operator()(cublasHandle_t handle) const { cublasDestroy(handle); }
 };
@@ -68,16 +47,14 @@ class CudaCompute : public DeviceCompute {
     shared_bytes_ = Attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
     busy_blocks_ = kBlocksOfProcessor * Attribute(cudaDevAttrMultiProcessorCount);
     CheckCuda(PrepareKernels(shared_bytes_), "preparing the kernels");
-    cudaStream_t stream = nullptr;
-    CheckCuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream");
-    stream_.reset(stream);
+    stream_ = MakeCudaStream();
     cublasHandle_t handle = nullptr;
     CheckProduct(cublasCreate(&handle), "starting");
     products_.reset(handle);
     void* workspace = nullptr;
     CheckCuda(cudaMalloc(&workspace, kProductBytes), "allocating memory for products");
     workspace_.reset(workspace);
-    CheckProduct(cublasSetStream(handle, stream), "choosing the stream");
+    CheckProduct(cublasSetStream(handle, stream_.get()), "choosing the stream");
     CheckProduct(cublasSetWorkspace(handle, workspace, kProductBytes), "choosing its memory");
   }
   ~CudaCompute() override {
@@ -89,17 +66,10 @@ class CudaCompute : public DeviceCompute {
   int64_t shared_bytes() const override { return shared_bytes_; }
   int busy_blocks() const override { return busy_blocks_; }
 
-  void Queue(const EmbedArgs& args) override { Launch(args); }
-  void Queue(const NormArgs& args) override { Launch(args); }
-  void Queue(const AddArgs& args) override { Launch(args); }
-  void Queue(const ActivateArgs& args) override { Launch(args); }
-  void Queue(const GatherArgs& args) override { Launch(args); }
-  void Queue(const SplitArgs& args) override { Launch(args); }
-  void Queue(const AttendFewArgs<1>& args) override { Launch(args); }
-  void Queue(const AttendFewArgs<4>& args) override { Launch(args); }
-  void Queue(const AttendFewArgs<16>& args) override { Launch(args); }
-  void Queue(const AttendManyArgs& args) override { Launch(args); }
-  void Queue(const MergeArgs& args) override { Launch(args); }
+  void Queue(const KernelArgs& args) override {
+    MakeCudaDeviceCurrent(number_);
+    CheckCuda(LaunchKernel(args, stream_.get()), "starting a kernel");
+  }
 
   // cuBLAS has matrices by columns: what we call [rows, columns] is to it the transposed one. So
   // yᵀ = W xᵀ, [out, in] [in, rows].
@@ -174,22 +144,16 @@ class CudaCompute : public DeviceCompute {
     return value;
   }
 
-  template <typename Args>
-  void Launch(const Args& args) {
-    MakeCudaDeviceCurrent(number_);
-    CheckCuda(LaunchKernel(args, stream_.get()), "starting a kernel");
-  }
-
   const int number_;
   const std::unique_ptr<DeviceMemory> memory_;
   int64_t shared_bytes_ = 0;
   int busy_blocks_ = 0;
-  std::unique_ptr<CUstream_st, DestroyStream> stream_;
+  CudaStream stream_;
   std::unique_ptr<void, FreeDevice> workspace_;  // of products_, which goes first
   std::unique_ptr<cublasContext, DestroyHandle> products_;
   // By whoever holds Use():
-  PinnedMemory up_;
-  PinnedMemory down_;
+  PinnedMemory up_{kStagingBytes};
+  PinnedMemory down_{kStagingBytes};
   int64_t up_used_ = 0;  // since the stream was last waited for
   int64_t down_used_ = 0;
   std::vector<Arriving> arriving_;

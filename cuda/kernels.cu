@@ -36,34 +36,8 @@ cudaError_t PrepareKernels(int64_t shared_bytes) {
   return status;
 }
 
-cudaError_t LaunchKernel(const EmbedArgs& args, cudaStream_t stream) {
-  return Launch(args, stream);
-}
-cudaError_t LaunchKernel(const NormArgs& args, cudaStream_t stream) { return Launch(args, stream); }
-cudaError_t LaunchKernel(const AddArgs& args, cudaStream_t stream) { return Launch(args, stream); }
-cudaError_t LaunchKernel(const ActivateArgs& args, cudaStream_t stream) {
-  return Launch(args, stream);
-}
-cudaError_t LaunchKernel(const GatherArgs& args, cudaStream_t stream) {
-  return Launch(args, stream);
-}
-cudaError_t LaunchKernel(const SplitArgs& args, cudaStream_t stream) {
-  return Launch(args, stream);
-}
-cudaError_t LaunchKernel(const AttendFewArgs<1>& args, cudaStream_t stream) {
-  return Launch(args, stream);
-}
-cudaError_t LaunchKernel(const AttendFewArgs<4>& args, cudaStream_t stream) {
-  return Launch(args, stream);
-}
-cudaError_t LaunchKernel(const AttendFewArgs<16>& args, cudaStream_t stream) {
-  return Launch(args, stream);
-}
-cudaError_t LaunchKernel(const AttendManyArgs& args, cudaStream_t stream) {
-  return Launch(args, stream);
-}
-cudaError_t LaunchKernel(const MergeArgs& args, cudaStream_t stream) {
-  return Launch(args, stream);
+cudaError_t LaunchKernel(const KernelArgs& args, cudaStream_t stream) {
+  return std::visit([&](const auto& of_kernel) { return Launch(of_kernel, stream); }, args);
 }
 
 }  // namespace promptdb

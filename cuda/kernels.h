@@ -13,17 +13,7 @@ namespace promptdb {
 // Lets kernels use as much shared memory as `shared_bytes`, on the current device.
 cudaError_t PrepareKernels(int64_t shared_bytes);
 
-cudaError_t LaunchKernel(const EmbedArgs& args, cudaStream_t stream);
-cudaError_t LaunchKernel(const NormArgs& args, cudaStream_t stream);
-cudaError_t LaunchKernel(const AddArgs& args, cudaStream_t stream);
-cudaError_t LaunchKernel(const ActivateArgs& args, cudaStream_t stream);
-cudaError_t LaunchKernel(const GatherArgs& args, cudaStream_t stream);
-cudaError_t LaunchKernel(const SplitArgs& args, cudaStream_t stream);
-cudaError_t LaunchKernel(const AttendFewArgs<1>& args, cudaStream_t stream);
-cudaError_t LaunchKernel(const AttendFewArgs<4>& args, cudaStream_t stream);
-cudaError_t LaunchKernel(const AttendFewArgs<16>& args, cudaStream_t stream);
-cudaError_t LaunchKernel(const AttendManyArgs& args, cudaStream_t stream);
-cudaError_t LaunchKernel(const MergeArgs& args, cudaStream_t stream);
+cudaError_t LaunchKernel(const KernelArgs& args, cudaStream_t stream);
 
 }  // namespace promptdb
 

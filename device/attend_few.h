@@ -68,9 +68,7 @@ PROMPTDB_DEVICE void Run(const AttendFewArgs<kRows>& args, Block& block) {
         }
       });
     }
-    const int begin = task.first_key > slice.first_key ? task.first_key - slice.first_key : 0;
-    const int until = task.last_key - slice.first_key;
-    const int end = until < slice.tokens ? until : slice.tokens;
+    const auto [begin, end] = KeysOf(task, slice);
     for (int first = begin; first < end; first += kKeys) {
       const int tokens = end - first < kKeys ? end - first : kKeys;
       block.ForThreads([&](int thread) {

@@ -16,7 +16,6 @@ struct AttendManyArgs : AttentionArgs {
 
   // Strides of rows in shared memory: a few elements more than the row, so that rows begin in other
   // banks, and multiples of what MultiplyTiles() asks for.
-  static int WideStride(int dim) { return dim + 8; }
   static constexpr int kScoreStride = kKeys + 4;
   static constexpr int kWeightStride = kKeys + 8;
 
@@ -72,9 +71,7 @@ PROMPTDB_DEVICE void Run(const AttendManyArgs& args, Block& block) {
         }
       });
     }
-    const int begin = task.first_key > slice.first_key ? task.first_key - slice.first_key : 0;
-    const int until = task.last_key - slice.first_key;
-    const int end = until < slice.tokens ? until : slice.tokens;
+    const auto [begin, end] = KeysOf(task, slice);
     for (int first = begin; first < end; first += kKeys, ++tile) {
       const int tokens = end - first < kKeys ? end - first : kKeys;
       block.ForThreads([&](int thread) {

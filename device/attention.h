@@ -46,6 +46,17 @@ struct DeviceAttentionTask {
   int32_t partial = -1;        // where the results go that are merged later; -1: to `out`
 };
 
+// Tokens [begin, end) of a slice: those whose keys are the task's.
+struct SliceKeys {
+  int begin = 0;
+  int end = 0;
+};
+PROMPTDB_DEVICE SliceKeys KeysOf(const DeviceAttentionTask& task, const AttentionSlice& slice) {
+  const int begin = task.first_key > slice.first_key ? task.first_key - slice.first_key : 0;
+  const int end = task.last_key - slice.first_key;
+  return {begin, end < slice.tokens ? end : slice.tokens};
+}
+
 struct AttentionArgs {
   const float* q = nullptr;  // [rows, heads, head_dim], turned, not scaled
   const AttentionSlice* slices = nullptr;

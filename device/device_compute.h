@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <variant>
 
 #include "device/attend_few.h"
 #include "device/attend_many.h"
@@ -21,7 +22,12 @@
 
 namespace promptdb {
 
-// y = x Wᵀ, summed in f32.
+// A kernel, by its arguments: whatever a device runs, each device runs.
+using KernelArgs =
+    std::variant<EmbedArgs, NormArgs, AddArgs, ActivateArgs, SplitArgs, AttendFewArgs<1>,
+                 AttendFewArgs<4>, AttendFewArgs<16>, AttendManyArgs, MergeArgs>;
+
+// A product, which is no kernel of ours on a GPU: y = x Wᵀ, summed in f32.
 struct MultiplyArgs {
   const void* x = nullptr;  // [rows, in] number
   const void* w = nullptr;  // [out, in] number
@@ -46,17 +52,7 @@ class DeviceCompute {
 
   // All that follow are queued, and throw Error(kIo) where the device refuses. Pointers in
   // arguments are the device's.
-  virtual void Queue(const EmbedArgs& args) = 0;
-  virtual void Queue(const NormArgs& args) = 0;
-  virtual void Queue(const AddArgs& args) = 0;
-  virtual void Queue(const ActivateArgs& args) = 0;
-  virtual void Queue(const GatherArgs& args) = 0;
-  virtual void Queue(const SplitArgs& args) = 0;
-  virtual void Queue(const AttendFewArgs<1>& args) = 0;
-  virtual void Queue(const AttendFewArgs<4>& args) = 0;
-  virtual void Queue(const AttendFewArgs<16>& args) = 0;
-  virtual void Queue(const AttendManyArgs& args) = 0;
-  virtual void Queue(const MergeArgs& args) = 0;
+  virtual void Queue(const KernelArgs& args) = 0;
   virtual void Queue(const MultiplyArgs& args) = 0;
   // Copies in the order of the kernels, for what is small. `from` may change as soon as this
   // returns; `to`, on the host, is written once Finish() has returned.

@@ -66,81 +66,31 @@ void Multiply(const MultiplyArgs& args) {
 
 }  // namespace
 
-HostCompute::HostCompute(std::unique_ptr<HostDevice> memory, const Options& options)
-    : memory_(std::move(memory)), options_(options) {}
-
-HostCompute::~HostCompute() {
-  {
-    const std::scoped_lock lock(mutex_);
-    ends_ = true;
-  }
-  changed_.notify_all();
-  if (thread_.joinable()) thread_.join();
-}
-
 template <typename Args>
 void HostCompute::QueueKernel(const Args& args) {
   const Grid grid = args.grid();
   if (grid.blocks == 0) return;
   Check(grid.shared_bytes <= options_.shared_bytes, "a kernel is queued that the device can run");
-  Add([args, order = options_.order] { RunGrid(args, order); });
+  stream_.Add([args, order = options_.order] { RunGrid(args, order); });
 }
 
-void HostCompute::Queue(const EmbedArgs& args) { QueueKernel(args); }
-void HostCompute::Queue(const NormArgs& args) { QueueKernel(args); }
-void HostCompute::Queue(const AddArgs& args) { QueueKernel(args); }
-void HostCompute::Queue(const ActivateArgs& args) { QueueKernel(args); }
-void HostCompute::Queue(const GatherArgs& args) { QueueKernel(args); }
-void HostCompute::Queue(const SplitArgs& args) { QueueKernel(args); }
-void HostCompute::Queue(const AttendFewArgs<1>& args) { QueueKernel(args); }
-void HostCompute::Queue(const AttendFewArgs<4>& args) { QueueKernel(args); }
-void HostCompute::Queue(const AttendFewArgs<16>& args) { QueueKernel(args); }
-void HostCompute::Queue(const AttendManyArgs& args) { QueueKernel(args); }
-void HostCompute::Queue(const MergeArgs& args) { QueueKernel(args); }
+void HostCompute::Queue(const KernelArgs& args) {
+  std::visit([&](const auto& of_kernel) { QueueKernel(of_kernel); }, args);
+}
 
 void HostCompute::Queue(const MultiplyArgs& args) {
-  Add([args] { Multiply(args); });
+  stream_.Add([args] { Multiply(args); });
 }
 
 void HostCompute::Upload(std::byte* to, const void* from, int64_t bytes) {
   const auto* begin = static_cast<const std::byte*>(from);
-  Add([to, values = std::vector<std::byte>(begin, begin + bytes)] {
+  stream_.Add([to, values = std::vector<std::byte>(begin, begin + bytes)] {
     std::memcpy(to, values.data(), values.size());
   });
 }
 
 void HostCompute::Download(void* to, const std::byte* from, int64_t bytes) {
-  Add([to, from, bytes] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
-}
-
-void HostCompute::Finish() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return queue_.empty() && !is_running_; });
-}
-
-void HostCompute::Add(std::function<void()> work) {
-  {
-    const std::scoped_lock lock(mutex_);
-    if (!thread_.joinable()) thread_ = std::thread([this] { RunStream(); });
-    queue_.push_back(std::move(work));
-  }
-  changed_.notify_all();
-}
-
-void HostCompute::RunStream() {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    changed_.wait(lock, [&] { return ends_ || !queue_.empty(); });
-    if (queue_.empty()) return;
-    const std::function<void()> work = std::move(queue_.front());
-    queue_.pop_front();
-    is_running_ = true;
-    lock.unlock();
-    work();
-    lock.lock();
-    is_running_ = false;
-    if (queue_.empty()) changed_.notify_all();
-  }
+  stream_.Add([to, from, bytes] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
 }
 
 }  // namespace promptdb

@@ -6,16 +6,12 @@
 #ifndef PROMPTDB_DEVICE_HOST_COMPUTE_H_
 #define PROMPTDB_DEVICE_HOST_COMPUTE_H_
 
-#include <condition_variable>
-#include <deque>
-#include <functional>
 #include <memory>
-#include <mutex>
-#include <thread>
 #include <utility>
 
 #include "device/device_compute.h"
 #include "storage/host_device.h"
+#include "storage/work_stream.h"
 
 namespace promptdb {
 
@@ -30,44 +26,26 @@ class HostCompute : public DeviceCompute {
   };
 
   explicit HostCompute(std::unique_ptr<HostDevice> memory) : HostCompute(std::move(memory), {}) {}
-  HostCompute(std::unique_ptr<HostDevice> memory, const Options& options);
-  ~HostCompute() override;  // waits for what is queued
+  HostCompute(std::unique_ptr<HostDevice> memory, const Options& options)
+      : memory_(std::move(memory)), options_(options) {}
 
   HostDevice& memory() override { return *memory_; }
   int64_t shared_bytes() const override { return options_.shared_bytes; }
   int busy_blocks() const override { return options_.busy_blocks; }
 
-  void Queue(const EmbedArgs& args) override;
-  void Queue(const NormArgs& args) override;
-  void Queue(const AddArgs& args) override;
-  void Queue(const ActivateArgs& args) override;
-  void Queue(const GatherArgs& args) override;
-  void Queue(const SplitArgs& args) override;
-  void Queue(const AttendFewArgs<1>& args) override;
-  void Queue(const AttendFewArgs<4>& args) override;
-  void Queue(const AttendFewArgs<16>& args) override;
-  void Queue(const AttendManyArgs& args) override;
-  void Queue(const MergeArgs& args) override;
+  void Queue(const KernelArgs& args) override;
   void Queue(const MultiplyArgs& args) override;
   void Upload(std::byte* to, const void* from, int64_t bytes) override;
   void Download(void* to, const std::byte* from, int64_t bytes) override;
-  void Finish() override;
+  void Finish() override { stream_.Finish(); }
 
  private:
   template <typename Args>
   void QueueKernel(const Args& args);
-  void Add(std::function<void()> work);
-  void RunStream();
 
   const std::unique_ptr<HostDevice> memory_;
   const Options options_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  // Guarded by mutex_:
-  std::deque<std::function<void()>> queue_;
-  bool is_running_ = false;  // one that was taken from the queue
-  bool ends_ = false;
-  std::thread thread_;  // begins with the first work
+  WorkStream stream_;  // goes first, and waits for what is queued
 };
 
 }  // namespace promptdb

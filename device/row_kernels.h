@@ -12,10 +12,10 @@
 
 namespace promptdb {
 
-// out = table[token] (+ learned[position])
+// out = table[token] (+ learned[position]). Picks rows out of any other f32 table, too.
 struct EmbedArgs {
   const int32_t* tokens = nullptr;     // [rows]
-  const int32_t* positions = nullptr;  // [rows]
+  const int32_t* positions = nullptr;  // [rows]; or null, without `learned`
   const void* table = nullptr;         // [vocab, dim] number
   const void* learned = nullptr;       // [context, dim] number; or null
   NumberType number = NumberType::kF32;
@@ -31,7 +31,7 @@ template <typename Block>
 PROMPTDB_DEVICE void Run(const EmbedArgs& args, Block& block) {
   const int64_t row = block.index();
   const int64_t from = int64_t{args.tokens[row]} * args.dim;
-  const int64_t learned = int64_t{args.positions[row]} * args.dim;
+  const int64_t learned = args.learned != nullptr ? int64_t{args.positions[row]} * args.dim : 0;
   block.ForThreads([&](int thread) {
     for (int d = thread; d < args.dim; d += EmbedArgs::kThreads) {
       float value = LoadNumber(args.table, args.number, from + d);
@@ -154,29 +154,6 @@ PROMPTDB_DEVICE void Run(const ActivateArgs& args, Block& block) {
                     : 0.5f * x * (1.0f + tanhf(kRoot2OverPi * (x + 0.044715f * x * x * x)));
       }
       StoreNumber(args.out, args.number, at, value);
-    }
-  });
-}
-
-// to[i] = x[rows[i]]
-struct GatherArgs {
-  const float* x = nullptr;          // [all, width]
-  const int32_t* indices = nullptr;  // [rows]
-  int32_t width = 0;
-  int32_t rows = 0;
-  float* to = nullptr;  // [rows, width]
-
-  static constexpr int kThreads = 128;
-  Grid grid() const { return {rows, 0}; }
-};
-
-template <typename Block>
-PROMPTDB_DEVICE void Run(const GatherArgs& args, Block& block) {
-  const int64_t row = block.index();
-  const int64_t from = int64_t{args.indices[row]} * args.width;
-  block.ForThreads([&](int thread) {
-    for (int d = thread; d < args.width; d += GatherArgs::kThreads) {
-      args.to[row * args.width + d] = args.x[from + d];
     }
   });
 }

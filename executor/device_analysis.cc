@@ -179,12 +179,10 @@ class DeviceAnalysis {
                                                     .busy_blocks = device_.busy_blocks(),
                                                     .shared_bytes = device_.shared_bytes()},
                                                    {&part, 1});
-    const DeviceBlock partials(
-        device_.memory(), std::max<int64_t>(1, int64_t{plan.partials} * heads) * (kHeadDim + 2) *
-                              static_cast<int64_t>(sizeof(float)));
-    if (!partials.is_there()) {
-      throw Error(ErrorCode::kResource, "the device has no room to be measured in");
-    }
+    const int64_t floats = std::max<int64_t>(1, PartialFloats(plan, heads, kHeadDim));
+    const DeviceBlock partials =
+        AllocateOrThrow(device_.memory(), floats * static_cast<int64_t>(sizeof(float)),
+                        "being measured", "A smaller gpu_cache leaves more.");
     KvSlice slice;
     slice.k = weights_.data();
     slice.v = weights_.data() + int64_t{heads} * keys * kHeadDim * 2;
@@ -204,9 +202,7 @@ class DeviceAnalysis {
     args.head_dim = kHeadDim;
     args.scale = 1.0f / std::sqrt(static_cast<float>(kHeadDim));
     args.out = y_.data();
-    args.partial_values = Floats(partials);
-    args.partial_most = args.partial_values + int64_t{plan.partials} * heads * kHeadDim;
-    args.partial_sums = args.partial_most + int64_t{plan.partials} * heads;
+    PlacePartials(plan, Floats(partials), args);
     return SecondsOf([&] { QueueAttention(plan, args, tables_.data() + kTasksAt, device_); });
   }
 

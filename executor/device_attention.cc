@@ -179,6 +179,18 @@ DeviceAttentionPlan PlanAttention(const DeviceAttentionShape& shape,
   return Planner(shape).Plan(parts);
 }
 
+int64_t PartialFloats(const DeviceAttentionPlan& plan, int kv_heads, int head_dim) {
+  // Values, the largest score, the sum of weights.
+  return int64_t{plan.partials} * kv_heads * (head_dim + 2);
+}
+
+void PlacePartials(const DeviceAttentionPlan& plan, float* begin, AttentionArgs& args) {
+  const int64_t partials = int64_t{plan.partials} * args.kv_heads;
+  args.partial_values = begin;
+  args.partial_most = begin + partials * args.head_dim;
+  args.partial_sums = args.partial_most + partials;
+}
+
 bool FitsDevice(int head_dim, int64_t shared_bytes) {
   return SharedBytesOf(Kernel::kFew1, head_dim) <= shared_bytes;
 }

@@ -41,12 +41,17 @@ struct DeviceTasks {
 struct DeviceAttentionPlan {
   std::vector<DeviceTasks> kernels;  // those that have tasks
   std::vector<MergedRow> merged;
-  int partials = 0;
+  int partials = 0;  // results over parts of the keys, of each KV head
 };
 
 // REQUIRES: some kernel's shared memory fits, which holds where FitsDevice() does.
 DeviceAttentionPlan PlanAttention(const DeviceAttentionShape& shape,
                                   std::span<const DevicePart> parts);
+
+// The memory of results over parts of the keys: so many floats, and where in it
+// AttentionArgs::partial_… begin. `args` has the heads.
+int64_t PartialFloats(const DeviceAttentionPlan& plan, int kv_heads, int head_dim);
+void PlacePartials(const DeviceAttentionPlan& plan, float* begin, AttentionArgs& args);
 
 // Whether the device's thread blocks have the memory for heads of this size.
 bool FitsDevice(int head_dim, int64_t shared_bytes);

@@ -5,12 +5,10 @@
 #include <cmath>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 
 #include "base/error.h"
-#include "executor/alibi.h"
 #include "executor/device_attention.h"
 #include "executor/device_weights.h"
 #include "executor/forward_pieces.h"
@@ -25,41 +23,8 @@ constexpr int kPieceRows = 2048;
 constexpr int kLogitRows = 256;
 
 // The device's memory that a pass works in; kept from pass to pass.
-class DeviceBuffer {
+class Workspace {
  public:
-  explicit DeviceBuffer(DeviceCompute& device) : device_(&device) {}
-
-  std::byte* AtLeast(int64_t bytes) {
-    if (bytes <= block_.bytes()) return block_.data();
-    device_->Finish();  // what is queued may use the old one
-    block_ = {};
-    block_ = DeviceBlock(device_->memory(), bytes);
-    if (!block_.is_there()) {
-      throw Error(ErrorCode::kResource,
-                  "device " + device_->memory().name() + " has no room for a pass's activations (" +
-                      std::to_string(bytes) + " bytes)",
-                  "A smaller gpu_cache leaves more.");
-    }
-    return block_.data();
-  }
-  template <typename Value>
-  Value* Of(int64_t count) {
-    return reinterpret_cast<Value*>(AtLeast(std::max<int64_t>(1, count) * sizeof(Value)));
-  }
-
- private:
-  DeviceCompute* device_;
-  DeviceBlock block_;
-};
-
-struct Workspace {
-  explicit Workspace(DeviceCompute& device)
-      : buffers{DeviceBuffer(device), DeviceBuffer(device), DeviceBuffer(device),
-                DeviceBuffer(device), DeviceBuffer(device), DeviceBuffer(device),
-                DeviceBuffer(device), DeviceBuffer(device), DeviceBuffer(device),
-                DeviceBuffer(device), DeviceBuffer(device), DeviceBuffer(device),
-                DeviceBuffer(device), DeviceBuffer(device), DeviceBuffer(device)} {}
-
   enum Name {
     kResidual,        // [rows, dim] f32
     kWantedResidual,  // of the rows that go on past the last layer's K and V
@@ -78,9 +43,27 @@ struct Workspace {
     kLogits,
     kCount
   };
-  DeviceBuffer& operator[](Name name) { return buffers[name]; }
 
-  std::array<DeviceBuffer, kCount> buffers;
+  explicit Workspace(DeviceCompute& device) : device_(device) {}
+
+  std::byte* AtLeast(Name name, int64_t bytes) {
+    DeviceBlock& block = blocks_[name];
+    if (bytes > block.bytes()) {
+      device_.Finish();  // what is queued may use the old one
+      block = {};
+      block = AllocateOrThrow(device_.memory(), bytes, "a pass's activations",
+                              "A smaller gpu_cache leaves more.");
+    }
+    return block.data();
+  }
+  template <typename Value>
+  Value* Of(Name name, int64_t count) {
+    return reinterpret_cast<Value*>(AtLeast(name, std::max<int64_t>(1, count) * sizeof(Value)));
+  }
+
+ private:
+  DeviceCompute& device_;
+  std::array<DeviceBlock, kCount> blocks_;
 };
 
 // Several tables that go to the device as one.
@@ -97,8 +80,8 @@ class TableBuilder {
     return at;
   }
 
-  std::byte* Upload(DeviceBuffer& to, DeviceCompute& device) const {
-    std::byte* begin = to.AtLeast(std::max<int64_t>(1, size()));
+  std::byte* Upload(Workspace& space, Workspace::Name to, DeviceCompute& device) const {
+    std::byte* begin = space.AtLeast(to, std::max<int64_t>(1, size()));
     if (size() > 0) device.Upload(begin, bytes_.data(), size());
     return begin;
   }
@@ -114,7 +97,6 @@ struct DeviceModel {
   const ModelConfig& config;
   DeviceWeights weights;
   std::optional<Rope> rope;  // PositionScheme::kRope
-  DeviceBlock slopes;        // [heads], PositionScheme::kAlibi
 
   int q_width() const { return config.heads * config.head_dim; }
   int qkv_width() const { return q_width() + 2 * config.kv_heads * config.head_dim; }
@@ -145,6 +127,7 @@ class DevicePass {
   void Run(const Piece& whole, std::span<const int> wanted, float* to) {
     piece_ = whole;
     rows_ = piece_.rows;
+    is_planned_ = false;
     for (const GroupPart& part : piece_.parts) {
       for (const KvSpan& span : part.group->context) span.segment->BringTo(device_.memory());
       part.group->own->BringTo(device_.memory());
@@ -168,7 +151,7 @@ class DevicePass {
         if (wanted.empty()) return;
         Narrow(wanted);
       }
-      Attend(i, /*plans=*/i == 0 || is_last);
+      Attend(i);
       if (config_.parallel) Norm(layer.mlp_norm, model_.weights.number, normed_);
       Multiply(attended_, layer.attention_output, projected_);
       AddProjected(layer.attention_output);
@@ -185,14 +168,14 @@ class DevicePass {
  private:
   void TakeSpace() {
     const int64_t rows = rows_;
-    residual_ = space_[Workspace::kResidual].Of<float>(rows * config_.dim);
-    normed_ = space_[Workspace::kNormed].Of<float>(rows * config_.dim);
-    qkv_ = space_[Workspace::kQkv].Of<float>(rows * model_.qkv_width());
-    q_ = space_[Workspace::kQ].Of<float>(rows * model_.q_width());
-    attended_ = space_[Workspace::kAttended].Of<float>(rows * model_.q_width());
-    projected_ = space_[Workspace::kProjected].Of<float>(rows * config_.dim);
-    up_ = space_[Workspace::kUp].Of<float>(rows * model_.up_width());
-    activated_ = space_[Workspace::kActivated].Of<float>(rows * config_.hidden);
+    residual_ = space_.Of<float>(Workspace::kResidual, rows * config_.dim);
+    normed_ = space_.Of<float>(Workspace::kNormed, rows * config_.dim);
+    qkv_ = space_.Of<float>(Workspace::kQkv, rows * model_.qkv_width());
+    q_ = space_.Of<float>(Workspace::kQ, rows * model_.q_width());
+    attended_ = space_.Of<float>(Workspace::kAttended, rows * model_.q_width());
+    projected_ = space_.Of<float>(Workspace::kProjected, rows * config_.dim);
+    up_ = space_.Of<float>(Workspace::kUp, rows * model_.up_width());
+    activated_ = space_.Of<float>(Workspace::kActivated, rows * config_.hidden);
   }
 
   std::span<const int32_t> Positions() const {
@@ -224,30 +207,20 @@ class DevicePass {
     const int64_t tokens_at = tables.Add(tokens), positions_at = tables.Add(positions);
     int64_t q_at = 0, k_at = 0, moved_at = 0;
     if (model_.rope) {
-      std::vector<int32_t> of_keys;
-      std::set<int> moved_by;
-      for (const GroupPart& part : piece_.parts) {
-        const int own = part.group->own->moved_by();
-        moved_by.insert(own);
-        for (const KvSpan& span : part.group->context) moved_by.insert(span.segment->moved_by());
-        for (int i = 0; i < part.rows; ++i) {
-          of_keys.push_back(positions[static_cast<size_t>(part.first_row + i)] - own);
-        }
-      }
+      const PieceMoves moves = MovesOf(piece_, positions);
       q_at = k_at = tables.Add(std::span<const float>(TurnsAt(positions)));
-      if (!std::ranges::equal(of_keys, positions)) {
-        k_at = tables.Add(std::span<const float>(TurnsAt(of_keys)));
+      if (!std::ranges::equal(moves.key_positions, positions)) {
+        k_at = tables.Add(std::span<const float>(TurnsAt(moves.key_positions)));
       }
       std::vector<int32_t> back;
       turn_of_.clear();
-      for (const int moved : moved_by) {
-        if (moved == 0) continue;
+      for (const int moved : moves.moved_by) {
         turn_of_[moved] = static_cast<int>(back.size());
         back.push_back(-moved);
       }
       moved_at = tables.Add(std::span<const float>(TurnsAt(back)));
     }
-    const std::byte* begin = tables.Upload(space_[Workspace::kRowTables], device_);
+    const std::byte* begin = tables.Upload(space_, Workspace::kRowTables, device_);
     tokens_ = reinterpret_cast<const int32_t*>(begin + tokens_at);
     positions_ = reinterpret_cast<const int32_t*>(begin + positions_at);
     q_turns_ = reinterpret_cast<const float*>(begin + q_at);
@@ -337,7 +310,7 @@ class DevicePass {
   void SplitQkv(const DeviceLayer& layer, int index) {
     TableBuilder tables;
     tables.Add(std::span<const KvPlace>(PlacesOf(index)));
-    const std::byte* places = tables.Upload(space_[Workspace::kLayerTables], device_);
+    const std::byte* places = tables.Upload(space_, Workspace::kLayerTables, device_);
     device_.Queue(SplitArgs{.qkv = qkv_,
                             .bias = Floats(layer.qkv.bias),
                             .q_norm = Floats(layer.q_norm),
@@ -360,15 +333,20 @@ class DevicePass {
   void Narrow(std::span<const int> wanted) {
     const int rows = static_cast<int>(wanted.size());
     if (rows == rows_) return;
+    is_planned_ = false;
     // Over the token ids, which nobody reads any more.
     TableBuilder tables;
     tables.Add(std::span<const int32_t>(wanted));
     const auto* indices =
-        reinterpret_cast<const int32_t*>(tables.Upload(space_[Workspace::kRowTables], device_));
+        reinterpret_cast<const int32_t*>(tables.Upload(space_, Workspace::kRowTables, device_));
     const auto gather = [&](Workspace::Name name, const float* from, int width) {
-      float* to = space_[name].Of<float>(int64_t{rows} * width);
-      device_.Queue(
-          GatherArgs{.x = from, .indices = indices, .width = width, .rows = rows, .to = to});
+      float* to = space_.Of<float>(name, int64_t{rows} * width);
+      device_.Queue(EmbedArgs{.tokens = indices,
+                              .table = from,
+                              .number = NumberType::kF32,
+                              .dim = width,
+                              .rows = rows,
+                              .out = to});
       return to;
     };
     residual_ = gather(Workspace::kWantedResidual, residual_, config_.dim);
@@ -382,7 +360,9 @@ class DevicePass {
     return found == turn_of_.end() ? -1 : found->second;
   }
 
-  void Attend(int layer, bool plans) {
+  // Who attends to what is the same in all layers, but for what Narrow() leaves out.
+  void Attend(int layer) {
+    const bool plans = !std::exchange(is_planned_, true);
     std::vector<DevicePart> parts;
     std::vector<AttentionSlice> table;
     std::vector<KvSlice> slices;
@@ -395,23 +375,29 @@ class DevicePass {
       }
       const KvSegment& own = *part.group->own;
       own.AppendDeviceSlices(device_.memory(), layer, 0, part.first_token + part.rows, slices);
-      DevicePart& planned = parts.emplace_back();
-      planned.first_row = part.first_row;
-      planned.rows = part.rows;
-      planned.first_position = own.start_position() + part.first_token;
-      planned.rounds = own.shape().dtype != KvDtype::kF32;
       int key = 0;
       for (const KvSlice& slice : slices) {
         table.push_back(DeviceSliceOf(slice, key, TurnOf(slice)));
-        planned.slice_tokens.push_back(slice.tokens);
         key += slice.tokens;
       }
+      if (plans) parts.push_back(DevicePartOf(part, slices));
     }
     if (plans) Plan(parts);
     TableBuilder tables;
     tables.Add(std::span<const AttentionSlice>(table));
-    const std::byte* begin = tables.Upload(space_[Workspace::kLayerTables], device_);
+    const std::byte* begin = tables.Upload(space_, Workspace::kLayerTables, device_);
     QueueAttention(plan_, ArgsOf(begin), tasks_, device_);
+  }
+
+  static DevicePart DevicePartOf(const GroupPart& part, const std::vector<KvSlice>& slices) {
+    const KvSegment& own = *part.group->own;
+    DevicePart result;
+    result.first_row = part.first_row;
+    result.rows = part.rows;
+    result.first_position = own.start_position() + part.first_token;
+    result.rounds = own.shape().dtype != KvDtype::kF32;
+    for (const KvSlice& slice : slices) result.slice_tokens.push_back(slice.tokens);
+    return result;
   }
 
   void Plan(const std::vector<DevicePart>& parts) {
@@ -423,14 +409,12 @@ class DevicePass {
                           parts);
     TableBuilder tables;
     tables.Add(std::span<const std::byte>(TablesOf(plan_)));
-    tasks_ = tables.Upload(space_[Workspace::kTasks], device_);
-    partials_ = space_[Workspace::kPartials].Of<float>(int64_t{plan_.partials} * config_.kv_heads *
-                                                       (config_.head_dim + 2));
+    tasks_ = tables.Upload(space_, Workspace::kTasks, device_);
+    partials_ = space_.Of<float>(Workspace::kPartials,
+                                 PartialFloats(plan_, config_.kv_heads, config_.head_dim));
   }
 
   AttentionArgs ArgsOf(const std::byte* slices) const {
-    const int64_t partials = int64_t{plan_.partials} * config_.kv_heads;
-    float* most = partials_ + partials * config_.head_dim;
     AttentionArgs args;
     args.q = q_;
     args.slices = reinterpret_cast<const AttentionSlice*>(slices);
@@ -438,15 +422,13 @@ class DevicePass {
     args.kv_heads = config_.kv_heads;
     args.head_dim = config_.head_dim;
     args.scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
-    args.slopes = Floats(model_.slopes);
+    args.slopes = Floats(model_.weights.slopes);
     args.turns = moved_turns_;
     args.pairs = model_.pairs();
     args.pairs_halves = config_.rope_pairing == RopePairing::kHalves;
     args.number = model_.weights.number;
     args.out = attended_;
-    args.partial_values = partials_;
-    args.partial_most = most;
-    args.partial_sums = most + partials;
+    PlacePartials(plan_, partials_, args);
     return args;
   }
 
@@ -460,6 +442,7 @@ class DevicePass {
   Piece piece_;
   int rows_ = 0;
   std::map<int, int> turn_of_;  // by KvSegment::moved_by
+  bool is_planned_ = false;     // plan_ is that of piece_
   DeviceAttentionPlan plan_;
   // On the device:
   float* residual_ = nullptr;
@@ -496,16 +479,6 @@ class DeviceTransformer final : public Transformer {
     model_.weights = LoadDeviceWeights(*checkpoint, number, device.memory(), progress);
     if (config().positions == PositionScheme::kRope) {
       model_.rope.emplace(config(), checkpoint->Find("rope_freqs.weight"));
-    } else if (config().positions == PositionScheme::kAlibi) {
-      const std::vector<float> slopes = AlibiSlopes(config().heads, config().alibi_max_bias);
-      const auto bytes = static_cast<int64_t>(slopes.size() * sizeof(float));
-      model_.slopes = DeviceBlock(device.memory(), bytes);
-      if (!model_.slopes.is_there()) {
-        throw Error(ErrorCode::kResource, "device " + device.memory().name() + " has no room");
-      }
-      device.memory()
-          .CopyIn(model_.slopes.address(), reinterpret_cast<const std::byte*>(slopes.data()), bytes)
-          ->Wait();
     }
   }
 
@@ -541,9 +514,9 @@ class DeviceTransformer final : public Transformer {
     WhileQueued([&] {
       for (size_t first = 0; first < rows; first += kLogitRows) {
         const auto count = static_cast<int>(std::min<size_t>(kLogitRows, rows - first));
-        auto* x = space_[Workspace::kResidual].Of<float>(count * config().dim);
-        auto* rounded = space_[Workspace::kNormed].Of<float>(count * config().dim);
-        auto* y = space_[Workspace::kLogits].Of<float>(int64_t{count} * config().vocab);
+        auto* x = space_.Of<float>(Workspace::kResidual, count * config().dim);
+        auto* rounded = space_.Of<float>(Workspace::kNormed, count * config().dim);
+        auto* y = space_.Of<float>(Workspace::kLogits, int64_t{count} * config().vocab);
         device_.Upload(reinterpret_cast<std::byte*>(x), hidden.data() + first * dim,
                        static_cast<int64_t>(count * dim * sizeof(float)));
         device_.Queue(NormArgs{.x = x,

@@ -7,6 +7,8 @@
 
 #include "base/bfloat16.h"
 #include "base/error.h"
+#include "executor/alibi.h"
+#include "executor/threads.h"
 
 namespace promptdb {
 
@@ -27,10 +29,10 @@ class WeightLoader {
 
   int64_t bytes() const { return bytes_; }
 
-  // [rows, columns] as the device has weights.
-  DeviceBlock Table(const TensorView& tensor) {
-    DeviceBlock block = Allocate(tensor.elements() * BytesOf(number_));
-    CopyRows(tensor, block.address());
+  DeviceBlock Floats(const std::vector<float>& values) {
+    const auto bytes = static_cast<int64_t>(values.size() * sizeof(float));
+    DeviceBlock block = Allocate(bytes);
+    Copy(values.data(), bytes, block.address());
     return block;
   }
 
@@ -74,22 +76,9 @@ class WeightLoader {
 
  private:
   DeviceBlock Allocate(int64_t bytes) {
-    DeviceBlock block(device_, bytes);
-    if (!block.is_there()) {
-      throw Error(ErrorCode::kResource,
-                  "device " + device_.name() + " has no room for the model's weights (" +
-                      std::to_string(device_.free_bytes()) + " of " +
-                      std::to_string(device_.total_bytes()) + " bytes are free)",
-                  "A smaller gpu_cache, or fewer open models, leave more.");
-    }
+    DeviceBlock block = AllocateOrThrow(device_, bytes, "the model's weights",
+                                        "A smaller gpu_cache, or fewer open models, leave more.");
     bytes_ += bytes;
-    return block;
-  }
-
-  DeviceBlock Floats(const std::vector<float>& values) {
-    const auto bytes = static_cast<int64_t>(values.size() * sizeof(float));
-    DeviceBlock block = Allocate(bytes);
-    Copy(values.data(), bytes, block.address());
     return block;
   }
 
@@ -101,8 +90,8 @@ class WeightLoader {
       const int64_t count = std::min(rows_at_once, rows - first);
       values_.resize(static_cast<size_t>(count * columns));
       rounded_.resize(number_ == NumberType::kBf16 ? values_.size() : 0);
-      const bool is_large = count * columns >= kLeastParallelValues;
-#pragma omp parallel for schedule(static) if (is_large)
+      const int threads = count * columns >= kLeastParallelValues ? Threads() : 1;
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
       for (int64_t row = 0; row < count; ++row) {
         const auto at = static_cast<size_t>(row * columns);
         const auto width = static_cast<size_t>(columns);
@@ -141,7 +130,9 @@ DeviceWeights LoadDeviceWeights(const Checkpoint& checkpoint, NumberType number,
   weights.embedding = loader.Product("", {"token_embd"});
   if (checkpoint.Find("output.weight") != nullptr) weights.head = loader.Product("", {"output"});
   if (config.positions == PositionScheme::kLearned) {
-    weights.learned = loader.Table(checkpoint.Get("position_embd.weight"));
+    weights.learned = loader.Product("", {"position_embd"}).weight;
+  } else if (config.positions == PositionScheme::kAlibi) {
+    weights.slopes = loader.Floats(AlibiSlopes(config.heads, config.alibi_max_bias));
   }
   weights.final_norm = loader.Norm("output_norm");
   for (int i = 0; i < config.layers; ++i) {

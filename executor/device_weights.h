@@ -42,6 +42,7 @@ struct DeviceWeights {
   NumberType number = NumberType::kF32;
   DeviceProduct embedding;  // [vocab, dim]; the head, too, if that is tied
   DeviceBlock learned;      // [context, dim] number; PositionScheme::kLearned
+  DeviceBlock slopes;       // [heads] f32; PositionScheme::kAlibi
   std::vector<DeviceLayer> layers;
   DeviceNorm final_norm;
   DeviceProduct head;  // [vocab, dim], if not tied

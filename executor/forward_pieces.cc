@@ -80,4 +80,20 @@ std::vector<std::vector<int>> WantedOf(const ForwardBatch& batch, std::span<cons
   return wanted;
 }
 
+PieceMoves MovesOf(const Piece& piece, std::span<const int32_t> positions) {
+  PieceMoves moves;
+  for (const GroupPart& part : piece.parts) {
+    const int own = part.group->own->moved_by();
+    moves.moved_by.insert(own);
+    for (const KvSpan& span : part.group->context) {
+      moves.moved_by.insert(span.segment->moved_by());
+    }
+    for (int i = 0; i < part.rows; ++i) {
+      moves.key_positions.push_back(positions[static_cast<size_t>(part.first_row + i)] - own);
+    }
+  }
+  moves.moved_by.erase(0);
+  return moves;
+}
+
 }  // namespace promptdb

@@ -5,6 +5,7 @@
 #ifndef PROMPTDB_EXECUTOR_FORWARD_PIECES_H_
 #define PROMPTDB_EXECUTOR_FORWARD_PIECES_H_
 
+#include <set>
 #include <span>
 #include <vector>
 
@@ -35,6 +36,14 @@ Piece Narrow(const Piece& piece, std::span<const int> wanted);
 
 // The rows of each piece whose logits are wanted, counted in the piece.
 std::vector<std::vector<int>> WantedOf(const ForwardBatch& batch, std::span<const Piece> pieces);
+
+// How keys are turned that rows write and read.
+struct PieceMoves {
+  std::vector<int32_t> key_positions;  // of the rows, in their own segments' terms
+  std::set<int> moved_by;              // of the segments that they see, but for 0
+};
+// `positions` are the piece's rows'.
+PieceMoves MovesOf(const Piece& piece, std::span<const int32_t> positions);
 
 }  // namespace promptdb
 

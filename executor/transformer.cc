@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -211,18 +210,12 @@ void CpuModel::StoreKv(const float* values, KvDtype dtype, std::byte* to) const 
 }
 
 PieceTurns CpuModel::TurnsOf(const Piece& piece, std::span<const int32_t> positions_of) const {
-  std::set<int> moved_by;
-  std::vector<int32_t> of_keys;
-  for (const GroupPart& part : piece.parts) {
-    const int own = part.group->own->moved_by();
-    moved_by.insert(own);
-    for (const KvSpan& span : part.group->context) moved_by.insert(span.segment->moved_by());
-    for (int i = 0; i < part.rows; ++i) of_keys.push_back(positions_of[part.first_row + i] - own);
-  }
+  const PieceMoves moves = MovesOf(piece, positions_of);
   PieceTurns turns{.rows = rope->TurnsAt(positions_of)};
-  if (!std::ranges::equal(of_keys, positions_of)) turns.keys = rope->TurnsAt(of_keys);
-  for (const int moved : moved_by) {
-    if (moved == 0) continue;
+  if (!std::ranges::equal(moves.key_positions, positions_of)) {
+    turns.keys = rope->TurnsAt(moves.key_positions);
+  }
+  for (const int moved : moves.moved_by) {
     const int32_t back = -moved;
     turns.moved.push_back({moved, rope->TurnsAt({&back, 1})});
   }
