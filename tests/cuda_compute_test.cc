@@ -53,11 +53,7 @@ TEST_F(CudaTransformerTest, KeysThatAreSharedOutAreMerged) { CheckLongContexts(*
 TEST_F(CudaTransformerTest, StoredStatesOfEveryDtypeAreReadAsOnTheProcessor) {
   for (const char* family : {"llama", "falcon", "mpt", "gpt2"}) {
     SCOPED_TRACE(family);
-    CheckStoredStates(*device_, family, KvDtype::kF32, 1e-5);
-    for (const KvDtype dtype : {KvDtype::kBf16, KvDtype::kInt8, KvDtype::kInt4}) {
-      SCOPED_TRACE(KvDtypeName(dtype));
-      CheckStoredStates(*device_, family, dtype, kBf16Tolerance);
-    }
+    CheckStoredStates(*device_, family);
   }
 }
 

@@ -35,12 +35,8 @@ inline void CheckKind(DeviceCompute& device, const TinyModel& tiny) {
   KvSegment own(exact->kv_shape(), 0, 70);
   EXPECT_LT(LargestDifference(Extend(*exact, own, tokens), wanted), 1e-4);
   KvSegment grown(exact->kv_shape(), 0, 3);
-  Logits one_by_one;
-  for (const int32_t token : tokens) {
-    const Logits next = Extend(*exact, grown, {token});
-    one_by_one.insert(one_by_one.end(), next.begin(), next.end());
-  }
-  EXPECT_LT(LargestDifference(one_by_one, wanted), 1e-4) << "a token at a time";
+  EXPECT_LT(LargestDifference(ExtendOneByOne(*exact, grown, tokens), wanted), 1e-4)
+      << "a token at a time";
 
   // States in bf16 take the tensor cores' kernel.
   const auto rounded = LoadOn(device, folder / "m.gguf", KvDtype::kBf16);
@@ -107,9 +103,7 @@ inline void CheckStoredStates(DeviceCompute& device, const std::string& family, 
   WriteGguf(tiny, folder / "m.gguf", TensorDtype::kF32);
   const KvDtype working = IsQuantized(dtype) ? KvDtype::kBf16 : dtype;
   const auto on_device = LoadOn(device, folder / "m.gguf", working);
-  const auto on_host =
-      Transformer::Load(Checkpoint::Open(folder / "m.gguf"),
-                        {.dtype = WeightDtype::kF32, .kv_dtype = working}, nullptr);
+  const auto on_host = LoadWith(folder / "m.gguf", working, WeightDtype::kF32);
   std::mt19937 random(53);
   // Two modules of more than the tokens that share scales, one of them moved, and a question.
   std::vector<KvSegment> modules;
@@ -136,6 +130,15 @@ inline void CheckStoredStates(DeviceCompute& device, const std::string& family, 
       both.push_back(model->Forward(batch));
     }
     EXPECT_LT(RelativeDifference(both[1], both[0]), tolerance);
+  }
+}
+
+// In every dtype.
+inline void CheckStoredStates(DeviceCompute& device, const std::string& family) {
+  CheckStoredStates(device, family, KvDtype::kF32, 1e-5);
+  for (const KvDtype dtype : {KvDtype::kBf16, KvDtype::kInt8, KvDtype::kInt4}) {
+    SCOPED_TRACE(KvDtypeName(dtype));
+    CheckStoredStates(device, family, dtype, kBf16Tolerance);
   }
 }
 
@@ -201,9 +204,8 @@ inline void CheckAttention(DeviceCompute& device, int head_dim, KvDtype dtype, i
   };
   const DeviceBlock q_there = upload(q), slices_there = upload(slices);
   const DeviceBlock tasks_there = upload(TablesOf(plan)), out_there = upload(got);
-  const int64_t partials = int64_t{plan.partials} * kKvHeads;
-  const DeviceBlock partials_there =
-      upload(Logits(static_cast<size_t>(partials) * (head_dim + 2) + 1));
+  const int64_t partial_floats = PartialFloats(plan, kKvHeads, head_dim);
+  const DeviceBlock partials_there = upload(Logits(static_cast<size_t>(partial_floats) + 1));
   AttentionArgs args;
   args.q = reinterpret_cast<const float*>(q_there.data());
   args.slices = reinterpret_cast<const AttentionSlice*>(slices_there.data());
@@ -212,9 +214,7 @@ inline void CheckAttention(DeviceCompute& device, int head_dim, KvDtype dtype, i
   args.head_dim = head_dim;
   args.scale = 1 / std::sqrt(static_cast<float>(head_dim));
   args.out = out_there.data();
-  args.partial_values = reinterpret_cast<float*>(partials_there.data());
-  args.partial_most = args.partial_values + partials * head_dim;
-  args.partial_sums = args.partial_most + partials;
+  PlacePartials(plan, reinterpret_cast<float*>(partials_there.data()), args);
   QueueAttention(plan, args, tasks_there.data(), device);
   device.Download(got.data(), out_there.data(), static_cast<int64_t>(got.size() * sizeof(float)));
   device.Finish();

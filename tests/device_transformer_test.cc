@@ -37,11 +37,7 @@ TEST_P(DeviceFamilyTest, EveryWayOfRunningAPromptEqualsTheReference) {
 
 TEST_P(DeviceFamilyTest, StoredStatesOfEveryDtypeAreReadAsOnTheProcessor) {
   HostCompute device = MakeDevice({});
-  CheckStoredStates(device, GetParam(), KvDtype::kF32, 1e-5);
-  for (const KvDtype dtype : {KvDtype::kBf16, KvDtype::kInt8, KvDtype::kInt4}) {
-    SCOPED_TRACE(KvDtypeName(dtype));
-    CheckStoredStates(device, GetParam(), dtype, kBf16Tolerance);
-  }
+  CheckStoredStates(device, GetParam());
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, DeviceFamilyTest,
@@ -65,15 +61,30 @@ TEST(DeviceTransformer, KeysThatAreSharedOutAreMerged) {
   }
 }
 
+// With a tiny Llama.
+class DeviceLlamaTest : public testing::Test {
+ protected:
+  DeviceLlamaTest() { WriteGguf(tiny_, path_, TensorDtype::kF32); }
+
+  std::unique_ptr<Transformer> OnHost() const { return LoadWith(path_, KvDtype::kF32); }
+  std::unique_ptr<Transformer> On(DeviceCompute& device) const {
+    return LoadOn(device, path_, KvDtype::kF32);
+  }
+
+  const TinyModel tiny_ = TinyModel::Of("llama");
+
+ private:
+  const TemporaryFolder folder_{"device"};
+  const std::filesystem::path path_ = folder_ / "m.gguf";
+};
+
 // A smaller kernel does where thread blocks have little memory; where none does, that is said.
-TEST(DeviceTransformer, LittleSharedMemoryIsEnoughOrAnError) {
+TEST_F(DeviceLlamaTest, LittleSharedMemoryIsEnoughOrAnError) {
   HostCompute small = MakeDevice({.shared_bytes = 12 << 10});
-  CheckKind(small, TinyModel::Of("llama"));
+  CheckKind(small, tiny_);
   HostCompute tiny = MakeDevice({.shared_bytes = 1 << 10});
-  const TemporaryFolder folder("device");
-  WriteGguf(TinyModel::Of("llama"), folder / "m.gguf", TensorDtype::kF32);
   try {
-    LoadOn(tiny, folder / "m.gguf", KvDtype::kF32);
+    On(tiny);
     ADD_FAILURE() << "loaded";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kUnsupported) << error.message();
@@ -81,17 +92,13 @@ TEST(DeviceTransformer, LittleSharedMemoryIsEnoughOrAnError) {
 }
 
 // What is stored of a pass is what the device wrote.
-TEST(DeviceTransformer, StatesComeBackToTheHost) {
-  const TemporaryFolder folder("device");
-  const TinyModel tiny = TinyModel::Of("llama");
-  WriteGguf(tiny, folder / "m.gguf", TensorDtype::kF32);
+TEST_F(DeviceLlamaTest, StatesComeBackToTheHost) {
   HostCompute device = MakeDevice({});
-  const auto on_device = LoadOn(device, folder / "m.gguf", KvDtype::kF32);
-  const auto on_host = Transformer::Load(Checkpoint::Open(folder / "m.gguf"),
-                                         {.dtype = {}, .kv_dtype = KvDtype::kF32}, nullptr);
+  const auto on_device = On(device);
+  const auto on_host = OnHost();
   std::mt19937 random(54);
-  const std::vector<int32_t> tokens = RandomTokens(60, tiny.vocab, random);
-  const std::vector<int32_t> more = RandomTokens(7, tiny.vocab, random);
+  const std::vector<int32_t> tokens = RandomTokens(60, tiny_.vocab, random);
+  const std::vector<int32_t> more = RandomTokens(7, tiny_.vocab, random);
   // Begun on one, continued on the other.
   KvSegment states(on_device->kv_shape(), 5, 67);
   Extend(*on_device, states, tokens);
@@ -106,14 +113,11 @@ TEST(DeviceTransformer, StatesComeBackToTheHost) {
   EXPECT_LT(LargestDifference(Extend(*on_device, from_host, more), next), 1e-4);
 }
 
-TEST(DeviceTransformer, ADeviceWithoutRoomIsAnError) {
-  const TemporaryFolder folder("device");
-  const TinyModel tiny = TinyModel::Of("llama");
-  WriteGguf(tiny, folder / "m.gguf", TensorDtype::kF32);
+TEST_F(DeviceLlamaTest, ADeviceWithoutRoomIsAnError) {
   int64_t weights = 0;
   {
     HostCompute device = MakeDevice({});
-    weights = LoadOn(device, folder / "m.gguf", KvDtype::kF32)->weight_bytes();
+    weights = On(device)->weight_bytes();
   }
   std::mt19937 random(55);
   int errors = 0;
@@ -121,9 +125,9 @@ TEST(DeviceTransformer, ADeviceWithoutRoomIsAnError) {
   for (int64_t bytes = weights / 2; bytes < 3 * weights; bytes += weights / 20) {
     HostCompute device(std::make_unique<HostDevice>(bytes));
     try {
-      const auto model = LoadOn(device, folder / "m.gguf", KvDtype::kF32);
+      const auto model = On(device);
       KvSegment own(model->kv_shape(), 0, 30);
-      Extend(*model, own, RandomTokens(30, tiny.vocab, random));
+      Extend(*model, own, RandomTokens(30, tiny_.vocab, random));
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::kResource) << error.message();
       ++errors;
@@ -134,20 +138,16 @@ TEST(DeviceTransformer, ADeviceWithoutRoomIsAnError) {
 }
 
 // A copy that fails is an error or does no harm: logits are never wrong.
-TEST(DeviceTransformer, CopiesThatFailAreErrors) {
-  const TemporaryFolder folder("device");
-  const TinyModel tiny = TinyModel::Of("llama");
-  WriteGguf(tiny, folder / "m.gguf", TensorDtype::kF32);
-  const auto on_host = Transformer::Load(Checkpoint::Open(folder / "m.gguf"),
-                                         {.dtype = {}, .kv_dtype = KvDtype::kF32}, nullptr);
+TEST_F(DeviceLlamaTest, CopiesThatFailAreErrors) {
+  const auto on_host = OnHost();
   std::atomic<int> until_failure = 1 << 30;
   HostCompute device(std::make_unique<HostDevice>(std::nullopt, [&](const HostDevice::Copy&) {
     if (until_failure-- == 0) throw Error(ErrorCode::kIo, "this copy fails");
   }));
-  const auto on_device = LoadOn(device, folder / "m.gguf", KvDtype::kF32);
+  const auto on_device = On(device);
   std::mt19937 random(56);
-  const std::vector<int32_t> first = RandomTokens(40, tiny.vocab, random);
-  const std::vector<int32_t> then = RandomTokens(3, tiny.vocab, random);
+  const std::vector<int32_t> first = RandomTokens(40, tiny_.vocab, random);
+  const std::vector<int32_t> then = RandomTokens(3, tiny_.vocab, random);
   KvSegment states(on_host->kv_shape(), 0, 43);
   Extend(*on_host, states, first);
   KvSegment copy = states.CopyOf(40);
@@ -174,15 +174,11 @@ TEST(DeviceTransformer, CopiesThatFailAreErrors) {
 }
 
 // States in the device tier are read where they lie; one whose copy failed is copied once more.
-TEST(DeviceTransformer, StatesAreReadInTheDeviceTier) {
-  const TemporaryFolder folder("device");
-  const TinyModel tiny = TinyModel::Of("llama");
-  WriteGguf(tiny, folder / "m.gguf", TensorDtype::kF32);
-  const auto on_host = Transformer::Load(Checkpoint::Open(folder / "m.gguf"),
-                                         {.dtype = {}, .kv_dtype = KvDtype::kF32}, nullptr);
+TEST_F(DeviceLlamaTest, StatesAreReadInTheDeviceTier) {
+  const auto on_host = OnHost();
   std::mt19937 random(58);
-  const std::vector<int32_t> context = RandomTokens(40, tiny.vocab, random);
-  const std::vector<int32_t> tokens = RandomTokens(5, tiny.vocab, random);
+  const std::vector<int32_t> context = RandomTokens(40, tiny_.vocab, random);
+  const std::vector<int32_t> tokens = RandomTokens(5, tiny_.vocab, random);
   KvSegment states(on_host->kv_shape(), 0, 40);
   Extend(*on_host, states, context);
   const auto after = [&](const Transformer& model, const KvSegment& seen) {
@@ -203,7 +199,7 @@ TEST(DeviceTransformer, StatesAreReadInTheDeviceTier) {
       ++copies;
       if (fails_next.exchange(false)) throw Error(ErrorCode::kIo, "this copy fails");
     }));
-    const auto on_device = LoadOn(device, folder / "m.gguf", KvDtype::kF32);
+    const auto on_device = On(device);
     BufferPool cpu(1 << 20, MakeLruPolicy);
     DevicePool pool(&device.memory(), &cpu, 1 << 20, MakeLruPolicy);
     std::vector<BlockBuffer> blocks = states.CopyOf(40).TakeBlocks();
@@ -231,20 +227,17 @@ class CancelsLater : public ProgressListener {
   mutable int left_;
 };
 
-TEST(DeviceTransformer, PassesAreCanceledBetweenLayers) {
-  const TemporaryFolder folder("device");
-  const TinyModel tiny = TinyModel::Of("llama");
-  WriteGguf(tiny, folder / "m.gguf", TensorDtype::kF32);
+TEST_F(DeviceLlamaTest, PassesAreCanceledBetweenLayers) {
   HostCompute device = MakeDevice({});
-  const auto model = LoadOn(device, folder / "m.gguf", KvDtype::kF32);
-  for (int asked = 0; asked <= tiny.layers; ++asked) {
+  const auto model = On(device);
+  for (int asked = 0; asked <= tiny_.layers; ++asked) {
     CancelsLater listener(asked);
     KvSegment own(model->kv_shape(), 0, 30);
     ForwardBatch batch;
     batch.tokens = Range(70, 30);
     batch.positions = Range(0, 30);
     batch.groups = {{30, {}, &own}};
-    if (asked == tiny.layers) {
+    if (asked == tiny_.layers) {
       EXPECT_NO_THROW(model->HiddenStates(batch, &listener));
       continue;
     }

@@ -10,7 +10,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <filesystem>
+#include <memory>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -61,6 +64,12 @@ inline double RelativeDifference(const Logits& got, const Logits& wanted) {
 
 inline constexpr double kBf16Tolerance = 0.01;
 
+// On the processor.
+inline std::unique_ptr<Transformer> LoadWith(const std::filesystem::path& path, KvDtype kv_dtype,
+                                             std::optional<WeightDtype> dtype = std::nullopt) {
+  return Transformer::Load(Checkpoint::Open(path), {.dtype = dtype, .kv_dtype = kv_dtype}, nullptr);
+}
+
 // Logits of every row of tokens that only follow `own` causally.
 inline Logits Extend(const Transformer& model, KvSegment& own, const std::vector<int32_t>& tokens) {
   const int rows = static_cast<int>(tokens.size());
@@ -70,6 +79,17 @@ inline Logits Extend(const Transformer& model, KvSegment& own, const std::vector
   batch.groups = {{rows, {}, &own}};
   batch.logits_of = Range(0, rows);
   return model.Forward(batch);
+}
+
+// The same, by a pass for each token.
+inline Logits ExtendOneByOne(const Transformer& model, KvSegment& own,
+                             const std::vector<int32_t>& tokens) {
+  Logits all;
+  for (const int32_t token : tokens) {
+    const Logits one = Extend(model, own, {token});
+    all.insert(all.end(), one.begin(), one.end());
+  }
+  return all;
 }
 
 struct Kind {

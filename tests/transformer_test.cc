@@ -21,11 +21,6 @@
 namespace promptdb {
 namespace {
 
-std::unique_ptr<Transformer> LoadWith(const std::filesystem::path& path, KvDtype kv_dtype,
-                                      std::optional<WeightDtype> dtype = std::nullopt) {
-  return Transformer::Load(Checkpoint::Open(path), {.dtype = dtype, .kv_dtype = kv_dtype}, nullptr);
-}
-
 std::vector<int32_t> Greedy(const Transformer& model, std::vector<int32_t> tokens, int count) {
   KvSegment own(model.kv_shape(), 0, 32);
   Sampler sampler({});
@@ -141,14 +136,9 @@ TEST(QuantizedTransformerTest, EqualsTheReference) {
     KvSegment all(transformer->kv_shape(), 0, 110);
     EXPECT_LT(LargestDifference(Extend(*transformer, all, tokens), wanted), 1e-4);
     KvSegment one_by_one(transformer->kv_shape(), 0, 110);
-    Logits logits;
-    for (const auto token : tokens) {
-      const Logits next = Extend(*transformer, one_by_one, {token});
-      logits.insert(logits.end(), next.begin(), next.end());
-    }
     // A row alone is rounded to 16 bits before each product; the formats themselves lose a hundred
     // times as much.
-    EXPECT_LT(LargestDifference(logits, wanted), 5e-3);
+    EXPECT_LT(LargestDifference(ExtendOneByOne(*transformer, one_by_one, tokens), wanted), 5e-3);
   }
 }
 
@@ -201,12 +191,7 @@ TEST_P(TransformerTest, OneTokenAtATimeEqualsAllAtOnce) {
   const auto tokens = RandomTokens(40, model->config().vocab, random);
   KvSegment whole(model->kv_shape(), 7, 40), pieces(model->kv_shape(), 7, 3);
   const Logits wanted = Extend(*model, whole, tokens);
-  Logits got;
-  for (const int32_t token : tokens) {
-    const Logits one = Extend(*model, pieces, {token});
-    got.insert(got.end(), one.begin(), one.end());
-  }
-  EXPECT_LT(LargestDifference(got, wanted), 1e-4);
+  EXPECT_LT(LargestDifference(ExtendOneByOne(*model, pieces, tokens), wanted), 1e-4);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, TransformerTest, testing::ValuesIn(Kinds()),
