@@ -16,6 +16,7 @@ import {parseArgs} from "node:util";
 import {modelSize, limits} from "./limits.mjs";
 import {installPeer} from "./peer.mjs";
 import {peerScripts as scriptsOf, randomModel, S, TINY} from "./random_gguf.mjs";
+import {median} from "./statistics.mjs";
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 const {values: options} = parseArgs({options: {
@@ -78,18 +79,6 @@ const run = (command, args, extra = {}) =>
 installPeer(work);
 copyFileSync(path.join(peerScripts, "llama_cpp_ttft.mjs"), path.join(work, "llama_cpp_ttft.mjs"));
 
-function modelFile({shape, dtype, cached, fresh}) {
-  const context = String(Math.max(8192, 2 * (cached + fresh)));
-  if (!dtype.endsWith("_k")) return randomModel(root, work, shape, dtype, context);
-  // Formats that make_gguf.py doesn't write; the vocabulary is that of a file which it does.
-  const file = path.join(work, `llama-${shape.join("-")}-${dtype}-${context}.gguf`);
-  if (existsSync(file)) return file;
-  const vocabulary = modelFile({shape: TINY, dtype: "bf16", cached, fresh});
-  console.error(`writing ${path.basename(file)} …`);
-  run(program("random_model"), [file, vocabulary, ...shape.slice(0, -1).map(String), dtype, context]);
-  return file;
-}
-
 function measurePeer(model, {cached, fresh, decode}, flashAttention) {
   console.error(`  llama.cpp, flash attention ${flashAttention === "1" ? "on" : "off"} …`);
   const out = run("node", ["llama_cpp_ttft.mjs", model, String(cached), String(fresh), String(decode)],
@@ -102,14 +91,13 @@ function measureOwn(model, {cached, fresh, decode, prompts}) {
   return JSON.parse(run(program("ttft"), [model, cached, fresh, decode, options.runs, prompts].map(String)));
 }
 
-const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 const machine = JSON.parse(run(program("machine_limits"), []));
 const rows = [];
 const raw = {date: new Date().toISOString().slice(0, 10), processor: cpus()[0].model, machine, runs: {}};
 
 for (const name of chosen) {
   const setting = plan[name];
-  const model = modelFile(setting);
+  const model = randomModel(root, work, setting.shape, setting.dtype, Math.max(8192, 2 * (setting.cached + setting.fresh)));
   console.error(`${name}: ${path.basename(model)}`);
   // Interleaved, so that a machine that changes its pace changes it for both.
   const withFlash = setting.peer ? measurePeer(model, setting, "1") : undefined;

@@ -10,6 +10,7 @@ import {existsSync, mkdirSync, readFileSync, rmSync, writeFileSync} from "node:f
 import path from "node:path";
 import {fileURLToPath} from "node:url";
 import {parseArgs} from "node:util";
+import {median} from "./statistics.mjs";
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 const shared = process.env.PROMPTDB_SHARED ?? path.join(root, "..", "shared");
@@ -58,7 +59,6 @@ function run(statements) {
   return out.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
 }
 const quote = (text) => `'${text.replaceAll("'", "''")}'`;
-const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 
 const questions = items.slice(0, Number(options.questions));
 run(`CREATE MODEL m FROM ${quote(path.resolve(model))};`);

@@ -11,7 +11,7 @@
 // attention on and off, and then with the best of these, `runs` times in turns with PromptDB.
 // Needs a build (./setup), node, npm (which fetches the pinned peer and pg), python3-numpy, and the folder
 // with make_gguf.py: $PROMPTDB_PEER, or ../shared/peer beside this checkout. Everything made stays in
-// build/bench/load. --quick takes a tiny model, to see that all of it works.
+// build/bench. --quick takes a tiny model, to see that all of it works.
 import {fork} from "node:child_process";
 import {copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync} from "node:fs";
 import {cpus} from "node:os";
@@ -22,6 +22,7 @@ import {measureIdle, soak} from "./load_life.mjs";
 import {loadPg, runLoad, Server, setUp} from "./load_server.mjs";
 import {installPeer} from "./peer.mjs";
 import {randomModel, S, TINY} from "./random_gguf.mjs";
+import {median, percentile} from "./statistics.mjs";
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 const {values: options} = parseArgs({options: {
@@ -54,15 +55,17 @@ function letters(tokens, seed) {
 
 if (!existsSync(path.join(root, "build", "server", "pcserver"))) fail("build/server/pcserver is missing; run ./setup first");
 const work = path.join(root, "build", "bench", "load");
+// Where bench/compare.mjs installs it, too.
+const peerFolder = path.join(root, "build", "bench", "compare");
 mkdirSync(work, {recursive: true});
 const clients = number("clients"), quick = options.quick;
 const newTokens = number("new-tokens"), documentTokens = quick ? 128 : number("document-tokens");
-const questionsOf = (client, rounds) =>
-  Array.from({length: rounds}, (_, round) => letters(newTokens, 1 + client + 1000 * round));
+const question = (client, round) => letters(newTokens, 1 + client + 1000 * round);
 const load = {
   model: randomModel(root, work, quick ? TINY : S, "bf16", 16384), threads: number("threads"), decode: number("decode"), newTokens,
   documents: Array.from({length: number("documents")}, (_, i) => letters(documentTokens, 5000 + i)),
-  questions: Array.from({length: clients}, (_, i) => questionsOf(i, number("rounds"))),
+  questions: Array.from({length: clients},
+                        (_, client) => Array.from({length: number("rounds")}, (_, round) => question(client, round))),
 };
 const pg = loadPg(root);
 
@@ -79,10 +82,10 @@ async function startServer(args) {
 
 class Peer {
   static async start(file, sequences, flash) {
-    const child = fork("load_llama_cpp.mjs", [file, String(sequences), flash ? "1" : "0"], {cwd: work});
+    const child = fork("load_llama_cpp.mjs", [file, String(sequences), flash ? "1" : "0"], {cwd: peerFolder});
     const peer = new Peer();
     Object.assign(peer, {child, sequences, flash});
-    peer.documentTokens = (await peer.receive()).documentTokens;
+    await peer.receive();  // it is ready
     return peer;
   }
   receive() {
@@ -106,8 +109,6 @@ class Peer {
 }
 
 const requests = load.questions.flat().length;
-const percentile = (list, share) => [...list].sort((a, b) => a - b)[Math.round(share * (list.length - 1))];
-const median = (list) => percentile(list, 0.5);
 const summary = (runs) => ({
   requests_per_s: median(runs.map((run) => requests / run.seconds)),
   tokens_per_s: median(runs.map((run) => run.tokens / run.seconds)),
@@ -140,8 +141,8 @@ async function compare() {
   const server = await startServer(["--workers", String(clients), "--max-connections", String(clients + 8)]);
   let peer;
   if (!options.alone) {
-    installPeer(work);
-    copyFileSync(path.join(root, "bench", "load_llama_cpp.mjs"), path.join(work, "load_llama_cpp.mjs"));
+    installPeer(peerFolder);
+    copyFileSync(path.join(root, "bench", "load_llama_cpp.mjs"), path.join(peerFolder, "load_llama_cpp.mjs"));
     const file = path.join(work, "load.json");
     writeFileSync(file, JSON.stringify(load));
     peer = await bestPeer(file);
@@ -194,8 +195,7 @@ if (options.idle) {
 } else if (options.minutes) {
   // A small cache, so that it is full soon, and what grows after is no cache.
   const server = await startServer(["--workers", String(clients), "--max-connections", String(2 * clients), "--cpu-cache", "256MB"]);
-  const isFlat = await soak(pg, server, load, number("minutes"), (client, round) => letters(newTokens, 1 + client + 1000 * round),
-                            options.json);
+  const isFlat = await soak(pg, server, load, number("minutes"), question, options.json);
   await server.stop();
   process.exit(isFlat ? 0 : 1);
 } else {

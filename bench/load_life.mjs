@@ -2,6 +2,7 @@
 // bench/load.mjs.
 import {writeFileSync} from "node:fs";
 import {ask, connect, statement} from "./load_server.mjs";
+import {median} from "./statistics.mjs";
 
 const kib = (bytes) => (bytes / 1024).toFixed(1);
 const mib = (bytes) => (bytes / 1024 / 1024).toFixed(1);
@@ -69,18 +70,16 @@ export async function soak(pg, server, load, minutes, question, json) {
     while (performance.now() + every / 2 < end) {
       await pause(every);
       const {resident, anonymous} = server.memory();
-      const sorted = ttft.sort((a, b) => a - b);
+      const p50 = median(ttft) ?? 0;
       ttft = [];
       samples.push({seconds: (performance.now() - begin) / 1e3, resident, anonymous, answers, left, errors});
       console.log(`${(samples.at(-1).seconds / 60).toFixed(1)} min: ${answers} answers, ${left} left, ${errors} errors, ` +
-                  `TTFT p50 ${(sorted[sorted.length >> 1] ?? 0).toFixed(2)} s; resident ${mib(resident)} MiB, anonymous ${mib(anonymous)} MiB`);
+                  `TTFT p50 ${p50.toFixed(2)} s; resident ${mib(resident)} MiB, anonymous ${mib(anonymous)} MiB`);
     }
   };
   await Promise.all([watch(), ...load.questions.map((_, i) => client(i))]);
-  const quarter = (n) => {
-    const some = samples.slice((samples.length * (n - 1)) >> 2, (samples.length * n) >> 2).map(({anonymous}) => anonymous);
-    return some.sort((a, b) => a - b)[some.length >> 1];
-  };
+  const quarter = (n) =>
+    median(samples.slice((samples.length * (n - 1)) >> 2, (samples.length * n) >> 2).map(({anonymous}) => anonymous));
   const growth = quarter(4) / quarter(2);
   const isFlat = growth <= kMostGrowth;
   console.log(`anonymous memory, last quarter over second: ${growth.toFixed(4)}: ${isFlat ? "flat" : "IT GROWS"}`);

@@ -71,4 +71,4 @@ process.on("message", async () => {
                 tokens: answers.reduce((sum, {tokens}) => sum + tokens, 0)});
 });
 process.on("disconnect", () => process.exit(0));
-process.send({ready: true, documentTokens: documents.map((tokens) => tokens.length)});
+process.send({ready: true});

@@ -1,5 +1,5 @@
 // Random-weight models of any Llama shape, by make_gguf.py of $PROMPTDB_PEER, or of ../shared/peer beside
-// this checkout.
+// this checkout; the K formats, which that doesn't write, by build/bench/random_model.
 import {execFileSync} from "node:child_process";
 import {existsSync} from "node:fs";
 import path from "node:path";
@@ -13,10 +13,20 @@ export const peerScripts = (root) => process.env.PROMPTDB_PEER ?? path.join(root
 export function randomModel(root, folder, shape, dtype, context) {
   const file = path.join(folder, `llama-${shape.join("-")}-${dtype}-${context}.gguf`);
   if (existsSync(file)) return file;
+  const dimensions = shape.map(String);
+  if (dtype.endsWith("_k")) {
+    // The vocabulary is that of a file of make_gguf.py's.
+    const vocabulary = randomModel(root, folder, TINY, "bf16", context);
+    console.error(`writing ${path.basename(file)} …`);
+    execFileSync(path.join(root, "build", "bench", "random_model"),
+                 [file, vocabulary, ...dimensions.slice(0, -1), dtype, String(context)],
+                 {stdio: ["ignore", "ignore", "inherit"]});
+    return file;
+  }
   const script = path.join(peerScripts(root), "make_gguf.py");
   if (!existsSync(script)) throw new Error(`there is no ${script}; set PROMPTDB_PEER to the folder that has it`);
   console.error(`writing ${path.basename(file)} …`);
-  execFileSync("/usr/bin/python3", [script, file, ...shape.map(String), dtype, String(context)],
+  execFileSync("/usr/bin/python3", [script, file, ...dimensions, dtype, String(context)],
                {stdio: ["ignore", "ignore", "inherit"]});
   return file;
 }

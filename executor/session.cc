@@ -87,10 +87,9 @@ SourceRange FirstWord(std::string_view text, SourceRange statement) {
 }  // namespace
 
 struct Session::Rep {
-  Rep(Database* database, std::string user)
+  Rep(Database* database, const std::string& user)
       : database(database->rep()),
         user_id(IdOf(user, this->database.catalog)),
-        user(std::move(user)),
         settings(&this->database.pool, &this->database.device_pool, &this->database.cache,
                  &this->database.rocks, &this->database.query_memory,
                  this->database.default_budgets) {}
@@ -108,7 +107,6 @@ struct Session::Rep {
 
   Database::Rep& database;
   const std::optional<Digest> user_id;  // stays when the user is renamed
-  const std::string user;
   Settings settings;
   std::map<std::string, ast::Prepare> prepared;  // by name; they live as long as the session
   std::atomic<bool> canceled = false;
@@ -257,11 +255,9 @@ std::string Session::Rep::Run(const ast::StatementNode& statement, const Access&
   return std::visit(Visitor{*this, access, sink}, statement);
 }
 
-Session::Session(Database* database, std::string user)
-    : rep_(std::make_unique<Rep>(database, std::move(user))) {}
+Session::Session(Database* database, const std::string& user)
+    : rep_(std::make_unique<Rep>(database, user)) {}
 Session::~Session() = default;
-
-const std::string& Session::user() const { return rep_->user; }
 
 void Session::Rep::RunOne(std::string_view text, SourceRange range, const ast::StatementNode& node,
                           const std::optional<Urgency>& urgency, ResultSink& sink) {

@@ -79,10 +79,8 @@ class Session {
  public:
   // `database` is borrowed. `user`: on whose behalf statements run; empty for whoever has the
   // database's files, who may do everything. Throws Error(kDenied) where there is no such user.
-  explicit Session(Database* database, std::string user = "");
+  explicit Session(Database* database, const std::string& user = "");
   ~Session();
-
-  const std::string& user() const;
 
   // Parses and runs every statement of `text`, telling `sink` of each. Stops at the first Error,
   // which it throws; its range is in `text`. `urgency`: of all of them, as UrgencyOf() gave it when

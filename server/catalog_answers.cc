@@ -300,14 +300,14 @@ bool WantsTables(const Tokens& tokens) {
 CatalogRows ListTables(const Tokens& tokens, const CatalogView& view) {
   const std::optional<std::string> name = PatternOf(tokens, "relname");
   const std::optional<std::string> space = PatternOf(tokens, "nspname");
+  if (!WantsTables(tokens) || (space && !Matches(*space, Text(kNamespace)))) {
+    return Listed(tokens, {});
+  }
   std::vector<Properties> found;
   int64_t id = kFirstTableOid;
   for (const SystemTable& table : SystemTables()) {
     const std::string oid = std::to_string(id++);
-    if (!WantsTables(tokens) || (name && !Matches(*name, Text(table.name))) ||
-        (space && !Matches(*space, Text(kNamespace)))) {
-      continue;
-    }
+    if (name && !Matches(*name, Text(table.name))) continue;
     found.push_back({{"Schema", Text(kNamespace)},
                      {"Name", Text(table.name)},
                      {"Type", "table"},
@@ -318,9 +318,7 @@ CatalogRows ListTables(const Tokens& tokens, const CatalogView& view) {
                      {"nspname", Text(kNamespace)},
                      {"relname", Text(table.name)}});
   }
-  std::sort(found.begin(), found.end(), [](const Properties& a, const Properties& b) {
-    return a.find("relname")->second < b.find("relname")->second;
-  });
+  SortBy("relname", found);
   return Listed(tokens, found);
 }
 
@@ -396,11 +394,8 @@ std::vector<Properties> Databases(const CatalogView& view) {
 
 std::vector<Properties> Schemas(const Tokens& tokens, const CatalogView& view) {
   const std::optional<std::string> pattern = PatternOf(tokens, "nspname");
-  std::vector<std::string> names = view.prompt_schemas;
-  names.emplace_back(kNamespace);
-  std::sort(names.begin(), names.end());
   std::vector<Properties> found;
-  for (const std::string& name : names) {
+  for (const std::string& name : SchemaNames(view)) {
     if (pattern && !Matches(*pattern, name)) continue;
     found.push_back({{"Name", name},
                      {"Owner", view.user},
@@ -428,11 +423,6 @@ std::vector<Properties> Roles(const Tokens& tokens, const CatalogView& view) {
   return found;
 }
 
-bool HasResult(const Tokens& tokens, std::string_view name) {
-  const std::vector<std::string> names = ResultNames(tokens);
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
 // What psql asks of tables that PromptDB has no rows for: policies, extended statistics,
 // publications, inheritance, foreign keys.
 bool IsEmptyHere(const Tokens& tokens, std::string_view table) {
@@ -448,24 +438,24 @@ bool IsEmptyHere(const Tokens& tokens, std::string_view table) {
 
 std::optional<CatalogRows> AnswerPsql(const Tokens& tokens, const CatalogTable& table,
                                       const CatalogView& view) {
-  if (IsEmptyHere(tokens, table.name)) return TextRows(ResultNames(tokens), {});
+  const std::vector<std::string> names = ResultNames(tokens);
+  if (IsEmptyHere(tokens, table.name)) return TextRows(names, {});
   if (table.name == "pc_pg_class") {
-    if (HasResult(tokens, "Schema") && HasResult(tokens, "Name")) return ListTables(tokens, view);
-    if (HasResult(tokens, "relname") && HasResult(tokens, "nspname")) {
+    if (HasAll(names, {"Schema", "Name"}) || HasAll(names, {"relname", "nspname"})) {
       return ListTables(tokens, view);
     }
-    if (HasResult(tokens, "relchecks")) return DescribeTable(tokens);
+    if (HasAll(names, {"relchecks"})) return DescribeTable(tokens);
   }
-  if (table.name == "pc_pg_attribute" && HasResult(tokens, "attname")) {
+  if (table.name == "pc_pg_attribute" && HasAll(names, {"attname"})) {
     return DescribeColumns(tokens);
   }
-  if (table.name == "pc_pg_database" && HasResult(tokens, "Name")) {
+  if (table.name == "pc_pg_database" && HasAll(names, {"Name"})) {
     return Listed(tokens, Databases(view));
   }
-  if (table.name == "pc_pg_namespace" && HasResult(tokens, "Name")) {
+  if (table.name == "pc_pg_namespace" && HasAll(names, {"Name"})) {
     return Listed(tokens, Schemas(tokens, view));
   }
-  if (table.name == "pc_pg_roles" && HasResult(tokens, "rolname")) {
+  if (table.name == "pc_pg_roles" && HasAll(names, {"rolname"})) {
     return Listed(tokens, Roles(tokens, view));
   }
   return std::nullopt;

@@ -1,5 +1,6 @@
 #include "server/catalog_listing.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace promptdb {
@@ -49,6 +50,25 @@ std::vector<std::string> ResultNames(const Tokens& tokens) {
     if (depth == 0 && is_name) last = tokens[i].text;
   }
   return names;
+}
+
+bool HasAll(const std::vector<std::string>& names, std::initializer_list<std::string_view> wanted) {
+  return std::all_of(wanted.begin(), wanted.end(), [&](std::string_view name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  });
+}
+
+std::vector<std::string> SchemaNames(const CatalogView& view) {
+  std::vector<std::string> names = view.prompt_schemas;
+  names.emplace_back(kNamespace);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+void SortBy(std::string_view property, std::vector<Properties>& all) {
+  std::stable_sort(all.begin(), all.end(), [&](const Properties& a, const Properties& b) {
+    return a.find(property)->second < b.find(property)->second;
+  });
 }
 
 CatalogRows TextRows(const std::vector<std::string>& columns, std::vector<Row> rows) {

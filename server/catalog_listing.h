@@ -5,6 +5,7 @@
 #ifndef PROMPTDB_SERVER_CATALOG_LISTING_H_
 #define PROMPTDB_SERVER_CATALOG_LISTING_H_
 
+#include <initializer_list>
 #include <map>
 #include <string>
 #include <string_view>
@@ -28,6 +29,14 @@ std::string_view InternalType(Column::Type type);
 
 // The names of a SELECT list's results: what follows AS, or the last word.
 std::vector<std::string> ResultNames(const Tokens& tokens);
+
+bool HasAll(const std::vector<std::string>& names, std::initializer_list<std::string_view> wanted);
+
+// The schemas that a client sees, in order: those of prompts, and that of the system tables.
+std::vector<std::string> SchemaNames(const CatalogView& view);
+
+// REQUIRES: every one has the property.
+void SortBy(std::string_view property, std::vector<Properties>& all);
 
 // With columns of text.
 CatalogRows TextRows(const std::vector<std::string>& columns, std::vector<Row> rows);

@@ -288,17 +288,6 @@ asio::awaitable<void> HttpConnection::Generate(const Request& request, OpenAiReq
 
 asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest& request) {
   entry_->SetState("waiting", "SELECT");
-  std::function<void(ResultSink&, const Urgency&)> work =
-      [database = server_.database, user = user_, request](ResultSink& sink,
-                                                           const Urgency& urgency) {
-        Session session(database, user);
-        CheckModel(session, request, sink);
-        for (const ast::Select& query : request.queries) {
-          ParameterizedStatement statement;
-          statement.statement.node = query;
-          session.Run("", statement, {}, sink, urgency);
-        }
-      };
   std::function<void()> wake = [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->run_signal_.Set();
   };
@@ -306,20 +295,29 @@ asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest
   statement.id = entry_->id();
   statement.user = user_;
   try {
-    statement.urgency = Session(server_.database, user_).UrgencyOf(request.queries.front());
+    // Shared with the run, which may outlive the connection by a token.
+    const auto session = std::make_shared<Session>(server_.database, user_);
+    statement.urgency = session->UrgencyOf(request.queries.front());
+    statement.work = [session, request](ResultSink& sink, const Urgency& urgency) {
+      CheckModel(*session, request, sink);
+      for (const ast::Select& query : request.queries) {
+        ParameterizedStatement parsed;
+        parsed.statement.node = query;
+        session->Run("", parsed, {}, sink, urgency);
+      }
+    };
   } catch (const Error& error) {
     throw OpenAiErrorOf(error);
   }
-  const Urgency urgency = statement.urgency;
   statement.wants = {.pieces = request.streams, .progress = false};
-  statement.work = [work = std::move(work), urgency](ResultSink& sink) { work(sink, urgency); };
-  const std::shared_ptr<StatementRun> run = server_.StartRun(std::move(statement), std::move(wake));
+  statement.limit = server_.options.statement_timeout;
+  asio::steady_timer timer(server_.io);
+  const std::shared_ptr<StatementRun> run =
+      server_.StartRun(std::move(statement), timer, std::move(wake));
   if (run == nullptr) {
     throw OpenAiError(503, "too busy: too many statements are waiting already", "too_busy");
   }
   running_ = run;
-  asio::steady_timer timer(server_.io);
-  CancelInTime(server_.options.statement_timeout, urgency, run, timer);
   std::vector<Row> rows;
   GenerationCounts counts(server_.metrics);
   bool is_first = true;

@@ -1,7 +1,5 @@
 #include "server/jdbc_answers.h"
 
-#include <algorithm>
-
 #include "planner/like_pattern.h"
 #include "planner/system_catalog.h"
 #include "server/wire.h"
@@ -9,12 +7,6 @@
 namespace promptdb {
 
 namespace {
-
-bool HasAll(const std::vector<std::string>& names, std::initializer_list<std::string_view> wanted) {
-  return std::all_of(wanted.begin(), wanted.end(), [&](std::string_view name) {
-    return std::find(names.begin(), names.end(), name) != names.end();
-  });
-}
 
 // Whether `value` is like every pattern of "column LIKE 'pattern'".
 bool Passes(const Tokens& tokens, std::string_view column, std::string_view value) {
@@ -46,12 +38,10 @@ bool WantsTables(const Tokens& tokens) {
 }
 
 CatalogRows Tables(const Tokens& tokens) {
+  if (!WantsTables(tokens) || !Passes(tokens, "nspname", kNamespace)) return Listed(tokens, {});
   std::vector<Properties> found;
   for (const SystemTable& table : SystemTables()) {
-    if (!WantsTables(tokens) || !Passes(tokens, "nspname", kNamespace) ||
-        !Passes(tokens, "relname", table.name)) {
-      continue;
-    }
+    if (!Passes(tokens, "relname", table.name)) continue;
     found.push_back({{"table_schem", Text(kNamespace)},
                      {"table_name", Text(table.name)},
                      {"table_type", "TABLE"},
@@ -62,18 +52,13 @@ CatalogRows Tables(const Tokens& tokens) {
                      {"self_referencing_col_name", ""},
                      {"ref_generation", ""}});
   }
-  std::sort(found.begin(), found.end(), [](const Properties& a, const Properties& b) {
-    return a.find("table_name")->second < b.find("table_name")->second;
-  });
+  SortBy("table_name", found);
   return Listed(tokens, found);
 }
 
 CatalogRows Schemas(const Tokens& tokens, const CatalogView& view) {
-  std::vector<std::string> names = view.prompt_schemas;
-  names.emplace_back(kNamespace);
-  std::sort(names.begin(), names.end());
   std::vector<Properties> found;
-  for (const std::string& name : names) {
+  for (const std::string& name : SchemaNames(view)) {
     if (Passes(tokens, "nspname", name)) found.push_back({{"table_schem", name}});
   }
   return Listed(tokens, found);
@@ -81,15 +66,14 @@ CatalogRows Schemas(const Tokens& tokens, const CatalogView& view) {
 
 // `inner`: the query in parentheses, whose results are those of the whole.
 CatalogRows Columns(const Tokens& tokens, const Tokens& inner) {
+  if (!Passes(tokens, "nspname", kNamespace)) return Listed(inner, {});
   std::vector<Properties> found;
   for (const SystemTable& table : SystemTables()) {
+    if (!Passes(tokens, "relname", table.name)) continue;
     int64_t number = 0;
     for (const SystemColumn& column : table.columns) {
       ++number;
-      if (!Passes(tokens, "nspname", kNamespace) || !Passes(tokens, "relname", table.name) ||
-          !Passes(tokens, "attname", column.name)) {
-        continue;
-      }
+      if (!Passes(tokens, "attname", column.name)) continue;
       found.push_back({{"nspname", Text(kNamespace)},
                        {"relname", Text(table.name)},
                        {"attname", Text(column.name)},
@@ -104,9 +88,7 @@ CatalogRows Columns(const Tokens& tokens, const Tokens& inner) {
                        {"typtype", "b"}});
     }
   }
-  std::stable_sort(found.begin(), found.end(), [](const Properties& a, const Properties& b) {
-    return a.find("relname")->second < b.find("relname")->second;
-  });
+  SortBy("relname", found);
   return Listed(inner, found);
 }
 

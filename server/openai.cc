@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "auth/secrets.h"
+#include "base/utf8.h"
 #include "executor/query_run.h"
 
 namespace promptdb {
@@ -178,6 +179,7 @@ void ReadSource(const Json& body, const std::string& model, ast::Select& query) 
   };
   for (const auto& [name, value] : extension->items()) {
     if (is_option(name)) {
+      if (value.is_null()) continue;  // as absent
       query.with_options.push_back(
           OptionOf(name.c_str(), TextMember(*extension, name.c_str(), "promptdb." + name)));
     } else if (name != "schema" && name != "use") {
@@ -365,6 +367,15 @@ Json ChatLogprobs(const Json& entries) {
   return {{"content", std::move(content)}, {"refusal", nullptr}};
 }
 
+// Characters that begin in the token; one may be spread over several tokens.
+size_t CharactersOf(const Json& entry) {
+  const auto bytes = entry.find("bytes");
+  if (bytes == entry.end()) return CountCharacters(entry.at("token").get_ref<const std::string&>());
+  return static_cast<size_t>(std::ranges::count_if(*bytes, [](const Json& byte) {
+    return !IsUtf8Continuation(static_cast<char>(byte.get<int>()));
+  }));
+}
+
 Json CompletionLogprobs(const Json& entries) {
   Json tokens = Json::array(), logprobs = Json::array(), tops = Json::array(),
        offsets = Json::array();
@@ -378,10 +389,7 @@ Json CompletionLogprobs(const Json& entries) {
     logprobs.push_back(entry.at("logprob"));
     tops.push_back(std::move(top));
     offsets.push_back(offset);
-    const Json token = TokenOf(entry);
-    if (token.at("bytes").is_null()) continue;
-    // Characters that begin in it; one may be spread over several tokens.
-    for (const Json& byte : token.at("bytes")) offset += (byte.get<int>() & 0xC0) != 0x80 ? 1 : 0;
+    offset += CharactersOf(entry);
   }
   return {{"tokens", std::move(tokens)},
           {"token_logprobs", std::move(logprobs)},

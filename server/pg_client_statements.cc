@@ -12,8 +12,6 @@ namespace {
 
 using Kind = ClientStatement::Kind;
 
-constexpr size_t kLongText = 64 << 10;
-
 Column::Type TypeOf(const Value& value) {
   if (std::holds_alternative<bool>(value)) return Column::Type::kBoolean;
   if (std::holds_alternative<int64_t>(value)) return Column::Type::kInteger;

@@ -438,15 +438,15 @@ asio::awaitable<std::shared_ptr<StatementRun>> PgConnection::Start(
   statement.user = session_user_;
   statement.urgency = UrgencyOf(prepared, values);
   statement.wants.pieces = statement.wants.progress = parameters_["promptdb.messages"] == "on";
-  statement.work = [work = std::move(work), urgency = statement.urgency](ResultSink& sink) {
-    work(sink, urgency);
-  };
-  const Urgency urgency = statement.urgency;
+  statement.limit =
+      std::chrono::milliseconds(TimeoutMilliseconds(parameters_["statement_timeout"]));
+  statement.work = std::move(work);
   entry_->SetState("waiting", FirstWords(prepared.tokens));
   std::function<void()> wake = [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->run_signal_.Set();
   };
-  std::shared_ptr<StatementRun> run = server_.StartRun(std::move(statement), std::move(wake));
+  std::shared_ptr<StatementRun> run =
+      server_.StartRun(std::move(statement), statement_timer_, std::move(wake));
   if (run == nullptr) {
     throw Failure{{"ERROR", std::string(sqlstate::kTooManyConnections),
                    "too busy: " + std::to_string(server_.pool->load().waiting) +
@@ -462,8 +462,6 @@ asio::awaitable<std::shared_ptr<StatementRun>> PgConnection::Start(
         changed_in_transaction_ ||
         std::find(std::begin(kReaders), std::end(kReaders), first) == std::end(kReaders);
   }
-  CancelInTime(std::chrono::milliseconds(TimeoutMilliseconds(parameters_["statement_timeout"])),
-               urgency, run, statement_timer_);
   co_return run;
 }
 

@@ -115,7 +115,7 @@ class PgConnection : public std::enable_shared_from_this<PgConnection> {
 
   // Starts `work` on the pool, when what ran there before has ended. Throws Failure when the pool
   // is too busy.
-  using Work = std::function<void(ResultSink&, const Urgency&)>;
+  using Work = ServerState::Work;
   asio::awaitable<std::shared_ptr<StatementRun>> Start(const Prepared& prepared,
                                                        const std::vector<ast::Literal>& values,
                                                        Work work);

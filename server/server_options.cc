@@ -240,6 +240,27 @@ void ReadConfig(const std::filesystem::path& file, ServerOptions& options) {
   }
 }
 
+// "a, b and c".
+std::string Enumerated(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (i > 0) text += i + 1 < names.size() ? ", " : " and ";
+    text += names[i];
+  }
+  return text;
+}
+
+// In lines of at most 80 columns, broken at spaces. REQUIRES: words in ASCII, no longer than that.
+std::string Wrapped(std::string text) {
+  constexpr size_t kColumns = 80;
+  for (size_t line = 0; text.size() - line > kColumns;) {
+    const size_t space = text.rfind(' ', line + kColumns);
+    text[space] = '\n';
+    line = space + 1;
+  }
+  return text;
+}
+
 std::string FlagOf(const std::string& name) {
   std::string flag = "--" + name;
   std::replace(flag.begin(), flag.end(), '_', '-');
@@ -326,9 +347,10 @@ std::string ServerUsage() {
   line("", "no server must have the database open: there, CREATE USER does it");
   line("-h, --help", "print this");
   line("-V, --version", "print the version");
+  text += "\n" +
+          Wrapped("The settings " + Enumerated(EngineSettings()) + " of SET may stand there too.");
   text +=
-      "\nThe settings cpu_cache, disk_cache, disk_compression, pin_cache, durability,\n"
-      "eviction_policy and threads of SET may stand there too.\n\n"
+      "\n\n"
       "Exit status: 0 stopped by a signal, 1 it could not run, 2 the command line is wrong.\n\n"
       "Example:\n"
       "  pcserver --db D --demo &\n"

@@ -4,35 +4,10 @@
 
 namespace promptdb {
 
-std::shared_ptr<StatementRun> ServerState::StartRun(Statement statement,
-                                                    std::function<void()> wake) {
-  auto run = std::make_shared<StatementRun>(
-      statement.wants, [this, wake = std::move(wake)] { asio::post(io, wake); });
-  const StatementRun* owner = run.get();
-  run->OnCancel([this, weak = std::weak_ptr(run)] {
-    // One that runs notices by itself. One that waits need not wait for a worker in order to end.
-    const auto canceled = weak.lock();
-    if (!canceled || !pool || !pool->Withdraw(canceled.get())) return;
-    metrics.CountEnd(canceled->Work(nullptr));
-    canceled->Finish();
-  });
-  WorkerPool::Task task;
-  task.run = [this, run, id = statement.id, work = std::move(statement.work)] {
-    registry.MarkActive(id);
-    metrics.CountEnd(run->Work(work));
-  };
-  task.after = [run] { run->Finish(); };
-  task.user = statement.user.empty() ? "#" + std::to_string(statement.id) : statement.user;
-  task.urgency = statement.urgency;
-  task.owner = owner;
-  ++metrics.statements;
-  if (!pool->Submit(std::move(task))) {
-    ++metrics.too_busy;
-    return nullptr;
-  }
-  return run;
-}
+namespace {
 
+// Cancels the run by `timer` when it has gone for `limit` (0: for ever), or its deadline has
+// passed.
 void CancelInTime(std::chrono::milliseconds limit, const Urgency& urgency,
                   std::shared_ptr<StatementRun> run, asio::steady_timer& timer) {
   using Reason = StatementRun::CancelReason;
@@ -46,6 +21,39 @@ void CancelInTime(std::chrono::milliseconds limit, const Urgency& urgency,
   timer.async_wait([run = std::move(run), reason](const ErrorCodeIo& error) {
     if (!error) run->Cancel(reason);
   });
+}
+
+}  // namespace
+
+std::shared_ptr<StatementRun> ServerState::StartRun(Statement statement, asio::steady_timer& timer,
+                                                    std::function<void()> wake) {
+  auto run = std::make_shared<StatementRun>(
+      statement.wants, [this, wake = std::move(wake)] { asio::post(io, wake); });
+  const StatementRun* owner = run.get();
+  run->OnCancel([this, weak = std::weak_ptr(run)] {
+    // One that runs notices by itself. One that waits need not wait for a worker in order to end.
+    const auto canceled = weak.lock();
+    if (!canceled || !pool || !pool->Withdraw(canceled.get())) return;
+    metrics.CountEnd(canceled->Work(nullptr));
+    canceled->Finish();
+  });
+  WorkerPool::Task task;
+  task.run = [this, run, id = statement.id, urgency = statement.urgency,
+              work = std::move(statement.work)] {
+    registry.MarkActive(id);
+    metrics.CountEnd(run->Work([&](ResultSink& sink) { work(sink, urgency); }));
+  };
+  task.after = [run] { run->Finish(); };
+  task.user = statement.user.empty() ? "#" + std::to_string(statement.id) : statement.user;
+  task.urgency = statement.urgency;
+  task.owner = owner;
+  ++metrics.statements;
+  if (!pool->Submit(std::move(task))) {
+    ++metrics.too_busy;
+    return nullptr;
+  }
+  CancelInTime(statement.limit, statement.urgency, run, timer);
+  return run;
 }
 
 }  // namespace promptdb

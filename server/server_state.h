@@ -1,6 +1,6 @@
 // What all connections of a server share.
 //
-// `options` and `tls` belong to the I/O thread; the rest is thread-safe.
+// `options`, `tls` and StartRun() belong to the I/O thread; the rest is thread-safe.
 #ifndef PROMPTDB_SERVER_SERVER_STATE_H_
 #define PROMPTDB_SERVER_SERVER_STATE_H_
 
@@ -39,17 +39,21 @@ struct ServerState {
   // Last, so that its threads end before what they use.
   std::optional<WorkerPool> pool;
 
+  using Work = std::function<void(ResultSink&, const Urgency&)>;
   // A statement of the connection `id` of the registry.
   struct Statement {
     int64_t id = 0;
     std::string user;  // with whom it shares turns; empty: the connection is on its own
     Urgency urgency;
     StatementRun::Wants wants;
-    std::function<void(ResultSink&)> work;
+    std::chrono::milliseconds limit{0};  // after which it is canceled; 0: never
+    Work work;                           // is given the urgency
   };
-  // Has a worker run it. `wake` is called on the I/O thread whenever the run has something.
-  // Canceled while it waits, it ends at once. nullptr when as many wait as may.
-  std::shared_ptr<StatementRun> StartRun(Statement statement, std::function<void()> wake);
+  // Has a worker run it. `wake` is called on the I/O thread whenever the run has something. `timer`
+  // is the run's until it ends: it cancels it when its limit or its deadline has passed. Canceled
+  // while it waits, it ends at once. nullptr when as many wait as may.
+  std::shared_ptr<StatementRun> StartRun(Statement statement, asio::steady_timer& timer,
+                                         std::function<void()> wake);
 
   bool WantsPassword() const {
     using Authentication = ServerOptions::Authentication;
@@ -57,11 +61,6 @@ struct ServerState {
            (options.authentication == Authentication::kAuto && database->HasUsers());
   }
 };
-
-// Cancels the run by `timer` when it has gone for `limit` (0: for ever), or its deadline has
-// passed.
-void CancelInTime(std::chrono::milliseconds limit, const Urgency& urgency,
-                  std::shared_ptr<StatementRun> run, asio::steady_timer& timer);
 
 }  // namespace promptdb
 

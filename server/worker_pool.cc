@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
+#include <string_view>
 #include <utility>
 
 namespace promptdb {
@@ -62,10 +64,9 @@ WorkerPool::Task WorkerPool::TakeNext() {
   Task task = std::move(*next);
   tasks_.erase(next);
   // Whoever has nothing left to wait for is forgotten.
-  std::erase_if(last_turns_, [&](const auto& turn) {
-    return std::ranges::none_of(tasks_,
-                                [&](const Task& other) { return other.user == turn.first; });
-  });
+  std::set<std::string_view> waiting;
+  for (const Task& other : tasks_) waiting.insert(other.user);
+  std::erase_if(last_turns_, [&](const auto& turn) { return !waiting.contains(turn.first); });
   last_turns_[task.user] = ++turns_;
   return task;
 }

@@ -71,6 +71,21 @@ TEST(OpenAiTest, AMessageOfManyParts) {
   EXPECT_EQ(request.queries[0].use[0].text->text, std::string(kParts, 'a'));
 }
 
+// Clients write null for what they leave open.
+TEST(OpenAiTest, ANullOfTheExtensionIsAsAbsent) {
+  const auto read = [](const std::string& extension) {
+    return ReadOpenAiRequest(OpenAiRequest::Kind::kChat,
+                             R"({"model": "m", "messages": [{"role": "user", "content": "a"}],)"
+                             R"( "promptdb": {"schema": "s", )" +
+                                 extension + "}}");
+  };
+  const OpenAiRequest request =
+      read(R"("use": null, "reuse": null, "priority": null, "deadline": null)");
+  EXPECT_TRUE(request.queries.at(0).with_options.empty());
+  EXPECT_EQ(read(R"("reuse": "exact", "deadline": null)").queries.at(0).with_options.size(), 1U);
+  EXPECT_THROW(read(R"("nobody": null)"), OpenAiError);
+}
+
 TEST(ScramTest, VerifiersTravelAsText) {
   const ScramVerifier made = MakeScramVerifier("pencil");
   const std::optional<ScramVerifier> read = ScramVerifier::Parse(made.Format());
@@ -164,6 +179,10 @@ TEST(ServerOptionsTest, FileFlagsHelpAndShowAgree) {
     EXPECT_TRUE(is_same(ShownOptions(ParseServerOptions(flags)))) << name;
   }
   EXPECT_EQ(ShownWith(folder, config), ShownOptions(ParseServerOptions(flags)));
+  // Settings of SET, the first and the last, and one that came later than the others.
+  for (const std::string name : {"cpu_cache", "query_memory", "threads"}) {
+    EXPECT_NE(ServerUsage().find(name), std::string::npos) << name;
+  }
 }
 
 TEST(ServerOptionsTest, ThePackagesFileTellsAllDefaults) {
