@@ -11,6 +11,7 @@
 
 #include "PromptQLParser.h"
 #include "base/nearest_name.h"
+#include "base/text_place.h"
 #include "parser/ast_builder.h"
 #include "parser/expectation.h"
 #include "parser/syntax_error.h"
@@ -137,9 +138,7 @@ class StatementParse {
 
   std::string MisspelledQuery(const Token& token) const {
     const std::vector<std::string> kinds = {"GENERATE", "TOKENS", "LOGPROBS", "EMBEDDING"};
-    return NearestName(text_.substr(static_cast<size_t>(token.range.begin),
-                                    static_cast<size_t>(token.range.end - token.range.begin)),
-                       kinds);
+    return NearestName(TextAt(text_, token.range), kinds);
   }
 
   // The error of the same statement if the token at `offending` did not fit.

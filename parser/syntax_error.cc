@@ -7,6 +7,7 @@
 
 #include "PromptQLParser.h"
 #include "base/nearest_name.h"
+#include "base/text_place.h"
 #include "parser/parser.h"
 #include "parser/quoting.h"
 #include "parser/scanner.h"
@@ -219,9 +220,7 @@ Error SyntaxError(std::string_view text, std::span<const Token> tokens, size_t o
                   const Expectation& expectation) {
   const Token& token = tokens[offending];
   const std::string shown = MaskSecrets(text);
-  const std::string_view source =
-      std::string_view(shown).substr(static_cast<size_t>(token.range.begin),
-                                     static_cast<size_t>(token.range.end - token.range.begin));
+  const std::string_view source = TextAt(shown, token.range);
   std::string message = "unexpected " + WordsOfToken(token, source);
   const std::string expected = ListOf(WordsOf(expectation));
   if (!expected.empty()) message += "; expected " + expected;

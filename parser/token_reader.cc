@@ -4,6 +4,7 @@
 #include <string>
 
 #include "PromptQLParser.h"
+#include "base/text_place.h"
 #include "base/utf8.h"
 #include "parser/quoting.h"
 #include "parser/vocabulary.h"
@@ -43,8 +44,7 @@ TokenReader::TokenReader(std::string_view text) : text_(text), scanner_(text) {
 }
 
 std::string_view TokenReader::Source(const SourceRange& range) const {
-  return text_.substr(static_cast<size_t>(range.begin),
-                      static_cast<size_t>(range.end - range.begin));
+  return TextAt(text_, range);
 }
 
 std::vector<Token> TokenReader::NextStatement() {

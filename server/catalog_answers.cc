@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/text_place.h"
 #include "executor/relational_operators.h"
 #include "parser/parser.h"
 #include "planner/prepared_query.h"
@@ -209,8 +210,7 @@ std::string Rewritten(std::string_view statement, const Tokens& tokens, const Ca
       ++i;
       continue;
     }
-    out += statement.substr(static_cast<size_t>(tokens[i].range.begin),
-                            static_cast<size_t>(tokens[i].range.end - tokens[i].range.begin));
+    out += TextAt(statement, tokens[i].range);
     out += " ";
   }
   return out;

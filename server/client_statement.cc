@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/error.h"
+#include "base/text_place.h"
 
 namespace promptdb {
 
@@ -285,9 +286,7 @@ std::vector<ClientToken> TokensOf(std::string_view statement) {
   while (true) {
     const Lexeme lexeme = scanner.Next();
     if (lexeme.kind == LexemeKind::kEnd) break;
-    const std::string_view source =
-        statement.substr(static_cast<size_t>(lexeme.range.begin),
-                         static_cast<size_t>(lexeme.range.end - lexeme.range.begin));
+    const std::string_view source = TextAt(statement, lexeme.range);
     ClientToken token{lexeme.kind, std::string(source), lexeme.range};
     if (lexeme.kind == LexemeKind::kWord) token.text = Lower(source);
     if (lexeme.kind == LexemeKind::kText || lexeme.kind == LexemeKind::kQuotedName) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/text_place.h"
 #include "base/utf8.h"
 #include "planner/prepared_query.h"
 #include "server/client_messages.h"
@@ -330,8 +331,7 @@ asio::awaitable<void> PgConnection::SimpleQuery(std::string_view body) {
 }
 
 asio::awaitable<void> PgConnection::RunPiece(std::string_view query, SourceRange range) {
-  const std::string text(
-      query.substr(static_cast<size_t>(range.begin), static_cast<size_t>(range.end - range.begin)));
+  const std::string text(TextAt(query, range));
   Prepared prepared;
   prepared.text = text;
   // The statements that are the clients' own are short.

@@ -16,6 +16,7 @@
 #include <new>
 
 #include "base/error.h"
+#include "base/text_place.h"
 #include "parser/parser.h"
 #include "shell/collected_rows.h"
 #include "shell/completion.h"
@@ -238,9 +239,7 @@ Shell::Outcome Shell::RunText(const std::string& statement) {
 }
 
 Shell::Outcome Shell::RunStatement(const Script& script, SourceRange range) {
-  const std::string_view statement =
-      std::string_view(script.text)
-          .substr(static_cast<size_t>(range.begin), static_cast<size_t>(range.end - range.begin));
+  const std::string_view statement = TextAt(script.text, range);
   if (settings_.echo) printer_.Message(MaskSecrets(statement) + "\n");
   if (!settings_.interactive && InterruptPending()) return Outcome::kInterrupted;
   if (settings_.interactive) ClearInterrupt();
@@ -388,8 +387,7 @@ Shell::Outcome Shell::TakeLine(const std::string& line) {
       continue;  // a lone semicolon
     }
     // Errors count lines from the statement's own beginning.
-    const std::string statement = script.text.substr(static_cast<size_t>(range.begin),
-                                                     static_cast<size_t>(range.end - range.begin));
+    const std::string statement(TextAt(script.text, range));
     const Outcome outcome = RunText(statement);
     if (outcome != Outcome::kOk && outcome != Outcome::kFailed) {
       open_quote_ = false;

@@ -5,21 +5,16 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <iterator>
 
 #include "tests/support/child_process.h"
 #include "tests/support/masked_lines.h"
 #include "tests/support/test_folder.h"
+#include "tests/support/text_file.h"
 
 namespace promptdb {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string ReadFile(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
 
 std::string FirstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
 
@@ -60,7 +55,7 @@ class DemoTest : public testing::Test {
 };
 
 TEST_F(DemoTest, TheModelInTheProgramIsTheFile) {
-  EXPECT_TRUE(DemoModelFile() == ReadFile(PROMPTDB_DEMO_MODEL));
+  EXPECT_TRUE(DemoModelFile() == ReadText(PROMPTDB_DEMO_MODEL));
   EXPECT_EQ(DemoModelFile().substr(0, 4), "GGUF");
 }
 
@@ -76,7 +71,7 @@ TEST_F(DemoTest, SetsUpOnceAndSaysSo) {
   for (const DemoExample& example : DemoExamples()) {
     EXPECT_NE(first.err.find(example.input), std::string::npos) << example.input;
   }
-  EXPECT_TRUE(DemoModelFile() == ReadFile(folder_ / "D/demo.gguf"));
+  EXPECT_TRUE(DemoModelFile() == ReadText(folder_ / "D/demo.gguf"));
   const std::vector<std::string> before = Rows("SELECT * FROM pc_schemas; SELECT * FROM pc_models");
   const fs::file_time_type written = fs::last_write_time(folder_ / "D/demo.gguf");
 
@@ -208,7 +203,7 @@ TEST_F(DemoTest, WhatIsMissingIsMadeAgain) {
   // A file that was damaged, or that an older release wrote.
   std::ofstream(folder_ / "D/demo.gguf", std::ios::binary) << "GGUF, once";
   EXPECT_EQ(Run({"-c", "\\demo"}).status, 0);
-  EXPECT_TRUE(DemoModelFile() == ReadFile(folder_ / "D/demo.gguf"));
+  EXPECT_TRUE(DemoModelFile() == ReadText(folder_ / "D/demo.gguf"));
   // A database that was moved.
   fs::rename(folder_ / "D", folder_ / "E");
   fs::create_directory(folder_ / "D");

@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
-#include <iterator>
 #include <random>
 #include <sstream>
 
@@ -19,6 +18,7 @@
 #include "tests/support/child_process.h"
 #include "tests/support/damage.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/text_file.h"
 
 namespace promptdb {
 namespace {
@@ -149,6 +149,14 @@ TEST_F(FaultTest, DamagedBlocksOfStatesNeverKeepTheDatabaseShut) {
   }
 }
 
+// Of a settled database; empty where there is none.
+fs::path ManifestIn(const fs::path& database) {
+  for (const fs::path& file : FilesOf(database, "")) {
+    if (file.filename().string().starts_with("MANIFEST-")) return file;
+  }
+  return {};
+}
+
 // RocksDB takes a cut MANIFEST for one that was never written further. One in which the database's
 // beginning is missing must not pass for that of a new database.
 TEST(ManifestTest, ACutManifestIsNeverTakenForThatOfANewDatabase) {
@@ -164,16 +172,13 @@ TEST(ManifestTest, ACutManifestIsNeverTakenForThatOfANewDatabase) {
     put(rocks, "a");
   }
   { const Rocks rocks(folder / "db"); }
-  const auto manifests = FilesOf(folder / "db", "");
-  const auto manifest = std::find_if(manifests.begin(), manifests.end(), [](const fs::path& path) {
-    return path.filename().string().starts_with("MANIFEST-");
-  });
-  ASSERT_NE(manifest, manifests.end());
+  const fs::path manifest = ManifestIn(folder / "db");
+  ASSERT_NE(manifest, "");
   int refused = 0;
-  for (uint64_t size = 0; size < fs::file_size(*manifest); size += 17) {
+  for (uint64_t size = 0; size < fs::file_size(manifest); size += 17) {
     const fs::path copy = folder / std::to_string(size);
     CopyFolder(folder / "db", copy);
-    fs::resize_file(copy / manifest->filename(), size);
+    fs::resize_file(copy / manifest.filename(), size);
     bool is_readable = true;
     try {
       Rocks::OpenReadOnly(copy);
@@ -202,13 +207,9 @@ TEST(ManifestTest, AFlippedLengthIsDamageAndNoEnd) {
     rocks.Write(std::move(batch));
   }
   { const Rocks rocks(folder / "db"); }
-  const auto files = FilesOf(folder / "db", "");
-  const auto manifest = std::find_if(files.begin(), files.end(), [](const fs::path& path) {
-    return path.filename().string().starts_with("MANIFEST-");
-  });
-  ASSERT_NE(manifest, files.end());
-  std::ifstream file(*manifest, std::ios::binary);
-  const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  const fs::path manifest = ManifestIn(folder / "db");
+  ASSERT_NE(manifest, "");
+  const std::string bytes = ReadText(manifest);
   ASSERT_FALSE(HasRecordsAfterATornOne(bytes));
   int records = 0;
   for (size_t at = 0; at < bytes.size();) {
@@ -218,13 +219,9 @@ TEST(ManifestTest, AFlippedLengthIsDamageAndNoEnd) {
     if (next < bytes.size()) {  // the last one can't be told from one that is torn
       const fs::path copy = folder / std::to_string(at);
       CopyFolder(folder / "db", copy);
-      FlipBit(copy / manifest->filename(), (at + 5) * 8 + 6);
-      try {
-        const Rocks rocks(copy);
-        ADD_FAILURE() << "it opened with a flipped length at byte " << at;
-      } catch (const Error& error) {
-        EXPECT_EQ(error.code(), ErrorCode::kCorrupt) << error.message();
-      }
+      FlipBit(copy / manifest.filename(), (at + 5) * 8 + 6);
+      SCOPED_TRACE("a flipped length at byte " + std::to_string(at));
+      ExpectError(ErrorCode::kCorrupt, {copy.string()}, [&] { const Rocks rocks(copy); });
     }
     at = next;
   }

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "tests/copy_gate.h"
+#include "tests/support/expect_error.h"
 
 namespace promptdb {
 namespace {
@@ -56,14 +57,8 @@ TEST(HostDeviceTest, AFailedCopyTellsEveryoneWhoWaits) {
   gate.Fail(Direction::kIn);
   const uint64_t value = 1;
   const auto event = device.CopyIn(there, reinterpret_cast<const std::byte*>(&value), 8);
-  for (int i = 0; i < 2; ++i) {
-    try {
-      event->Wait();
-      ADD_FAILURE() << "the copy did not fail";
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kIo);
-    }
-  }
+  for (int i = 0; i < 2; ++i)
+    ExpectError(ErrorCode::kIo, {"the copy failed"}, [&] { event->Wait(); });
   gate.Open(Direction::kIn);
   device.CopyIn(there, reinterpret_cast<const std::byte*>(&value), 8)->Wait();
   device.Free(there, 8);

@@ -14,6 +14,7 @@
 #include "tests/support/plain_schema_validator.h"
 #include "tests/support/random_cases.h"
 #include "tests/support/random_schema.h"
+#include "tests/support/random_text.h"
 
 namespace promptdb {
 namespace {
@@ -21,15 +22,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 std::vector<std::string> ByteTokensAndWords() {
-  std::vector<std::string> tokens;
-  for (int byte = 0; byte < 256; ++byte) tokens.emplace_back(1, static_cast<char>(byte));
-  for (const char* word :
-       {"{\"",  "\":",   "\": ", "\",",  "\", \"", "\"}", "}}", "[[",        "]]",
-        "true", "false", "null", "12",   "-0",     "00",  "e1", "\\u00",     "\\n",
-        " \"",  "],",    "id",   "name", "  ",     "\n",  "20", "\xC3\xA9t", "needed"}) {
-    tokens.emplace_back(word);
-  }
-  return tokens;
+  return BytesAnd({"{\"",  "\":",   "\": ", "\",",  "\", \"", "\"}", "}}", "[[",        "]]",
+                   "true", "false", "null", "12",   "-0",     "00",  "e1", "\\u00",     "\\n",
+                   " \"",  "],",    "id",   "name", "  ",     "\n",  "20", "\xC3\xA9t", "needed"});
 }
 
 TEST(JsonSchema, WhatRandomModelsWriteFitsTheSchema) {
@@ -50,19 +45,10 @@ TEST(JsonSchema, WhatRandomModelsWriteFitsTheSchema) {
       int step = 0;
       while (!text.must_end() && !(text.may_end() && (step > 60 || random() % 4 == 0))) {
         const auto mask = text.AllowedTokens();
-        std::vector<TokenId> allowed;
-        for (TokenId id = 0; id < tokenizer.vocab_size(); ++id) {
-          if (mask->Allows(id)) allowed.push_back(id);
-        }
+        const std::vector<TokenId> allowed = AllowedIds(*mask, tokenizer.vocab_size());
         ASSERT_FALSE(allowed.empty()) << written;
         TokenId next = allowed[random() % allowed.size()];
-        // A random model would hardly ever come to an end by itself.
-        if (step++ > 60 || random() % 8 == 0) {
-          const bool is_in_text = mask->Allows('q') && mask->Allows('}');
-          for (const char closing : std::string(is_in_text ? "\"" : "\"]}")) {
-            if (mask->Allows(closing)) next = closing;
-          }
-        }
+        if (step++ > 60 || random() % 8 == 0) next = ClosingOr(*mask, next);
         ASSERT_LT(step, 5000) << written;
         text.Push(next);
         written += tokenizer.TokenBytes(next);

@@ -7,21 +7,11 @@
 #include <thread>
 #include <vector>
 
+#include "base/text_place.h"
+#include "tests/parse_one.h"
+
 namespace promptdb {
 namespace {
-
-template <typename Node>
-Node ParseOne(std::string_view text) {
-  std::vector<ast::Statement> statements = Parse(text);
-  EXPECT_EQ(statements.size(), 1u) << text;
-  EXPECT_TRUE(std::holds_alternative<Node>(statements.at(0).node)) << text;
-  return std::get<Node>(std::move(statements.at(0).node));
-}
-
-std::string_view Slice(std::string_view text, SourceRange range) {
-  return text.substr(static_cast<size_t>(range.begin),
-                     static_cast<size_t>(range.end - range.begin));
-}
 
 std::vector<std::string> Texts(const std::vector<ast::Name>& names) {
   std::vector<std::string> out;
@@ -41,9 +31,9 @@ TEST(ParserTest, CreateModel) {
   EXPECT_TRUE(model.or_replace);
   EXPECT_TRUE(model.if_not_exists);
   EXPECT_EQ(model.name.text, "tiny");
-  EXPECT_EQ(Slice(text, model.name.range), "Tiny");
+  EXPECT_EQ(TextAt(text, model.name.range), "Tiny");
   EXPECT_EQ(model.path.text, "a'b.gguf");
-  EXPECT_EQ(Slice(text, model.path.range), "'a''b.gguf'");
+  EXPECT_EQ(TextAt(text, model.path.range), "'a''b.gguf'");
   ASSERT_EQ(model.options.size(), 6u);
   EXPECT_EQ(model.options[0].name.text, "dtype");
   EXPECT_EQ(std::get<std::string>(model.options[0].value.value), "bf16");
@@ -51,7 +41,7 @@ TEST(ParserTest, CreateModel) {
   EXPECT_EQ(std::get<std::string>(model.options[1].value.value), "int8");
   EXPECT_TRUE(model.options[1].value.is_word);
   EXPECT_EQ(std::get<int64_t>(model.options[2].value.value), -3);
-  EXPECT_EQ(Slice(text, model.options[2].value.range), "-3");
+  EXPECT_EQ(TextAt(text, model.options[2].value.range), "-3");
   EXPECT_EQ(std::get<double>(model.options[3].value.value), 1500.0);
   EXPECT_TRUE(std::get<bool>(model.options[4].value.value));
   EXPECT_FALSE(std::get<bool>(model.options[5].value.value));
@@ -105,7 +95,7 @@ TEST(ParserTest, CreateSchema) {
   ASSERT_EQ(system.children.size(), 1u);
   EXPECT_EQ(system.children[0].kind, Kind::kText);
   EXPECT_EQ(system.children[0].text->text, "You help.");
-  EXPECT_EQ(Slice(text, system.range), "SYSTEM 'You help.'");
+  EXPECT_EQ(TextAt(text, system.range), "SYSTEM 'You help.'");
 
   EXPECT_EQ(schema.parts[1].kind, Kind::kText);
   EXPECT_EQ(schema.parts[1].text->text, "It's $1 and {{x}}");
@@ -122,7 +112,7 @@ TEST(ParserTest, CreateSchema) {
   ASSERT_EQ(plan.parameters.size(), 2u);
   EXPECT_EQ(plan.parameters[0].name.text, "duration");
   EXPECT_EQ(plan.parameters[0].tokens, 5);
-  EXPECT_EQ(Slice(text, plan.parameters[0].tokens_range), "5");
+  EXPECT_EQ(TextAt(text, plan.parameters[0].tokens_range), "5");
   EXPECT_FALSE(plan.parameters[0].default_value);
   EXPECT_EQ(plan.parameters[1].tokens, 8);
   EXPECT_EQ(plan.parameters[1].default_value->text, "modest");
@@ -139,7 +129,7 @@ TEST(ParserTest, CreateSchema) {
   EXPECT_EQ(overseas.children[1].kind, Kind::kUnion);
   ASSERT_EQ(overseas.children[1].children.size(), 2u);
   EXPECT_EQ(overseas.children[1].children[1].name->text, "sahara");
-  EXPECT_EQ(Slice(text, overseas.children[1].children[1].range), "MODULE sahara AS 'sand'");
+  EXPECT_EQ(TextAt(text, overseas.children[1].children[1].range), "MODULE sahara AS 'sand'");
 
   const ast::Part& user = schema.parts[6];
   EXPECT_EQ(user.role, ast::Role::kUser);
@@ -152,7 +142,7 @@ TEST(ParserTest, CreateSchema) {
   ASSERT_EQ(schema.scaffolds[0].members.size(), 2u);
   EXPECT_EQ(Texts(schema.scaffolds[0].members[0]), (Strings{"doc"}));
   EXPECT_EQ(Texts(schema.scaffolds[0].members[1]), (Strings{"overseas", "sahara"}));
-  EXPECT_EQ(Slice(text, schema.scaffolds[0].range), "SCAFFOLD s1 (doc, overseas.sahara)");
+  EXPECT_EQ(TextAt(text, schema.scaffolds[0].range), "SCAFFOLD s1 (doc, overseas.sahara)");
 }
 
 TEST(ParserTest, Select) {
@@ -162,7 +152,7 @@ TEST(ParserTest, Select) {
       "ASSISTANT $$a$$ PROMPT 'hi' WITH (reuse = 'modular', cache = off) -- done";
   const auto select = ParseOne<ast::Select>(text);
   using Kind = ast::UseItem::Kind;
-  EXPECT_EQ(Slice(text, select.range), text.substr(0, text.find(" --")));
+  EXPECT_EQ(TextAt(text, select.range), text.substr(0, text.find(" --")));
   ASSERT_EQ(select.options.size(), 2u);
   EXPECT_EQ(std::get<int64_t>(select.options[0].value.value), 64);
   EXPECT_EQ(select.schema.text, "cities");
@@ -172,7 +162,7 @@ TEST(ParserTest, Select) {
   ASSERT_EQ(select.use[1].arguments.size(), 2u);
   EXPECT_EQ(select.use[1].arguments[0].name.text, "duration");
   EXPECT_EQ(select.use[1].arguments[0].value.text, "a week");
-  EXPECT_EQ(Slice(text, select.use[1].range), "plan(duration => 'a week', budget => 'low')");
+  EXPECT_EQ(TextAt(text, select.use[1].range), "plan(duration => 'a week', budget => 'low')");
   EXPECT_EQ(Texts(select.use[2].path), (Strings{"overseas", "place"}));
   EXPECT_EQ(select.use[3].kind, Kind::kText);
   EXPECT_EQ(select.use[3].text->text, "free");
@@ -267,7 +257,7 @@ TEST(ParserTest, SelectFromPmlAndPromptIn) {
   EXPECT_FALSE(rows.prompt);
   ASSERT_EQ(rows.prompt_in.size(), 2u);
   EXPECT_EQ(rows.prompt_in[1].text, "q2");
-  EXPECT_EQ(Slice(text, rows.prompt_in[1].range), "'q2'");
+  EXPECT_EQ(TextAt(text, rows.prompt_in[1].range), "'q2'");
 }
 
 // ---- System tables -----------------------------------------------------------------------------
@@ -341,7 +331,7 @@ TEST(ParserTest, PreparedQueries) {
   EXPECT_EQ(select.options.at(0).value.parameter, 3);
   EXPECT_EQ(select.use.at(0).arguments.at(0).value.parameter, 1);
   EXPECT_EQ(select.prompt->parameter, 2);
-  EXPECT_EQ(Slice(text, select.prompt->range), "$2");
+  EXPECT_EQ(TextAt(text, select.prompt->range), "$2");
   const auto table = ParseOne<ast::Prepare>("PREPARE q AS SELECT * FROM pc_modules WHERE a = $1");
   EXPECT_EQ(std::get<ast::SystemSelect>(table.query).where->operands[1].constant.parameter, 1);
 
@@ -461,9 +451,9 @@ TEST(ParserTest, RangesAreBytesOfTheWholeText) {
   const std::string text = "  SHOW MODELS ;\n/* é */ DROP SCHEMA été -- x\n;";
   const std::vector<ast::Statement> statements = Parse(text);
   ASSERT_EQ(statements.size(), 2u);
-  EXPECT_EQ(Slice(text, statements[0].range), "SHOW MODELS");
-  EXPECT_EQ(Slice(text, statements[1].range), "DROP SCHEMA été");
-  EXPECT_EQ(Slice(text, std::get<ast::DropSchema>(statements[1].node).name.range), "été");
+  EXPECT_EQ(TextAt(text, statements[0].range), "SHOW MODELS");
+  EXPECT_EQ(TextAt(text, statements[1].range), "DROP SCHEMA été");
+  EXPECT_EQ(TextAt(text, std::get<ast::DropSchema>(statements[1].node).name.range), "été");
 }
 
 TEST(ParserTest, EmptyStatementsAreIgnored) {

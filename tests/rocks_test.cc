@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <fstream>
 #include <memory>
 
 #include "base/error.h"
 #include "tests/support/test_folder.h"
+#include "tests/support/text_file.h"
 
 extern char** environ;
 
@@ -27,10 +27,6 @@ Error ErrorOfOpening(const std::filesystem::path& folder) {
     return error;
   }
   return Error(ErrorCode::kInternal, "it opened");
-}
-
-void WriteFile(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary) << text;
 }
 
 void PutRow(Rocks& rocks, Family family, const std::string& key, const std::string& value) {
@@ -123,7 +119,7 @@ TEST(RocksTest, ErasedRangesGoAndGiveTheirSpaceBack) {
 TEST(RocksTest, LeftoversOfACrashAreRemoved) {
   const TemporaryFolder folder("rocks");
   { const Rocks rocks(folder.path()); }
-  WriteFile(folder / "ingest/17.sst", "half a file");
+  WriteText(folder / "ingest/17.sst", "half a file");
   Rocks rocks(folder.path());
   EXPECT_TRUE(std::filesystem::is_empty(folder / "ingest"));
   rocks.BulkLoad(Family::kBlocks, {{"a", "value"}});
@@ -164,12 +160,12 @@ TEST(RocksTest, SecondProcessIsTurnedAway) {
 
 TEST(RocksTest, FilesAndForeignFoldersAreRefusedAndLeftAlone) {
   const TemporaryFolder folder("rocks");
-  WriteFile(folder / "file", "text");
+  WriteText(folder / "file", "text");
   EXPECT_EQ(ErrorOfOpening(folder / "file").code(), ErrorCode::kInvalidArgument);
   EXPECT_EQ(ErrorOfOpening(folder / "file/below").code(), ErrorCode::kIo);
 
   std::filesystem::create_directory(folder / "photos");
-  WriteFile(folder / "photos/cat.jpg", "meow");
+  WriteText(folder / "photos/cat.jpg", "meow");
   const Error error = ErrorOfOpening(folder / "photos");
   EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
   EXPECT_NE(error.message().find("cat.jpg"), std::string::npos);
@@ -269,10 +265,10 @@ TEST(RocksTest, DamageIsReportedWithAHint) {
       damaged([](const TemporaryFolder& folder) { std::filesystem::remove(folder / "CURRENT"); }),
       ErrorCode::kCorrupt);
   EXPECT_EQ(
-      damaged([](const TemporaryFolder& folder) { WriteFile(folder / "CURRENT", "nonsense"); }),
+      damaged([](const TemporaryFolder& folder) { WriteText(folder / "CURRENT", "nonsense"); }),
       ErrorCode::kCorrupt);
   EXPECT_EQ(damaged([&](const TemporaryFolder& folder) {
-              each(folder, "MANIFEST-", [](const auto& path) { WriteFile(path, "nonsense"); });
+              each(folder, "MANIFEST-", [](const auto& path) { WriteText(path, "nonsense"); });
             }),
             ErrorCode::kCorrupt);
   EXPECT_EQ(damaged([&](const TemporaryFolder& folder) {

@@ -2,13 +2,12 @@
 // Node.js.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "tests/support/add_user.h"
 #include "tests/support/child_process.h"
 #include "tests/support/server_process.h"
 #include "tests/support/test_folder.h"
@@ -20,9 +19,14 @@ class ClientsTest : public testing::Test {
  protected:
   static ChildOptions Environment(const ServerProcess& server) {
     ChildOptions options;
-    options.environment = {{"PGHOST", "127.0.0.1"},     {"PGPORT", std::to_string(server.port())},
-                           {"PGUSER", "ada"},           {"PGDATABASE", "towns"},
-                           {"PGCONNECT_TIMEOUT", "30"}, {"PAGER", ""}};
+    options.environment = {{"PGHOST", "127.0.0.1"},
+                           {"PGPORT", std::to_string(server.port())},
+                           {"PGUSER", "ada"},
+                           {"PGDATABASE", "towns"},
+                           {"PGCONNECT_TIMEOUT", "30"},
+                           {"PAGER", ""},
+                           // The scripts lie in the source tree.
+                           {"PYTHONDONTWRITEBYTECODE", "1"}};
     return options;
   }
 
@@ -50,14 +54,7 @@ class ClientsTest : public testing::Test {
     options.folder = folder;
     options.environment["TLS_CERT"] = (folder_ / "cert.pem").string();
     options.environment["OPENAI_PORT"] = std::to_string(server.http_port());
-    options.environment["OPENAI_TEST_KEY"] = keys_.at("ada");
-    for (const auto& [user, key] : keys_) {
-      std::string name = "OPENAI_KEY_" + user;
-      std::transform(name.begin(), name.end(), name.begin(), [](char c) {
-        return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-      });
-      options.environment[name] = key;
-    }
+    for (const auto& [user, key] : keys_) options.environment["OPENAI_KEY_" + user] = key;
     const std::filesystem::path script =
         std::filesystem::path(PROMPTDB_SOURCE_DIR) / "tests/clients" / name;
     std::vector<std::string> line = {"/usr/bin/env"};
@@ -70,25 +67,29 @@ class ClientsTest : public testing::Test {
 
   // A folder, whose database has a user.
   std::filesystem::path FolderWithUser(const std::string& name) const {
-    ChildOptions options;
-    options.input = "not asked for\n";
-    const ChildResult added = RunChild(
-        {PROMPTDB_PCSERVER, "--db", (folder_ / name).string(), "--add-user", "ada"}, options);
+    const ChildResult added = AddUser(folder_ / name, "ada", "not asked for");
     EXPECT_EQ(added.status, 0) << added.err;
     return folder_ / name;
   }
 
-  // The key that the server makes for the user.
-  static std::string AddKey(const ServerProcess& server, const std::string& user) {
+  // Runs one with a package for Node.js, where tests/fetch_clients could get that.
+  void RunNode(const std::string& package, const std::string& name) {
+    const std::filesystem::path clients = std::filesystem::path(PROMPTDB_BINARY_DIR) / "clients";
+    if (!std::filesystem::exists(clients / "node_modules" / package / "package.json")) {
+      GTEST_SKIP() << "NOT TESTED: tests/fetch_clients could not get " << package << " for Node.js";
+    }
+    RunScript({"node"}, name, clients);
+  }
+
+  // Has the server make a key for the user, which the scripts find in OPENAI_KEY_user.
+  void AddKey(const ServerProcess& server, const std::string& user) {
     const ChildResult made = RunChild(
         {"/usr/bin/psql", "-XAtq", "-F", ":", "-c", "ALTER USER " + user + " ADD KEY tests"},
         Environment(server));
     EXPECT_EQ(made.status, 0) << made.err;
     const size_t begin = made.out.rfind(':') + 1;
-    return made.out.substr(begin, made.out.find('\n') - begin);
+    keys_[user] = made.out.substr(begin, made.out.find('\n') - begin);
   }
-
-  void SetUp() override { keys_["ada"] = AddKey(server_, "ada"); }
 
   TemporaryFolder folder_{"clients"};
   ServerProcess server_{PROMPTDB_PCSERVER,
@@ -165,7 +166,10 @@ TEST_F(ClientsTest, Jdbc) {
   RunScript({"java", "-cp", driver}, "JdbcCheck.java");
 }
 
-TEST_F(ClientsTest, HttpShapes) { RunScript({"/usr/bin/python3"}, "http_shapes_check.py"); }
+TEST_F(ClientsTest, HttpShapes) {
+  AddKey(server_, "ada");
+  RunScript({"/usr/bin/python3"}, "http_shapes_check.py");
+}
 
 TEST_F(ClientsTest, HttpOverTls) {
   WriteTestCertificate(folder_ / "cert.pem", folder_ / "key.pem");
@@ -173,35 +177,22 @@ TEST_F(ClientsTest, HttpOverTls) {
       PROMPTDB_PCSERVER, FolderWithUser("tls-db"),
       {"--demo", "--http-port", "0", "--auth", "trust", "--tls-cert",
        (folder_ / "cert.pem").string(), "--tls-key", (folder_ / "key.pem").string()});
-  keys_["ada"] = AddKey(server, "ada");
+  AddKey(server, "ada");
   RunScript(server, {"/usr/bin/python3"}, "https_check.py");
 }
 
-TEST_F(ClientsTest, NodePg) {
-  const std::filesystem::path clients = std::filesystem::path(PROMPTDB_BINARY_DIR) / "clients";
-  if (!std::filesystem::exists(clients / "node_modules/pg/package.json")) {
-    GTEST_SKIP() << "NOT TESTED: tests/fetch_clients could not get pg for Node.js";
-  }
-  RunScript({"node"}, "node_pg_check.mjs", clients);
-}
+TEST_F(ClientsTest, NodePg) { RunNode("pg", "node_pg_check.mjs"); }
 
 TEST_F(ClientsTest, OpenAi) {
-  const std::filesystem::path clients = std::filesystem::path(PROMPTDB_BINARY_DIR) / "clients";
-  if (!std::filesystem::exists(clients / "node_modules/openai/package.json")) {
-    GTEST_SKIP() << "NOT TESTED: tests/fetch_clients could not get openai for Node.js";
-  }
-  RunScript({"node"}, "openai_check.mjs", clients);
+  AddKey(server_, "ada");
+  RunNode("openai", "openai_check.mjs");
 }
 
 TEST_F(ClientsTest, UsersOfOpenAi) {
-  const std::filesystem::path clients = std::filesystem::path(PROMPTDB_BINARY_DIR) / "clients";
-  if (!std::filesystem::exists(clients / "node_modules/openai/package.json")) {
-    GTEST_SKIP() << "NOT TESTED: tests/fetch_clients could not get openai for Node.js";
-  }
   Psql({"CREATE USER bob", "CREATE USER eve WITH (tokens_per_day = 120)", "CREATE USER joe",
         "GRANT USAGE ON MODEL demo TO bob, eve"});
-  for (const std::string user : {"bob", "eve", "joe"}) keys_[user] = AddKey(server_, user);
-  RunScript({"node"}, "openai_users_check.mjs", clients);
+  for (const std::string user : {"bob", "eve", "joe"}) AddKey(server_, user);
+  RunNode("openai", "openai_users_check.mjs");
 }
 
 }  // namespace

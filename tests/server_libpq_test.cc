@@ -1,6 +1,5 @@
 // The real pcserver, asked by libpq over a real socket.
 #include <gtest/gtest.h>
-#include <libpq-fe.h>
 #include <signal.h>
 
 #include <chrono>
@@ -13,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/libpq_client.h"
+#include "tests/support/add_user.h"
 #include "tests/support/child_process.h"
 #include "tests/support/server_process.h"
 #include "tests/support/test_folder.h"
@@ -20,39 +21,15 @@
 namespace promptdb {
 namespace {
 
-using Connection = std::unique_ptr<PGconn, decltype(&PQfinish)>;
-using Result = std::unique_ptr<PGresult, decltype(&PQclear)>;
-
 Connection Connect(const ServerProcess& server, const std::string& more = "") {
   const std::string text = "host=127.0.0.1 port=" + std::to_string(server.port()) +
                            " user=ada dbname=towns application_name=test " + more;
   return {PQconnectdb(text.c_str()), PQfinish};
 }
 
-Result Query(const Connection& connection, const std::string& text) {
-  return {PQexec(connection.get(), text.c_str()), PQclear};
-}
-
-std::string Field(const Result& result, int code) {
-  const char* text = PQresultErrorField(result.get(), code);
-  return text == nullptr ? "" : text;
-}
-
-std::string State(const Result& result) { return Field(result, PG_DIAG_SQLSTATE); }
-
-// The first value of the first row.
-std::string One(const Connection& connection, const std::string& text) {
-  const Result result = Query(connection, text);
-  EXPECT_EQ(PQresultStatus(result.get()), PGRES_TUPLES_OK) << PQresultErrorMessage(result.get());
-  return PQntuples(result.get()) > 0 ? PQgetvalue(result.get(), 0, 0) : "";
-}
-
 // An answer of more than a thousand tokens.
 constexpr char kLong[] =
     "SELECT GENERATE (max_tokens => 1500, ignore_eos => true) FROM demo USE valork PROMPT 'Go on.'";
-
-constexpr char kQuestion[] =
-    "SELECT GENERATE (max_tokens => 8) FROM demo USE shistel PROMPT 'Who is the mayor of Shistel?'";
 
 class ServerTest : public testing::Test {
  protected:
@@ -63,10 +40,7 @@ class ServerTest : public testing::Test {
   }
 
   void AddUser(const std::string& name, const std::string& password) {
-    ChildOptions options;
-    options.input = password + "\n";
-    const ChildResult added = RunChild(
-        {PROMPTDB_PCSERVER, "--db", (folder_ / "db").string(), "--add-user", name}, options);
+    const ChildResult added = promptdb::AddUser(folder_ / "db", name, password);
     ASSERT_EQ(added.status, 0) << added.err;
   }
 
@@ -257,14 +231,7 @@ TEST_F(ServerTest, CancelStopsAGeneration) {
   const Connection connection = Connect(server);
   int rows = 0;
   const std::string state = StateAfter(
-      connection,
-      [&] {
-        const std::unique_ptr<PGcancel, decltype(&PQfreeCancel)> cancel(
-            PQgetCancel(connection.get()), PQfreeCancel);
-        char error[256];
-        ASSERT_EQ(PQcancel(cancel.get(), error, sizeof error), 1) << error;
-      },
-      &rows);
+      connection, [&] { Cancel(connection); }, &rows);
   EXPECT_EQ(state, "57014");
   EXPECT_LT(rows, 1500);
   EXPECT_EQ(One(connection, "SELECT 1"), "1");
@@ -384,10 +351,7 @@ TEST_F(ServerTest, LimitsSayTooBusy) {
       [&] {
         const Result refused = Query(two, kQuestion);
         EXPECT_EQ(State(refused), "53300");
-        const std::unique_ptr<PGcancel, decltype(&PQfreeCancel)> cancel(PQgetCancel(one.get()),
-                                                                        PQfreeCancel);
-        char error[256];
-        EXPECT_EQ(PQcancel(cancel.get(), error, sizeof error), 1) << error;
+        Cancel(one);
       },
       &rows);
   EXPECT_EQ(One(two, kQuestion), " Tebri Jozund");

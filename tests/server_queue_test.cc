@@ -1,26 +1,21 @@
 // Statements that wait at the real pcserver: for a worker, for memory, and until it is too late.
 #include <gtest/gtest.h>
-#include <libpq-fe.h>
 
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "tests/libpq_client.h"
 #include "tests/support/server_process.h"
 #include "tests/support/test_folder.h"
 
 namespace promptdb {
 namespace {
 
-using Connection = std::unique_ptr<PGconn, decltype(&PQfinish)>;
-using Result = std::unique_ptr<PGresult, decltype(&PQclear)>;
-
 constexpr char kLong[] =
     "SELECT GENERATE (max_tokens => 1500, ignore_eos => true) FROM demo USE valork "
     "PROMPT 'Go on.' WITH (stream = on)";
-constexpr char kQuestion[] =
-    "SELECT GENERATE (max_tokens => 8) FROM demo USE shistel PROMPT 'Who is the mayor of Shistel?'";
 
 class ServerQueueTest : public testing::Test {
  protected:
@@ -51,13 +46,6 @@ class ServerQueueTest : public testing::Test {
   // takes several of its rounds.
   void AwaitRead() const { ASSERT_EQ(PQstatus(Connect().get()), CONNECTION_OK); }
 
-  static void Cancel(const Connection& connection) {
-    const std::unique_ptr<PGcancel, decltype(&PQfreeCancel)> cancel(PQgetCancel(connection.get()),
-                                                                    PQfreeCancel);
-    char error[256];
-    ASSERT_EQ(PQcancel(cancel.get(), error, sizeof error), 1) << error;
-  }
-
   // Nothing has come yet that ends the statement; rows may have.
   static bool IsUnanswered(const Connection& connection) {
     EXPECT_EQ(PQconsumeInput(connection.get()), 1);
@@ -78,13 +66,9 @@ class ServerQueueTest : public testing::Test {
     Outcome outcome;
     while (PGresult* next = PQgetResult(connection.get())) {
       const Result result{next, PQclear};
-      const auto field = [&](int code) {
-        const char* text = PQresultErrorField(result.get(), code);
-        return std::string(text == nullptr ? "" : text);
-      };
       if (PQresultStatus(result.get()) != PGRES_FATAL_ERROR) continue;
-      outcome = {field(PG_DIAG_SQLSTATE), field(PG_DIAG_MESSAGE_PRIMARY),
-                 field(PG_DIAG_MESSAGE_HINT)};
+      outcome = {State(result), Field(result, PG_DIAG_MESSAGE_PRIMARY),
+                 Field(result, PG_DIAG_MESSAGE_HINT)};
     }
     return outcome;
   }
@@ -94,9 +78,7 @@ class ServerQueueTest : public testing::Test {
   }
 
   static std::string Stat(const Connection& connection, const std::string& name) {
-    const std::string query = "SELECT value FROM pc_stats WHERE name = '" + name + "'";
-    const Result result{PQexec(connection.get(), query.c_str()), PQclear};
-    return PQntuples(result.get()) == 1 ? PQgetvalue(result.get(), 0, 0) : "";
+    return One(connection, "SELECT value FROM pc_stats WHERE name = '" + name + "'");
   }
 
   TemporaryFolder folder_{"server"};
@@ -106,35 +88,25 @@ class ServerQueueTest : public testing::Test {
 TEST_F(ServerQueueTest, AStatementOfHigherPriorityRunsFirst) {
   Start({"--workers", "1"});
   const Connection first = Connect(), low = Connect(), high = Connect();
-  Send(first, kLong);
-  AwaitRow(first);
-  Send(low, std::string(kQuestion) + " WITH (priority = 'low')");
-  AwaitRead();
-  Send(high, kLong);
-  AwaitRead();
-  Cancel(first);
-  AwaitRow(high);
-  EXPECT_TRUE(IsUnanswered(low));
-  Cancel(high);
-  EXPECT_EQ(End(high).state, "57014");
-  EXPECT_EQ(End(low).state, "");
-  EXPECT_EQ(End(first).state, "57014");
-
+  const auto expect_high_first = [&](const std::string& low_question) {
+    Send(first, kLong);
+    AwaitRow(first);
+    Send(low, low_question);
+    AwaitRead();
+    Send(high, kLong);
+    AwaitRead();
+    Cancel(first);
+    AwaitRow(high);
+    EXPECT_TRUE(IsUnanswered(low));
+    Cancel(high);
+    EXPECT_EQ(End(high).state, "57014");
+    EXPECT_EQ(End(low).state, "");
+    EXPECT_EQ(End(first).state, "57014");
+  };
+  expect_high_first(std::string(kQuestion) + " WITH (priority = 'low')");
   // And by the setting.
   EXPECT_EQ(Run(high, "SET priority = 'high'").state, "");
-  Send(first, kLong);
-  AwaitRow(first);
-  Send(low, kQuestion);
-  AwaitRead();
-  Send(high, kLong);
-  AwaitRead();
-  Cancel(first);
-  AwaitRow(high);
-  EXPECT_TRUE(IsUnanswered(low));
-  Cancel(high);
-  EXPECT_EQ(End(high).state, "57014");
-  EXPECT_EQ(End(low).state, "");
-  EXPECT_EQ(End(first).state, "57014");
+  expect_high_first(kQuestion);
 }
 
 TEST_F(ServerQueueTest, ADeadlineEndsAStatementThatWaitsAndOneThatRuns) {

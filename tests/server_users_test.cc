@@ -1,23 +1,21 @@
 // Users of the real pcserver, over libpq: who gets in, who may do what, whose states are whose, and
 // that no secret comes out.
 #include <gtest/gtest.h>
-#include <libpq-fe.h>
 
-#include <fstream>
-#include <iterator>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "tests/libpq_client.h"
+#include "tests/support/add_user.h"
 #include "tests/support/child_process.h"
 #include "tests/support/server_process.h"
 #include "tests/support/test_folder.h"
+#include "tests/support/text_file.h"
 
 namespace promptdb {
 namespace {
-
-using Connection = std::unique_ptr<PGconn, decltype(&PQfinish)>;
-using Result = std::unique_ptr<PGresult, decltype(&PQclear)>;
 
 Connection Connect(const ServerProcess& server, const std::string& user,
                    const std::string& password = "") {
@@ -30,16 +28,6 @@ Connection Connect(const ServerProcess& server, const std::string& user,
 bool MayConnect(const ServerProcess& server, const std::string& user,
                 const std::string& password = "") {
   return PQstatus(Connect(server, user, password).get()) == CONNECTION_OK;
-}
-
-Result Query(const Connection& connection, const std::string& text) {
-  return {PQexec(connection.get(), text.c_str()), PQclear};
-}
-
-std::string State(const Connection& connection, const std::string& text) {
-  const Result result = Query(connection, text);
-  const char* state = PQresultErrorField(result.get(), PG_DIAG_SQLSTATE);
-  return state == nullptr ? "" : state;
 }
 
 // The last value of the first row.
@@ -66,10 +54,7 @@ class ServerUsersTest : public testing::Test {
   }
 
   ChildResult AddUser(const std::string& name, const std::string& password) {
-    ChildOptions options;
-    options.input = password + "\n";
-    return RunChild({PROMPTDB_PCSERVER, "--db", (folder_ / "db").string(), "--add-user", name},
-                    options);
+    return promptdb::AddUser(folder_ / "db", name, password);
   }
 
   TemporaryFolder folder_{"users"};
@@ -161,9 +146,7 @@ TEST_F(ServerUsersTest, QuotasOfTokensOutliveTheServer) {
     EXPECT_EQ(State(bob, ask), "");
     EXPECT_EQ(State(bob, ask), "53400");
     const Result result = Query(bob, ask);
-    EXPECT_NE(std::string(PQresultErrorField(result.get(), PG_DIAG_MESSAGE_HINT))
-                  .find("A new day begins at "),
-              std::string::npos);
+    EXPECT_NE(Field(result, PG_DIAG_MESSAGE_HINT).find("A new day begins at "), std::string::npos);
   }
   const ServerProcess server = Start();
   EXPECT_EQ(State(Connect(server, "bob", "x"), ask), "53400");
@@ -211,9 +194,9 @@ TEST_F(ServerUsersTest, NoSecretComesOut) {
     EXPECT_TRUE(key.starts_with("pdb-")) << key;
     EXPECT_FALSE(MayConnect(server, "bob", "top-secret-2"));
     const Result failed = Query(ada, "CREATE USER eve 'top-secret-4'");
-    EXPECT_EQ(
-        std::string(PQresultErrorField(failed.get(), PG_DIAG_MESSAGE_PRIMARY)).find("top-secret-4"),
-        std::string::npos);
+    const std::string message = Field(failed, PG_DIAG_MESSAGE_PRIMARY);
+    EXPECT_NE(message, "");
+    EXPECT_EQ(message.find("top-secret-4"), std::string::npos);
     for (const std::string table : {"pc_users", "pc_keys", "pc_grants", "pc_connections"}) {
       const Result rows = Query(ada, "SELECT * FROM " + table);
       for (int row = 0; row < PQntuples(rows.get()); ++row) {
@@ -232,8 +215,7 @@ TEST_F(ServerUsersTest, NoSecretComesOut) {
   // Nor do the files have what one could log in with.
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_ / "db")) {
     if (!entry.is_regular_file()) continue;
-    std::ifstream file(entry.path(), std::ios::binary);
-    const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+    const std::string bytes = ReadText(entry.path());
     EXPECT_EQ(bytes.find("top-secret"), std::string::npos) << entry.path();
     EXPECT_EQ(bytes.find(key), std::string::npos) << entry.path();
   }

@@ -7,7 +7,6 @@
 
 #include <cmath>
 #include <fstream>
-#include <iterator>
 #include <limits>
 
 #include "executor/result.h"
@@ -23,6 +22,7 @@
 #include "shell/shell_commands.h"
 #include "shell/statement_help.h"
 #include "tests/support/test_folder.h"
+#include "tests/support/text_file.h"
 
 namespace promptdb {
 namespace {
@@ -130,8 +130,7 @@ std::string Format(const std::function<std::unique_ptr<RowFormatter>(Output&)>& 
     for (const std::vector<Value>& row : rows) formatter->Row(row);
     abort ? formatter->Abort() : formatter->End();
   }
-  std::ifstream in(file, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
+  return ReadText(file);
 }
 
 const std::vector<Column> kColumns = {
@@ -455,8 +454,7 @@ TEST(HistoryFileTest, IsBounded) {
   const std::vector<std::string> loaded = LoadHistory(file);
   ASSERT_EQ(loaded.size(), kHistoryEntries);
   EXPECT_EQ(loaded.back(), "entry " + std::to_string(written - 1));
-  std::ifstream in(file);
-  const std::string text(std::istreambuf_iterator<char>(in), {});
+  const std::string text = ReadText(file);
   EXPECT_EQ(static_cast<size_t>(std::count(text.begin(), text.end(), '\n')), kHistoryEntries);
 }
 

@@ -2,13 +2,11 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <fstream>
-#include <iterator>
-
 #include "tests/support/child_process.h"
 #include "tests/support/damage.h"
 #include "tests/support/masked_lines.h"
 #include "tests/support/test_folder.h"
+#include "tests/support/text_file.h"
 
 namespace promptdb {
 namespace {
@@ -21,11 +19,6 @@ constexpr char kCreate[] =
     "  UNION place (MODULE beach AS 'She went to the beach.', MODULE park AS 'She went to the "
     "park.')\n"
     ");\n";
-
-std::string ReadFile(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
 
 class ShellTest : public testing::Test {
  protected:
@@ -42,9 +35,7 @@ class ShellTest : public testing::Test {
     return RunChild(arguments, options);
   }
 
-  void Write(const std::string& name, const std::string& text) {
-    std::ofstream(folder_ / name, std::ios::binary) << text;
-  }
+  void Write(const std::string& name, const std::string& text) { WriteText(folder_ / name, text); }
 
   // m.gguf, a seeded model, and the schema s over it.
   void MakeSchema() {
@@ -240,7 +231,7 @@ TEST_F(ShellTest, OutputToAFile) {
                                   "-c", "\\o", "-c", "\\echo back"});
   EXPECT_EQ(result.status, 0) << result.err;
   EXPECT_EQ(result.out, "back\n");
-  EXPECT_EQ(ReadFile(folder_ / "out.csv"), "name,model,modules,created\n");
+  EXPECT_EQ(ReadText(folder_ / "out.csv"), "name,model,modules,created\n");
   EXPECT_EQ(Run({"-c", "\\o no/such/file"}).status, 1);
 }
 
@@ -262,7 +253,7 @@ TEST_F(ShellTest, FullDiskIsAnErrorAndAClosedPipeIsNot) {
   EXPECT_EQ(closed.status, 0);
   EXPECT_EQ(SplitLines(closed.out).size(), 1u);
   EXPECT_EQ(closed.err, "");
-  EXPECT_EQ(ReadFile(folder_ / "status"), std::to_string(128 + SIGPIPE) + "\n");
+  EXPECT_EQ(ReadText(folder_ / "status"), std::to_string(128 + SIGPIPE) + "\n");
 }
 
 TEST_F(ShellTest, SecondProcessIsToldThatTheDatabaseIsBusy) {
@@ -388,7 +379,7 @@ TEST_F(InteractiveShellTest, HistoryOutlivesTheShell) {
   ASSERT_SHOWS(*shell, "promptdb=> ");
   shell->Send("\x04");
   EXPECT_EQ(shell->Wait(), 0);
-  EXPECT_EQ(ReadFile(folder_ / ".pcsh_history"), "SHOW\\nMODELS;\n")
+  EXPECT_EQ(ReadText(folder_ / ".pcsh_history"), "SHOW\\nMODELS;\n")
       << "one entry for one statement";
   shell = Start();
   shell->Send("\x1b[A\r");  // up

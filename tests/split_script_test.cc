@@ -4,17 +4,13 @@
 #include <string>
 #include <vector>
 
+#include "base/text_place.h"
 #include "parser/parser.h"
 
 namespace promptdb {
 namespace {
 
 using Strings = std::vector<std::string>;
-
-std::string_view Slice(std::string_view text, SourceRange range) {
-  return text.substr(static_cast<size_t>(range.begin),
-                     static_cast<size_t>(range.end - range.begin));
-}
 
 struct SplitCase {
   std::string script;
@@ -50,10 +46,10 @@ TEST(SplitScriptTest, StatementsEndAtSemicolonsOutsideQuotesAndComments) {
     const ScriptSplit split = SplitScript(c.script);
     Strings statements;
     for (const SourceRange& range : split.statements) {
-      statements.emplace_back(Slice(c.script, range));
+      statements.emplace_back(TextAt(c.script, range));
     }
     EXPECT_EQ(statements, c.statements) << c.script;
-    EXPECT_EQ(Slice(c.script, split.rest), c.rest) << c.script;
+    EXPECT_EQ(TextAt(c.script, split.rest), c.rest) << c.script;
     EXPECT_EQ(split.rest_is_open_quote, c.open) << c.script;
   }
 }

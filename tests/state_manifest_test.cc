@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "tests/some_manifest.h"
+#include "tests/support/expect_error.h"
 
 namespace promptdb {
 namespace {
@@ -37,13 +38,7 @@ TEST(StateManifestTest, ARowUnderAnotherKeyIsCorrupt) {
   const std::string row = EncodeManifest(manifest);
   EXPECT_EQ(DecodeManifestAt(manifest.key.ToBytes(), row).key, manifest.key);
   for (const std::string& key : {ManifestOf(8, kSmall, 3).key.ToBytes(), std::string()}) {
-    try {
-      DecodeManifestAt(key, row);
-      FAIL();
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
-      EXPECT_NE(error.message().find("another state"), std::string::npos) << error.message();
-    }
+    ExpectError(ErrorCode::kCorrupt, {"another state"}, [&] { DecodeManifestAt(key, row); });
   }
 }
 

@@ -10,8 +10,6 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <thread>
 
 #include "storage/state_file.h"
@@ -19,6 +17,7 @@
 #include "tests/chat_bench.h"
 #include "tests/support/damage.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/text_file.h"
 
 namespace promptdb {
 namespace {
@@ -29,17 +28,6 @@ constexpr char kSchemaS[] =
     "CREATE SCHEMA s USING m (SYSTEM 'You are kind.', MODULE a AS 'alpha beta', MODULE b AS 'x', "
     "SCAFFOLD both (a, b));";
 constexpr char kAsk[] = "SELECT GENERATE (max_tokens => 6) FROM s USE a, b PROMPT 'go on'";
-
-std::string ReadAll(const fs::path& path) {
-  std::ostringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
-}
-
-void WriteAll(const fs::path& path, std::string_view text) {
-  std::ofstream(path, std::ios::binary | std::ios::trunc)
-      .write(text.data(), static_cast<std::streamsize>(text.size()));
-}
 
 int64_t Number(const RecordingSink& sink, size_t column) {
   return std::get<int64_t>(sink.rows.at(0).at(column));
@@ -111,7 +99,7 @@ TEST_F(StateTransferTest, AnotherDatabaseHasNothingToCompute) {
   // The same file again changes nothing; an export of it is the same but for its time.
   EXPECT_EQ(Number(Say(*other, "IMPORT STATES FROM " + Place("s.states") + ";"), 2), states_);
   Say(*other, "EXPORT STATES FROM s TO " + Place("again") + ";");
-  EXPECT_EQ(ReadAll(folder_ / "again").substr(64), ReadAll(folder_ / "s.states").substr(64));
+  EXPECT_EQ(ReadText(folder_ / "again").substr(64), ReadText(folder_ / "s.states").substr(64));
 }
 
 TEST_F(StateTransferTest, ExactReuseAndSharedStatesComeAlong) {
@@ -170,14 +158,14 @@ TEST_F(StateTransferTest, ADamagedStateIsNotExported) {
 // the rest.
 class DamagedFileTest : public StateTransferTest {
  protected:
-  DamagedFileTest() : whole_(ReadAll(folder_ / "s.states")), other_(Another("db")) {}
+  DamagedFileTest() : whole_(ReadText(folder_ / "s.states")), other_(Another("db")) {}
 
   // Imports `text` into an empty cache, and returns the error, which there must be.
   Error Refusal(const std::string& text) {
     for (const StateManifest& manifest : other_->rep().cache.List()) {
       other_->rep().cache.Erase(manifest.key);
     }
-    WriteAll(folder_ / "damaged", text);
+    WriteText(folder_ / "damaged", text);
     try {
       Say(*other_, "IMPORT STATES FROM " + Place("damaged") + ";");
     } catch (const Error& error) {
@@ -241,7 +229,7 @@ TEST_F(DamagedFileTest, EveryBitOfEveryHeaderCounts) {
   }
   std::printf("%d flipped bits were refused\n", refused);
   EXPECT_EQ(most_kept_, states_);  // where the end alone was damaged
-  WriteAll(folder_ / "damaged", whole_);
+  WriteText(folder_ / "damaged", whole_);
   Say(*other_, "IMPORT STATES FROM " + Place("damaged") + ";");
   ExpectWhole(*other_);
 }
@@ -317,7 +305,7 @@ TEST_F(DamagedFileTest, ForgedManifestsAreRefused) {
     file.BeginState(manifest);
     file.AddBlock(block);
     file.Finish();
-    return Refusal(ReadAll(folder_ / "forged"));
+    return Refusal(ReadText(folder_ / "forged"));
   };
   for (const auto& change : std::vector<std::function<void(StateManifest&)>>{
            [](StateManifest& manifest) { manifest.key.low ^= 1; },
@@ -349,7 +337,7 @@ TEST_F(DamagedFileTest, AStateOfAnotherShapeThanItsModelsIsRefused) {
     file.AddBlock(block);
   }
   file.Finish();
-  const Error error = Refusal(ReadAll(folder_ / "forged"));
+  const Error error = Refusal(ReadText(folder_ / "forged"));
   EXPECT_EQ(error.code(), ErrorCode::kCorrupt);
   EXPECT_NE(error.message().find("another shape"), std::string::npos) << error.message();
 }

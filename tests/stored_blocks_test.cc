@@ -12,6 +12,7 @@
 #include "tests/kv_pattern.h"
 #include "tests/some_manifest.h"
 #include "tests/support/damage.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/test_folder.h"
 
 namespace promptdb {
@@ -45,12 +46,7 @@ class StoredBlocksTest : public testing::Test {
   }
 
   void ExpectDamageIsFound(const std::function<void()>& read) {
-    try {
-      read();
-      ADD_FAILURE() << "damage was not found";
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kCorrupt) << error.message();
-    }
+    ExpectError(ErrorCode::kCorrupt, {"XXX"}, read);
   }
 
   const TemporaryFolder folder_{"stored"};

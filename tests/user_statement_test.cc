@@ -8,16 +8,10 @@
 #include <vector>
 
 #include "parser/parser.h"
+#include "tests/parse_one.h"
 
 namespace promptdb {
 namespace {
-
-template <typename Node>
-Node ParseOne(const std::string& text) {
-  const std::vector<ast::Statement> statements = Parse(text);
-  EXPECT_EQ(statements.size(), 1U) << text;
-  return std::get<Node>(statements.at(0).node);
-}
 
 TEST(UserStatementTest, Users) {
   const auto create = ParseOne<ast::CreateUser>(

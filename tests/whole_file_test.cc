@@ -5,25 +5,20 @@
 #include <sys/resource.h>
 
 #include <csignal>
-#include <fstream>
 #include <functional>
-#include <sstream>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "base/error.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/test_folder.h"
+#include "tests/support/text_file.h"
 
 namespace promptdb {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string ReadAll(const fs::path& path) {
-  std::ostringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
-}
 
 size_t FilesIn(const fs::path& folder) {
   return static_cast<size_t>(
@@ -33,11 +28,11 @@ size_t FilesIn(const fs::path& folder) {
 TEST(WholeFileTest, MakesAndReplaces) {
   const TemporaryFolder folder("whole");
   WriteWholeFile(folder / "a", "one");
-  EXPECT_EQ(ReadAll(folder / "a"), "one");
+  EXPECT_EQ(ReadText(folder / "a"), "one");
   WriteWholeFile(folder / "a", std::string(3 << 20, 'x'));
-  EXPECT_EQ(ReadAll(folder / "a"), std::string(3 << 20, 'x'));
+  EXPECT_EQ(ReadText(folder / "a"), std::string(3 << 20, 'x'));
   WriteWholeFile(folder / "a", "");
-  EXPECT_EQ(ReadAll(folder / "a"), "");
+  EXPECT_EQ(ReadText(folder / "a"), "");
   EXPECT_EQ(FilesIn(folder.path()), 1U);
 }
 
@@ -48,7 +43,7 @@ TEST(WholeFileTest, ALinkKeepsItsFile) {
   fs::create_symlink(folder / "inside/a", folder / "link");
   WriteWholeFile(folder / "link", "two");
   EXPECT_TRUE(fs::is_symlink(folder / "link"));
-  EXPECT_EQ(ReadAll(folder / "inside/a"), "two");
+  EXPECT_EQ(ReadText(folder / "inside/a"), "two");
 }
 
 TEST(WholeFileTest, WhatCannotBeWrittenLeavesWhatWasThere) {
@@ -62,7 +57,7 @@ TEST(WholeFileTest, WhatCannotBeWrittenLeavesWhatWasThere) {
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
   EXPECT_THROW(WriteWholeFile(folder / "a", std::string(2 << 20, 'x')), Error);
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
-  EXPECT_EQ(ReadAll(folder / "a"), "one");
+  EXPECT_EQ(ReadText(folder / "a"), "one");
   EXPECT_EQ(FilesIn(folder.path()), 1U);
 }
 
@@ -76,20 +71,14 @@ TEST(WholeFileTest, GrowsInPiecesAndCanBeCut) {
   EXPECT_EQ(file.size(), 6);
   EXPECT_FALSE(fs::exists(folder / "a"));
   file.Finish();
-  EXPECT_EQ(ReadAll(folder / "a"), "onetwo");
+  EXPECT_EQ(ReadText(folder / "a"), "onetwo");
   EXPECT_EQ(FilesIn(folder.path()), 1U);
 }
 
 TEST(WholeFileTest, RefusesWhatIsThereFirstAndLast) {
   const TemporaryFolder folder("whole");
-  const auto refused = [&](const std::function<void()>& action) {
-    try {
-      action();
-      ADD_FAILURE() << "it was not refused";
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);
-      EXPECT_NE(error.message().find("exists already"), std::string::npos) << error.message();
-    }
+  const auto refused = [](const std::function<void()>& action) {
+    ExpectError(ErrorCode::kInvalidArgument, {"exists already"}, action);
   };
   {
     WholeFileWriter late(folder / "a", WholeFileWriter::Existing::kRefuse);
@@ -99,7 +88,7 @@ TEST(WholeFileTest, RefusesWhatIsThereFirstAndLast) {
   }
   refused([&] { WholeFileWriter(folder / "a", WholeFileWriter::Existing::kRefuse); });
   refused([&] { WholeFileWriter(folder.path(), WholeFileWriter::Existing::kRefuse); });
-  EXPECT_EQ(ReadAll(folder / "a"), "one");
+  EXPECT_EQ(ReadText(folder / "a"), "one");
   EXPECT_EQ(FilesIn(folder.path()), 1U);
 }
 
@@ -128,7 +117,7 @@ TEST(WholeFileTest, ManyWritersLeaveOneWholeFile) {
     });
   }
   for (std::thread& writer : writers) writer.join();
-  const std::string text = ReadAll(folder / "a");
+  const std::string text = ReadText(folder / "a");
   EXPECT_EQ(text, std::string(100'000, text.at(0)));
   EXPECT_EQ(FilesIn(folder.path()), 1U);
 }

@@ -4,6 +4,8 @@ import os
 import re
 import socket
 
+from client_checks import read_all
+
 PORT = int(os.environ["OPENAI_PORT"])
 
 
@@ -11,13 +13,7 @@ def ask(request):
     """All that the server sends until it closes the connection."""
     with socket.create_connection(("127.0.0.1", PORT), timeout=60) as connection:
         connection.sendall(request)
-        reply = b""
-        try:
-            while chunk := connection.recv(4096):
-                reply += chunk
-        except ConnectionError:
-            pass
-        return reply
+        return read_all(connection)
 
 
 LINE = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -57,7 +53,7 @@ assert reply.startswith(b"HTTP/1.1 413 ") and reply.count(b"HTTP/1.1") == 1, rep
 two = ask(HEALTH + b"\r\n" + HEALTH + b"Connection: close\r\n\r\n")
 assert two.count(b"HTTP/1.1 200") == 2, two
 body = b'{"model": "demo", "prompt": "x", "max_tokens": 1}'
-key = b"Authorization: Bearer " + os.environ["OPENAI_TEST_KEY"].encode() + b"\r\n"
+key = b"Authorization: Bearer " + os.environ["OPENAI_KEY_ada"].encode() + b"\r\n"
 chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:10], body[10:])) + b"0\r\n\r\n"
 two = ask(LINE + key + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + HEALTH + b"Connection: close\r\n\r\n")
 assert re.findall(rb"HTTP/1.1 (\d+)", two) == [b"200", b"200"], two

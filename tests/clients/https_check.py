@@ -5,8 +5,10 @@ import os
 import socket
 import ssl
 
+from client_checks import read_all, refused
+
 PORT = int(os.environ["OPENAI_PORT"])
-HEADERS = {"Authorization": "Bearer " + os.environ["OPENAI_TEST_KEY"], "Content-Type": "application/json"}
+HEADERS = {"Authorization": "Bearer " + os.environ["OPENAI_KEY_ada"], "Content-Type": "application/json"}
 QUESTION = {
     "model": "demo",
     "messages": [{"role": "user", "content": "Who is the mayor of Shistel?"}],
@@ -56,31 +58,20 @@ assert connection.getresponse().status == 401
 connection.close()
 
 # A client that trusts others only does not come to ask.
-try:
+with refused(ssl.SSLCertVerificationError):
     http.client.HTTPSConnection("localhost", PORT, timeout=60).request("GET", "/healthz")
-    raise AssertionError("no error")
-except ssl.SSLCertVerificationError:
-    pass
 
 # An old version, plain HTTP and garbage get nothing that could be taken for an answer.
 old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
 old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
 old.set_ciphers("DEFAULT:@SECLEVEL=0")
-try:
+with refused((ssl.SSLError, ConnectionError)):
     old.wrap_socket(socket.create_connection(("localhost", PORT), timeout=60))
-    raise AssertionError("no error")
-except (ssl.SSLError, ConnectionError):
-    pass
 for plain in (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00" + b"\xff" * 600):
     with socket.create_connection(("localhost", PORT), timeout=60) as raw:
         raw.sendall(plain)
-        reply = b""
-        try:
-            while chunk := raw.recv(4096):
-                reply += chunk
-        except ConnectionError:
-            pass
+        reply = read_all(raw)
         assert b"HTTP" not in reply, reply
 
 # And the server is still there.

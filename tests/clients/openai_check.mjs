@@ -1,15 +1,9 @@
 // What OpenAI's own client for Node.js does with a server of PromptDB. Ends in "all checks passed", or fails.
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
+import { base, clientOf, refused } from './openai_client.mjs';
 
-// From the working folder, where the test has it.
-const require = createRequire(process.cwd() + '/');
-const { OpenAI } = require('openai');
-
-const port = Number(process.env.OPENAI_PORT);
-const base = `http://127.0.0.1:${port}`;
-const key = process.env.OPENAI_TEST_KEY;
-const client = new OpenAI({ baseURL: `${base}/v1`, apiKey: key, maxRetries: 0 });
+const key = process.env.OPENAI_KEY_ada;
+const client = clientOf(key, { maxRetries: 0 });
 
 const models = await client.models.list();
 assert.deepEqual(models.data.map((model) => model.id), ['demo']);
@@ -145,14 +139,6 @@ const length = embeddings.data[1].embedding.reduce((sum, x) => sum + x * x, 0);
 assert.ok(Math.abs(length - 1) < 1e-4, length);
 
 // Errors are OpenAI's.
-const refused = async (promise, status, code, parameter = null) => {
-  await assert.rejects(promise, (error) => {
-    assert.equal(error.status, status, error.message);
-    assert.equal(error.code, code, error.message);
-    if (parameter) assert.equal(error.param, parameter);
-    return true;
-  });
-};
 const ask = (more) => client.chat.completions.create({ ...question, ...more });
 await refused(ask({ model: 'gpt-4', promptdb: undefined }), 404, 'not_found');
 await refused(ask({ promptdb: { schema: 'demo', use: ['shistl'] } }), 404, 'not_found');
@@ -173,8 +159,7 @@ await refused(ask({ messages: [{ role: 'tool', content: 'x', tool_call_id: 'y' }
   'unsupported_value');
 await refused(ask({ max_tokens: 5000, messages: [{ role: 'user', content: 'x '.repeat(3000) }] }), 400,
   'context_length_exceeded');
-await refused(new OpenAI({ baseURL: `${base}/v1`, apiKey: 'wrong', maxRetries: 0 }).models.list(), 401,
-  'invalid_api_key');
+await refused(clientOf('wrong', { maxRetries: 0 }).models.list(), 401, 'invalid_api_key');
 
 // Whoever leaves in the middle takes the work along.
 const metric = async (name) => {

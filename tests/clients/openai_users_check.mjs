@@ -1,28 +1,11 @@
 // Users over HTTP, as OpenAI's own client for Node.js meets them: a key is a user, whose rights,
 // states and quota are the user's own. Ends in "all checks passed", or fails.
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
+import { clientOf, refused } from './openai_client.mjs';
 
-// From the working folder, where the test has it.
-const require = createRequire(process.cwd() + '/');
-const { OpenAI } = require('openai');
-
-const base = `http://127.0.0.1:${process.env.OPENAI_PORT}/v1`;
-const clientOf = (apiKey) => new OpenAI({ baseURL: base, apiKey });
-const bob = clientOf(process.env.OPENAI_KEY_BOB);
-const eve = clientOf(process.env.OPENAI_KEY_EVE);
-const joe = clientOf(process.env.OPENAI_KEY_JOE);
-
-async function refused(promise, status, code) {
-  try {
-    await promise;
-  } catch (error) {
-    assert.equal(error.status, status, error.message);
-    assert.equal(error.code, code);
-    return;
-  }
-  assert.fail(`no refusal with ${status}`);
-}
+const bob = clientOf(process.env.OPENAI_KEY_bob);
+const eve = clientOf(process.env.OPENAI_KEY_eve);
+const joe = clientOf(process.env.OPENAI_KEY_joe);
 
 // Each sees the models that each may use.
 assert.deepEqual((await bob.models.list()).data.map((model) => model.id), ['demo']);

@@ -2,6 +2,8 @@
 import psycopg2
 import psycopg2.extensions
 
+from client_checks import refused
+
 QUESTION = "SELECT GENERATE (max_tokens => 8) FROM demo USE shistel PROMPT %s"
 
 connection = psycopg2.connect("")
@@ -25,17 +27,12 @@ connection.commit()
 
 # An error has its SQLSTATE, place and hint, and needs a rollback.
 with connection.cursor() as cursor:
-    try:
+    with refused(psycopg2.errors.UndefinedObject) as unknown:
         cursor.execute("SELECT GENERATE FROM dmo PROMPT 'x'")
-        raise AssertionError("no error")
-    except psycopg2.errors.UndefinedObject as error:
-        assert error.diag.statement_position == "22", error.diag.statement_position
-        assert "demo" in error.diag.message_hint, error.diag.message_hint
-    try:
+    assert unknown.error.diag.statement_position == "22", unknown.error.diag.statement_position
+    assert "demo" in unknown.error.diag.message_hint, unknown.error.diag.message_hint
+    with refused(psycopg2.errors.InFailedSqlTransaction):
         cursor.execute("SHOW MODELS")
-        raise AssertionError("no error")
-    except psycopg2.errors.InFailedSqlTransaction:
-        pass
 connection.rollback()
 
 connection.autocommit = True
@@ -46,10 +43,7 @@ with connection.cursor() as cursor:
     cursor.execute("SELECT count(*) FROM information_schema.tables WHERE table_name = %s", ("pc_models",))
     assert cursor.fetchone() == (1,)
     cursor.execute("SET statement_timeout = 1")
-    try:
+    with refused(psycopg2.errors.QueryCanceled):
         cursor.execute("SELECT GENERATE (max_tokens => 1500, ignore_eos => on) FROM demo PROMPT 'x'")
-        raise AssertionError("no error")
-    except psycopg2.errors.QueryCanceled:
-        pass
 connection.close()
 print("all checks passed")

@@ -8,20 +8,15 @@
 #include "tests/fuzz/target.h"
 #include "tests/support/fake_tokenizer.h"
 #include "tests/support/plain_schema_validator.h"
+#include "tests/support/random_text.h"
 
 namespace promptdb {
 namespace {
 
 // Every byte, and a few words that cross the borders of what a grammar names.
 const FakeTokenizer& Bytes() {
-  static const FakeTokenizer tokenizer([] {
-    std::vector<std::string> tokens;
-    for (int byte = 0; byte < 256; ++byte) tokens.emplace_back(1, static_cast<char>(byte));
-    for (const char* word : {"{\"", "\": ", "\"}", "]}", "true", "12", "ab", "\xC3\xA9t"}) {
-      tokens.emplace_back(word);
-    }
-    return tokens;
-  }());
+  static const FakeTokenizer tokenizer(
+      BytesAnd({"{\"", "\": ", "\"}", "]}", "true", "12", "ab", "\xC3\xA9t"}));
   return tokenizer;
 }
 
@@ -34,18 +29,10 @@ std::optional<std::string> Write(const std::shared_ptr<Constraint>& constraint, 
   for (int step = 0; step < 200; ++step) {
     if (text.must_end() || (text.may_end() && random() % 4 == 0)) return written;
     const auto mask = text.AllowedTokens();
-    std::vector<TokenId> allowed;
-    for (TokenId id = 0; id < Bytes().vocab_size(); ++id) {
-      if (mask->Allows(id)) allowed.push_back(id);
-    }
+    const std::vector<TokenId> allowed = AllowedIds(*mask, Bytes().vocab_size());
     Check(!allowed.empty(), "a text can go on or end");
     TokenId next = allowed[random() % allowed.size()];
-    if (step > 30) {
-      const bool is_in_text = mask->Allows('q') && mask->Allows('}');
-      for (const char closing : std::string(is_in_text ? "\"" : "\"]}")) {
-        if (mask->Allows(closing)) next = closing;
-      }
-    }
+    if (step > 30) next = ClosingOr(*mask, next);
     text.Push(next);
     written += Bytes().TokenBytes(next);
   }

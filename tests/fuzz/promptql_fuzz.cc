@@ -1,5 +1,6 @@
 // PromptQL: whatever the text, it parses or it is one error with a place; cutting a script into
 // statements and parsing it whole agree.
+#include "base/text_place.h"
 #include "parser/parser.h"
 #include "server/client_statement.h"
 #include "tests/fuzz/target.h"
@@ -28,11 +29,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // Each of them alone is a statement, too, and together they are all.
   Check(!split.rest_is_open_quote, "a script that parses has no open quote");
   size_t alone = 0;
-  const auto count = [&](const SourceRange& range) {
-    alone += Parse(text.substr(static_cast<size_t>(range.begin),
-                               static_cast<size_t>(range.end - range.begin)))
-                 .size();
-  };
+  const auto count = [&](const SourceRange& range) { alone += Parse(TextAt(text, range)).size(); };
   for (const SourceRange& range : split.statements) count(range);
   count(split.rest);
   Check(alone == parsed, "a script has as many statements as its parts");

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <random>
 #include <sstream>
@@ -15,6 +14,7 @@
 #include "storage/state_file.h"
 #include "tests/support/random_schema.h"
 #include "tests/support/test_folder.h"
+#include "tests/support/text_file.h"
 #include "tests/support/tiny_checkpoint.h"
 
 namespace promptdb {
@@ -22,20 +22,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string ReadAll(const fs::path& path) {
-  std::ostringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
-}
-
 class Seeds {
  public:
   explicit Seeds(fs::path folder) : folder_(std::move(folder)) {}
 
   void Add(const std::string& target, const std::string& name, std::string_view bytes) const {
     fs::create_directories(folder_ / target);
-    std::ofstream(folder_ / target / name, std::ios::binary | std::ios::trunc)
-        .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    WriteText(folder_ / target / name, bytes);
   }
 
  private:
@@ -46,7 +39,7 @@ class Seeds {
 void AddStatements(const Seeds& seeds) {
   for (const auto& file :
        fs::directory_iterator(fs::path(PROMPTDB_SOURCE_DIR) / "tests/statements")) {
-    std::istringstream lines(ReadAll(file.path()));
+    std::istringstream lines(ReadText(file.path()));
     const std::string stem = file.path().stem();
     std::string kind, block, line;
     int count = 0;
@@ -83,14 +76,14 @@ void AddModels(const Seeds& seeds) {
   for (const std::string& family : TinyModel::Families()) {
     const TinyModel model = TinyModel::SmallestOf(family);
     WriteGguf(model, folder / "m.gguf", TensorDtype::kF16);
-    seeds.Add("gguf", family, ReadAll(folder / "m.gguf"));
+    seeds.Add("gguf", family, ReadText(folder / "m.gguf"));
     fs::remove_all(folder / "m");
     WriteHuggingFace(model, folder / "m", TensorDtype::kBf16);
     seeds.Add("safetensors", family,
-              ReadAll(folder / "m/config.json") + '\0' + ReadAll(folder / "m/model.safetensors"));
-    seeds.Add(
-        "tokenizer_json", family,
-        ReadAll(folder / "m/tokenizer.json") + '\0' + ReadAll(folder / "m/tokenizer_config.json"));
+              ReadText(folder / "m/config.json") + '\0' + ReadText(folder / "m/model.safetensors"));
+    seeds.Add("tokenizer_json", family,
+              ReadText(folder / "m/tokenizer.json") + '\0' +
+                  ReadText(folder / "m/tokenizer_config.json"));
   }
 }
 
@@ -129,7 +122,7 @@ void AddStates(const Seeds& seeds) {
       }
     }
     writer.Finish();
-    seeds.Add("state_file", file.filename(), ReadAll(file));
+    seeds.Add("state_file", file.filename(), ReadText(file));
   }
 }
 
@@ -219,7 +212,7 @@ int main(int argc, char** argv) {
   const Seeds seeds(argv[1]);
   AddStatements(seeds);
   seeds.Add("pml", "travel",
-            ReadAll(std::filesystem::path(PROMPTDB_SOURCE_DIR) / "tests/data/pml/travel.xml"));
+            ReadText(std::filesystem::path(PROMPTDB_SOURCE_DIR) / "tests/data/pml/travel.xml"));
   AddModels(seeds);
   AddConstraints(seeds);
   AddStates(seeds);

@@ -6,6 +6,8 @@
 
 #include "storage/state_file.h"
 #include "tests/fuzz/target.h"
+#include "tests/support/test_folder.h"
+#include "tests/support/text_file.h"
 
 namespace promptdb {
 namespace {
@@ -95,13 +97,14 @@ class Resealer {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace promptdb;
-  static const FuzzFolder folder;
+  static const TemporaryFolder folder("fuzz");
   std::string bytes(TextOf(data, size));
   Resealer(bytes).Run();
-  const std::filesystem::path file = folder.Write("in.states", bytes);
+  const std::filesystem::path file = folder / "in.states";
+  WriteText(file, bytes);
   std::vector<ReadState> states;
   if (!Survives("", [&] { states = ReadStates(file); })) return 0;
-  const std::filesystem::path copy = folder.path() / "out.states";
+  const std::filesystem::path copy = folder / "out.states";
   std::filesystem::remove(copy);
   StateFileWriter writer(copy, 0);
   for (const ReadState& state : states) {

@@ -3,16 +3,11 @@
 #ifndef PROMPTDB_TESTS_FUZZ_TARGET_H_
 #define PROMPTDB_TESTS_FUZZ_TARGET_H_
 
-#include <unistd.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "base/error.h"
 #include "base/utf8.h"
@@ -60,41 +55,6 @@ bool Survives(std::string_view text, Work work, Lines lines = Lines::kOne) {
     return false;
   }
 }
-
-// A folder of this process for targets whose readers want files: in memory where the system has
-// such a place.
-class FuzzFolder {
- public:
-  FuzzFolder() {
-    const std::filesystem::path memory = "/dev/shm";
-    std::error_code ignored;
-    const bool has_memory =
-        std::filesystem::is_directory(memory, ignored) && access(memory.c_str(), W_OK) == 0;
-    path_ = (has_memory ? memory : std::filesystem::temp_directory_path()) /
-            ("promptdb-fuzz-" + std::to_string(getpid()));
-    std::filesystem::create_directories(path_);
-  }
-  FuzzFolder(const FuzzFolder&) = delete;
-  FuzzFolder& operator=(const FuzzFolder&) = delete;
-  ~FuzzFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-
-  const std::filesystem::path& path() const { return path_; }
-
-  // (Re)writes a file of the folder.
-  std::filesystem::path Write(const std::string& name, std::string_view bytes) const {
-    std::filesystem::path file = path_ / name;
-    std::ofstream out(file, std::ios::binary | std::ios::trunc);
-    out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    Check(out.good(), "the folder of a fuzz target can be written");
-    return file;
-  }
-
- private:
-  std::filesystem::path path_;
-};
 
 }  // namespace promptdb
 

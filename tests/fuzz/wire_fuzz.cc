@@ -36,10 +36,10 @@ void ReadStatement(std::string_view text) {
   }
   const auto statement = ReadClientStatement(tokens, DefaultClientParameters());
   if (statement && statement->kind == ClientStatement::Kind::kSet) {
-    if (CheckedClientValue(statement->name, statement->value).empty()) return;
+    const std::string value = CheckedClientValue(statement->name, statement->value);
+    if (value.empty()) return;
     if (statement->name == "statement_timeout") {
-      Check(TimeoutMilliseconds(CheckedClientValue(statement->name, statement->value)) >= 0,
-            "a timeout is not negative");
+      Check(TimeoutMilliseconds(value) >= 0, "a timeout is not negative");
     }
   }
 }

@@ -1,4 +1,5 @@
-// Whole files as strings, for tests. What can't be read is empty.
+// Whole files as strings, for tests. What can't be read is empty; what can't be written ends the
+// test's process.
 #ifndef PROMPTDB_TESTS_SUPPORT_TEXT_FILE_H_
 #define PROMPTDB_TESTS_SUPPORT_TEXT_FILE_H_
 
@@ -6,6 +7,9 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <string_view>
+
+#include "base/error.h"
 
 namespace promptdb {
 
@@ -14,8 +18,11 @@ inline std::string ReadText(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-inline void WriteText(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary) << text;
+inline void WriteText(const std::filesystem::path& path, std::string_view text) {
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  file.close();
+  Check(file.good(), "a test could not write its file");
 }
 
 }  // namespace promptdb
