@@ -46,7 +46,7 @@ class StoredBlocksTest : public testing::Test {
   }
 
   void ExpectDamageIsFound(const std::function<void()>& read) {
-    ExpectError(ErrorCode::kCorrupt, {"XXX"}, read);
+    ExpectError(ErrorCode::kCorrupt, {"checksum"}, read);
   }
 
   const TemporaryFolder folder_{"stored"};

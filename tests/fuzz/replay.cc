@@ -21,7 +21,7 @@ int main(int argc, char** argv) {
   }
   std::sort(files.begin(), files.end());
   for (const fs::path& file : files) {
-    const std::string bytes = ReadText(file);
+    const std::string bytes = promptdb::ReadText(file);
     std::printf("%s\n", file.c_str());
     std::fflush(stdout);  // the last line names the input that ended the process
     LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
