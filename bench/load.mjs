@@ -194,7 +194,7 @@ if (options.idle) {
   await server.stop();
 } else if (options.minutes) {
   // A small cache, so that it is full soon, and what grows after is no cache.
-  const server = await startServer(["--workers", String(clients), "--max-connections", String(2 * clients), "--cpu-cache", "256MB"]);
+  const server = await startServer(["--workers", String(clients), "--max-connections", String(4 * clients), "--cpu-cache", "256MB"]);
   const isFlat = await soak(pg, server, load, number("minutes"), question, options.json);
   await server.stop();
   process.exit(isFlat ? 0 : 1);

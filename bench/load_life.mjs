@@ -1,7 +1,7 @@
 // What a server costs that is up for long: connections that do nothing, and memory over time. For
 // bench/load.mjs.
 import {writeFileSync} from "node:fs";
-import {ask, connect, statement} from "./load_server.mjs";
+import {ask, askHttp, connect, statement} from "./load_server.mjs";
 import {median} from "./statistics.mjs";
 
 const kib = (bytes) => (bytes / 1024).toFixed(1);
@@ -31,8 +31,8 @@ export async function measureIdle(pg, server, count, json) {
   if (json) writeFileSync(json, JSON.stringify(report, null, 2) + "\n");
 }
 
-// Many clients for `minutes`: most ask and stay, some leave and come back, leave in the middle of an
-// answer, or err. Prints memory over time. True where it is flat: where the last quarter has no more than
+// Many clients for `minutes`: most ask and stay, by SQL and over HTTP, some leave and come back, leave in
+// the middle of an answer, or err. Prints memory over time. True where it is flat: where the last quarter has no more than
 // the second, but for a share that allocators take.
 export async function soak(pg, server, load, minutes, question, json) {
   const kMostGrowth = 1.02;
@@ -42,7 +42,8 @@ export async function soak(pg, server, load, minutes, question, json) {
   const client = async (i) => {
     let connection = await connect(pg, server);
     for (let round = 0; performance.now() < end; ++round) {
-      const text = statement(load, i % load.documents.length, question(i, round));
+      const document = i % load.documents.length, asked = question(i, round);
+      const text = statement(load, document, asked);
       const what = (i * 7 + round) % 20;
       if (what === 0) {
         // Gone in the middle: whoever waits for the answer is told by an error, which is expected here.
@@ -53,6 +54,12 @@ export async function soak(pg, server, load, minutes, question, json) {
         connection = await connect(pg, server);
       } else if (what === 1) {
         await connection.query("SELECT GENERATE FROM nobody PROMPT 'x'").catch(() => { ++errors; });
+      } else if (what === 3) {
+        await askHttp(server, load, document, asked, () => false);
+        ++left;
+      } else if (what % 4 === 0) {
+        ttft.push((await askHttp(server, load, document, asked)).ttft);
+        ++answers;
       } else {
         const answer = await ask(pg, connection, text);
         ttft.push(answer.ttft);

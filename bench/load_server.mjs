@@ -16,22 +16,23 @@ export class Server {
   // Starts the real binary on a free port, and waits until it listens.
   static async start(root, database, args = []) {
     const child = spawn(path.join(root, "build", "server", "pcserver"),
-                        ["--db", database, "--port", "0", ...args], {stdio: ["ignore", "ignore", "pipe"]});
+                        ["--db", database, "--port", "0", "--http-port", "0", ...args], {stdio: ["ignore", "ignore", "pipe"]});
     let log = "";
-    const port = await new Promise((resolve, reject) => {
+    await new Promise((resolve, reject) => {
       child.stderr.on("data", (data) => {
         log += data;
-        const found = log.match(/protocol=postgresql .*port=(\d+)/);
-        if (found && log.includes("event=ready")) resolve(Number(found[1]));
+        if (log.includes("event=ready")) resolve();
       });
       child.on("exit", () => reject(new Error(`pcserver does not start:\n${log}`)));
     });
-    return new Server(child, port);
+    const portOf = (protocol) => Number(log.match(new RegExp(`protocol=${protocol} .*port=(\\d+)`))[1]);
+    return new Server(child, portOf("postgresql"), portOf("http"));
   }
 
-  constructor(child, port) {
+  constructor(child, port, httpPort) {
     this.child = child;
     this.port = port;
+    this.httpPort = httpPort;
   }
 
   // Resident memory in bytes: all of it, and what is no mapped file.
@@ -67,6 +68,28 @@ export function ask(pg, client, text, onFirst = () => {}) {
     query.on("end", () => resolve({ttft: (first - begin) / 1e3, figures: last}));
     query.on("error", reject);
   });
+}
+
+// Asks for an answer over HTTP, as a stream of events. `onFirst` is called once, at the first; false
+// ends the connection there. Seconds to the first.
+export async function askHttp(server, load, document, question, onFirst = () => true) {
+  const begin = performance.now();
+  const response = await fetch(`http://127.0.0.1:${server.httpPort}/v1/completions`, {
+    method: "POST", headers: {"content-type": "application/json"},
+    body: JSON.stringify({model: "m", prompt: question, max_tokens: load.decode, stream: true,
+                          promptdb: {schema: "load", use: [`d${document}`]}}),
+  });
+  if (!response.ok) throw new Error(`HTTP ${response.status}: ${await response.text()}`);
+  let ttft, text = "";
+  for await (const bytes of response.body) {
+    if (ttft === undefined) {
+      ttft = (performance.now() - begin) / 1e3;
+      if (!onFirst()) return {ttft};  // cancels what is left, which closes the connection
+    }
+    text += Buffer.from(bytes).toString("latin1");
+  }
+  if (!text.trimEnd().endsWith("[DONE]")) throw new Error(`the stream ends in ${text.slice(-200)}`);
+  return {ttft};
 }
 
 export const quoted = (text) => `'${text.replaceAll("'", "''")}'`;

@@ -1,7 +1,6 @@
 #include "executor/sampler.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <unordered_set>
@@ -20,11 +19,6 @@ uint64_t SplitMix64(uint64_t& state) {
   return z ^ (z >> 31);
 }
 
-// Likelier first; the lower id among equals, so that order never depends on the sort.
-bool Likelier(const TokenCandidate& a, const TokenCandidate& b) {
-  return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-}
-
 // Repeated tokens become less likely whichever sign their logit has. REQUIRES: candidates by id.
 void Penalize(std::vector<TokenCandidate>& candidates, std::span<const int32_t> history,
               double penalty) {
@@ -37,12 +31,6 @@ void Penalize(std::vector<TokenCandidate>& candidates, std::span<const int32_t> 
     if (found == candidates.end() || found->id != id) continue;
     found->logit = found->logit > 0 ? found->logit / penalty : found->logit * penalty;
   }
-}
-
-double TotalWeight(const std::vector<TokenCandidate>& candidates) {
-  double total = 0;
-  for (const TokenCandidate& candidate : candidates) total += candidate.weight;
-  return total;
 }
 
 }  // namespace
@@ -77,34 +65,16 @@ int32_t Sampler::Sample(std::span<const float> logits, std::span<const int32_t> 
                      candidates.end(), Likelier);
     candidates.resize(keep);
   }
-  std::sort(candidates.begin(), candidates.end(), Likelier);
-  const double most = candidates.front().logit;
-  for (TokenCandidate& candidate : candidates) {
-    candidate.weight = std::exp((candidate.logit - most) / options_.temperature);
-  }
+  ranked_.Assign(candidates, options_.temperature);
   if (options_.top_p < 1.0) {
     // The fewest candidates that hold top_p of the probability; always one. Holtzman et al., 2020.
-    const double wanted = options_.top_p * TotalWeight(candidates);
-    double sum = 0;
-    size_t count = 0;
-    while (count < candidates.size() && (count == 0 || sum < wanted)) {
-      sum += candidates[count++].weight;
-    }
-    candidates.resize(count);
+    keep = ranked_.CountOfWeight(options_.top_p * ranked_.WeightOf(keep), keep);
   }
   if (options_.min_p > 0) {
-    while (candidates.size() > 1 && candidates.back().weight < options_.min_p) {
-      candidates.pop_back();
-    }
+    keep = std::clamp<size_t>(ranked_.CountAtLeast(options_.min_p), 1, keep);
   }
-
   const double uniform = static_cast<double>(SplitMix64(state_) >> 11) * 0x1.0p-53;  // [0, 1)
-  double left = uniform * TotalWeight(candidates);
-  for (const TokenCandidate& candidate : candidates) {
-    left -= candidate.weight;
-    if (left < 0) return candidate.id;
-  }
-  return candidates.back().id;
+  return ranked_.IdAt(ranked_.CountOfWeight(uniform * ranked_.WeightOf(keep), keep) - 1);
 }
 
 }  // namespace promptdb

@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "executor/ranked_candidates.h"
+
 namespace promptdb {
 
 struct SamplingOptions {
@@ -15,12 +17,6 @@ struct SamplingOptions {
   double min_p = 0;                 // 0: off; relative to the likeliest token's probability
   double repetition_penalty = 1.0;  // 1: off; Keskar et al., "CTRL" (2019)
   uint64_t seed = 0;
-};
-
-struct TokenCandidate {
-  int32_t id = 0;
-  double logit = 0;
-  double weight = 0;  // proportional to its probability; the likeliest has 1
 };
 
 // One per generation: the random sequence depends on the seed alone (an own generator, PCG or
@@ -37,8 +33,9 @@ class Sampler {
  private:
   SamplingOptions options_;
   uint64_t state_;
-  std::vector<TokenCandidate>
-      candidates_;  // kept, since a large vocabulary's take long to allocate
+  // Kept, since a large vocabulary's take long to allocate.
+  std::vector<TokenCandidate> candidates_;
+  RankedCandidates ranked_;
 };
 
 }  // namespace promptdb

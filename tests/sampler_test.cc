@@ -3,10 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
+#include <random>
 #include <set>
+#include <utility>
 #include <vector>
 
 namespace promptdb {
@@ -149,6 +152,96 @@ TEST(Sampler, NeverDrawsWhatIsMasked) {
     EXPECT_EQ(Ids(Draw(options, masked, history)), (std::set<int32_t>{0, 1, 3, 4}));
   }
   EXPECT_EQ(Sampler({.temperature = 1}).Sample(std::vector<float>{never, 0, never}, {}), 1);
+}
+
+// Draws as the contract says it, of all candidates in order.
+class SlowSampler {
+ public:
+  explicit SlowSampler(const SamplingOptions& options) : options_(options), state_(options.seed) {}
+
+  int32_t Sample(const std::vector<float>& logits) {
+    std::vector<std::pair<double, int32_t>> order;  // sorts from the likeliest, the lower id first
+    for (size_t i = 0; i < logits.size(); ++i) order.emplace_back(-logits[i], i);
+    std::sort(order.begin(), order.end());
+    if (options_.top_k > 0 && static_cast<size_t>(options_.top_k) < order.size()) {
+      order.resize(static_cast<size_t>(options_.top_k));
+    }
+    const auto weight = [&](size_t i) {
+      return std::exp((order[0].first - order[i].first) / options_.temperature);
+    };
+    const auto total = [&] {
+      double sum = 0;
+      for (size_t i = 0; i < order.size(); ++i) sum += weight(i);
+      return sum;
+    };
+    // The fewest that reach the share of what all weigh.
+    const auto count_of = [&](double share) {
+      const double wanted = share * total();
+      double sum = 0;
+      for (size_t i = 0; i < order.size(); ++i) {
+        sum += weight(i);
+        if (sum >= wanted) return i + 1;
+      }
+      return order.size();
+    };
+    if (options_.top_p < 1) order.resize(count_of(options_.top_p));
+    while (order.size() > 1 && weight(order.size() - 1) < options_.min_p) order.pop_back();
+    return order[count_of(Uniform()) - 1].second;
+  }
+
+ private:
+  // SplitMix64.
+  double Uniform() {
+    uint64_t z = state_ += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1.0p-53;
+  }
+
+  SamplingOptions options_;
+  uint64_t state_;
+};
+
+TEST(Sampler, DrawsOfALargeVocabularyWhatSortingAllOfItDraws) {
+  std::mt19937_64 random(3);
+  // Flat, as usual, peaked, far apart, and most of them equal.
+  for (const double spread : {0.01, 3.0, 30.0, 1e6, 0.0}) {
+    std::normal_distribution<float> logit(0, static_cast<float>(spread));
+    std::vector<float> logits(5000);
+    for (float& value : logits)
+      value = spread == 0 ? static_cast<float>(random() % 3) : logit(random);
+    for (const double temperature : {0.01, 1.0, 50.0}) {
+      for (const int top_k : {0, 40, 4000}) {
+        for (const double top_p : {1.0, 0.9, 0.1}) {
+          for (const double min_p : {0.0, 0.05}) {
+            const SamplingOptions options = {.temperature = temperature,
+                                             .top_k = top_k,
+                                             .top_p = top_p,
+                                             .min_p = min_p,
+                                             .seed = random()};
+            Sampler sampler(options);
+            SlowSampler slow(options);
+            for (int i = 0; i < 5; ++i) {
+              ASSERT_EQ(sampler.Sample(logits, {}), slow.Sample(logits))
+                  << spread << ' ' << temperature << ' ' << top_k << ' ' << top_p << ' ' << min_p;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+// What a broken model says crashes nothing.
+TEST(Sampler, DrawsSomeTokenWhereLogitsAreNoNumbers) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  for (const std::vector<float>& logits :
+       {std::vector<float>{0, kNan, 1}, {kNan, kNan}, {kInf, 0, kInf}, {kInf, kNan}}) {
+    const int32_t id = Sampler({.temperature = 1, .top_p = 0.5}).Sample(logits, {});
+    EXPECT_GE(id, 0);
+    EXPECT_LT(static_cast<size_t>(id), logits.size());
+  }
 }
 
 TEST(Sampler, TheSeedDeterminesTheSequence) {
