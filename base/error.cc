@@ -28,6 +28,8 @@ std::string_view ErrorCodeName(ErrorCode code) {
       return "corrupt data";
     case ErrorCode::kBusy:
       return "busy";
+    case ErrorCode::kTooBusy:
+      return "too busy";
     case ErrorCode::kResource:
       return "out of resources";
     case ErrorCode::kDenied:

@@ -26,6 +26,7 @@ enum class ErrorCode {
   kIo,               // The operating system or RocksDB refused.
   kCorrupt,          // A file or a stored block is not what it claims to be.
   kBusy,             // Another process holds the database, or another session the chat.
+  kTooBusy,          // As many wait as may; later there is room.
   kResource,         // A budget (memory, disk) is too small for the request.
   kDenied,           // The user has no right to it.
   kQuota,            // The user has used up what is allowed for now.

@@ -314,9 +314,6 @@ asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest
   asio::steady_timer timer(server_.io);
   const std::shared_ptr<StatementRun> run =
       server_.StartRun(std::move(statement), timer, std::move(wake));
-  if (run == nullptr) {
-    throw OpenAiError(503, "too busy: too many statements are waiting already", "too_busy");
-  }
   running_ = run;
   std::vector<Row> rows;
   GenerationCounts counts(server_.metrics);
@@ -353,7 +350,7 @@ asio::awaitable<void> HttpConnection::Send(int status, std::string_view type, st
                      "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
   if (status == 503) head += "Retry-After: 1\r\n";
   // A client that tries again by itself, as OpenAI's do, would wait until tomorrow.
-  if (status == 429) head += "X-Should-Retry: false\r\n";
+  if (status == 429 || status == 507) head += "X-Should-Retry: false\r\n";
   if (status == 401) head += "WWW-Authenticate: Bearer\r\n";
   if (!keeps_alive_) head += "Connection: close\r\n";
   co_await Write(head + "\r\n" + body);

@@ -460,8 +460,11 @@ OpenAiError OpenAiErrorOf(const Error& error) {
     case ErrorCode::kQuota:
       return {429, message, "insufficient_quota"};
     case ErrorCode::kBusy:
-    case ErrorCode::kResource:
+      return {409, message, "in_use"};
+    case ErrorCode::kTooBusy:
       return {503, message, "too_busy"};
+    case ErrorCode::kResource:
+      return {507, message, "insufficient_resources"};
     case ErrorCode::kCanceled:
       return {503, message, "canceled"};
     default:

@@ -447,12 +447,6 @@ asio::awaitable<std::shared_ptr<StatementRun>> PgConnection::Start(
   };
   std::shared_ptr<StatementRun> run =
       server_.StartRun(std::move(statement), statement_timer_, std::move(wake));
-  if (run == nullptr) {
-    throw Failure{{"ERROR", std::string(sqlstate::kTooManyConnections),
-                   "too busy: " + std::to_string(server_.pool->load().waiting) +
-                       " statements are waiting already",
-                   "Try again in a while.", 0}};
-  }
   running_ = run;
   if (transaction_ == 'T' && !prepared.tokens.empty()) {
     static constexpr std::string_view kReaders[] = {"select",  "show",    "describe", "explain",

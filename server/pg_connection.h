@@ -113,8 +113,7 @@ class PgConnection : public std::enable_shared_from_this<PgConnection> {
   Failure FailureOf(const Error& error, std::string_view text, int offset,
                     StatementRun::CancelReason reason) const;
 
-  // Starts `work` on the pool, when what ran there before has ended. Throws Failure when the pool
-  // is too busy.
+  // Starts `work` on the pool, when what ran there before has ended.
   using Work = ServerState::Work;
   asio::awaitable<std::shared_ptr<StatementRun>> Start(const Prepared& prepared,
                                                        const std::vector<ast::Literal>& values,

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/error.h"
+
 namespace promptdb {
 
 namespace {
@@ -44,14 +46,22 @@ std::shared_ptr<StatementRun> ServerState::StartRun(Statement statement, asio::s
     metrics.CountEnd(run->Work([&](ResultSink& sink) { work(sink, urgency); }));
   };
   task.after = [run] { run->Finish(); };
+  task.refuse = [this, run] {
+    ++metrics.too_busy;
+    const int waiting = pool->load().waiting;
+    metrics.CountEnd(run->Work([waiting](ResultSink& /*sink*/) {
+      throw Error(
+          ErrorCode::kTooBusy,
+          "the queue is full: " + std::to_string(waiting) + " statements are waiting already",
+          "Try again in a while.");
+    }));
+    run->Finish();
+  };
   task.user = statement.user.empty() ? "#" + std::to_string(statement.id) : statement.user;
   task.urgency = statement.urgency;
   task.owner = owner;
   ++metrics.statements;
-  if (!pool->Submit(std::move(task))) {
-    ++metrics.too_busy;
-    return nullptr;
-  }
+  pool->Submit(std::move(task));
   CancelInTime(statement.limit, statement.urgency, run, timer);
   return run;
 }

@@ -51,7 +51,7 @@ struct ServerState {
   };
   // Has a worker run it. `wake` is called on the I/O thread whenever the run has something. `timer`
   // is the run's until it ends: it cancels it when its limit or its deadline has passed. Canceled
-  // while it waits, it ends at once. nullptr when as many wait as may.
+  // while it waits, or without a place among those who wait, it ends at once.
   std::shared_ptr<StatementRun> StartRun(Statement statement, asio::steady_timer& timer,
                                          std::function<void()> wake);
 

@@ -19,6 +19,7 @@ constexpr std::pair<ErrorCode, std::string_view> kStates[] = {
     {ErrorCode::kIo, "58030"},        // io_error
     {ErrorCode::kCorrupt, "XX001"},   // data_corrupted
     {ErrorCode::kBusy, "55006"},      // object_in_use
+    {ErrorCode::kTooBusy, sqlstate::kTooManyConnections},
     {ErrorCode::kResource, "53200"},  // out_of_memory
     {ErrorCode::kDenied, "42501"},    // insufficient_privilege
     {ErrorCode::kQuota, "53400"},     // configuration_limit_exceeded
@@ -39,7 +40,6 @@ ErrorCode ErrorCodeOf(std::string_view state) {
   for (const auto& [code, known] : kStates) {
     if (known == state) return code;
   }
-  if (state == sqlstate::kTooManyConnections) return ErrorCode::kBusy;
   return ErrorCode::kInternal;
 }
 

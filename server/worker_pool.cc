@@ -1,8 +1,8 @@
 #include "server/worker_pool.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
-#include <set>
 #include <string_view>
 #include <utility>
 
@@ -21,15 +21,33 @@ WorkerPool::~WorkerPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-bool WorkerPool::Submit(Task task) {
+void WorkerPool::Submit(Task task) {
+  std::list<Task> refused;
   {
     const std::lock_guard lock(mutex_);
     const int free = static_cast<int>(workers_.size()) - running_;
-    if (static_cast<int>(tasks_.size()) >= most_waiting_ + free) return false;
     tasks_.push_back(std::move(task));
+    if (static_cast<int>(tasks_.size()) > most_waiting_ + free) {
+      refused.splice(refused.begin(), tasks_, WhoYields());
+    }
   }
   wake_.notify_one();
-  return true;
+  for (const Task& other : refused) {
+    if (other.refuse) other.refuse();
+  }
+}
+
+std::list<WorkerPool::Task>::iterator WorkerPool::WhoYields() {
+  const auto priority = [](const Task& task) { return task.urgency.priority; };
+  const int lowest = priority(*std::ranges::min_element(tasks_, {}, priority));
+  std::map<std::string_view, int> counts;
+  int most = 0;
+  for (const Task& task : tasks_) {
+    if (priority(task) == lowest) most = std::max(most, ++counts[task.user]);
+  }
+  auto task = std::prev(tasks_.end());
+  while (priority(*task) != lowest || counts[task->user] < most) --task;
+  return task;
 }
 
 bool WorkerPool::Withdraw(const void* owner) {
@@ -63,11 +81,12 @@ WorkerPool::Task WorkerPool::TakeNext() {
   }
   Task task = std::move(*next);
   tasks_.erase(next);
-  // Whoever has nothing left to wait for is forgotten.
-  std::set<std::string_view> waiting;
-  for (const Task& other : tasks_) waiting.insert(other.user);
-  std::erase_if(last_turns_, [&](const auto& turn) { return !waiting.contains(turn.first); });
   last_turns_[task.user] = ++turns_;
+  // Forgotten is whose turn was before those of all who wait: a newcomer is no worse off. Who comes
+  // back sooner does not overtake them.
+  int64_t least = turns_;
+  for (const Task& other : tasks_) least = std::min(least, last_turn(other));
+  std::erase_if(last_turns_, [&](const auto& turn) { return turn.second < least; });
   return task;
 }
 

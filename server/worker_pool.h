@@ -5,6 +5,9 @@
 // that nobody waits for all that another has sent; a user's own go by their deadlines, then as they
 // came. A deadline does not let a user overtake another one: else everybody would set one.
 //
+// Where more wait than may, one of the lowest priority is refused: the last of the user who has most
+// of them there. So a user who sends without end refuses none but the own.
+//
 // Thread-safe.
 #ifndef PROMPTDB_SERVER_WORKER_POOL_H_
 #define PROMPTDB_SERVER_WORKER_POOL_H_
@@ -30,6 +33,8 @@ class WorkerPool {
     // Called when the worker is free again, so that whoever it tells of the end finds room for what
     // comes next. May be null.
     std::function<void()> after;
+    // Called instead of both where no room is left for it, by whoever submits a task. May be null.
+    std::function<void()> refuse;
     std::string user;  // with whose other tasks it shares turns
     Urgency urgency;
     const void* owner = nullptr;  // by which Withdraw() knows it
@@ -40,11 +45,10 @@ class WorkerPool {
   // Runs what waits, and joins.
   ~WorkerPool();
 
-  // False when as many wait as may.
-  bool Submit(Task task);
+  void Submit(Task task);
 
   // Takes back the task of that owner; false when it does not wait (any more). Then neither `run`
-  // nor `after` is called, nor will be.
+  // nor `after` nor `refuse` is called, nor will be.
   bool Withdraw(const void* owner);
 
   struct Load {
@@ -58,12 +62,14 @@ class WorkerPool {
   void Work();
   // Takes off the task whose turn it is. REQUIRES: mutex_ held, tasks_ is not empty.
   Task TakeNext();
+  // The task that is refused. REQUIRES: as for TakeNext().
+  std::list<Task>::iterator WhoYields();
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   // Guarded by mutex_:
   std::list<Task> tasks_;  // in the order in which they came
-  // Of users who wait, and of the one that was served last: which turn was their last.
+  // Which turn was a user's last; of those who had one since the last of some user who waits.
   std::map<std::string, int64_t, std::less<>> last_turns_;
   int64_t turns_ = 0;
   int running_ = 0;

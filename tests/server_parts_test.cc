@@ -85,6 +85,15 @@ TEST(OpenAiTest, ANullOfTheExtensionIsAsAbsent) {
   EXPECT_THROW(read(R"("nobody": null)"), OpenAiError);
 }
 
+// OpenAI's clients ask again at 409 and 5xx unless they are told not to.
+TEST(OpenAiTest, ErrorsSayWhetherToAskAgain) {
+  const auto status = [](ErrorCode code) { return OpenAiErrorOf(Error(code, "why")).status(); };
+  EXPECT_EQ(status(ErrorCode::kTooBusy), 503);
+  EXPECT_EQ(status(ErrorCode::kBusy), 409);
+  EXPECT_EQ(status(ErrorCode::kResource), 507);
+  EXPECT_EQ(status(ErrorCode::kQuota), 429);
+}
+
 TEST(ScramTest, VerifiersTravelAsText) {
   const ScramVerifier made = MakeScramVerifier("pencil");
   const std::optional<ScramVerifier> read = ScramVerifier::Parse(made.Format());
