@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <limits>
-#include <unordered_set>
 
 #include "base/error.h"
 
@@ -19,20 +18,6 @@ uint64_t SplitMix64(uint64_t& state) {
   return z ^ (z >> 31);
 }
 
-// Repeated tokens become less likely whichever sign their logit has. REQUIRES: candidates by id.
-void Penalize(std::vector<TokenCandidate>& candidates, std::span<const int32_t> history,
-              double penalty) {
-  const std::unordered_set<int32_t> seen(history.begin(), history.end());
-  const auto is_before = [](const TokenCandidate& candidate, int32_t id) {
-    return candidate.id < id;
-  };
-  for (const int32_t id : seen) {
-    const auto found = std::lower_bound(candidates.begin(), candidates.end(), id, is_before);
-    if (found == candidates.end() || found->id != id) continue;
-    found->logit = found->logit > 0 ? found->logit / penalty : found->logit * penalty;
-  }
-}
-
 }  // namespace
 
 Sampler::Sampler(const SamplingOptions& options) : options_(options), state_(options.seed) {}
@@ -44,16 +29,23 @@ int32_t Sampler::Sample(std::span<const float> logits, std::span<const int32_t> 
     Check(*likeliest != -std::numeric_limits<float>::infinity(), "some token may be drawn");
     return static_cast<int32_t>(likeliest - logits.begin());
   }
+  const double penalty = options_.repetition_penalty;
+  is_repeated_.assign(logits.size(), false);
+  if (penalty != 1.0) {
+    for (const int32_t id : history) {
+      if (id >= 0 && static_cast<size_t>(id) < logits.size()) is_repeated_[id] = true;
+    }
+  }
   std::vector<TokenCandidate>& candidates = candidates_;
   candidates.clear();
   for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] == -std::numeric_limits<float>::infinity()) continue;
-    candidates.push_back({static_cast<int32_t>(i), logits[i], 0});
+    double logit = logits[i];
+    if (logit == -std::numeric_limits<double>::infinity()) continue;
+    // Less likely, whichever sign the logit has.
+    if (is_repeated_[i]) logit = logit > 0 ? logit / penalty : logit * penalty;
+    candidates.push_back({static_cast<int32_t>(i), logit, 0});
   }
   Check(!candidates.empty(), "some token may be drawn");
-  if (options_.repetition_penalty != 1.0) {
-    Penalize(candidates, history, options_.repetition_penalty);
-  }
   if (options_.temperature <= 0) {
     return std::min_element(candidates.begin(), candidates.end(), Likelier)->id;
   }

@@ -35,6 +35,7 @@ class Sampler {
   uint64_t state_;
   // Kept, since a large vocabulary's take long to allocate.
   std::vector<TokenCandidate> candidates_;
+  std::vector<bool> is_repeated_;  // by token id
   RankedCandidates ranked_;
 };
 
