@@ -1,14 +1,15 @@
 // pcserver under load, beside llama.cpp under the same load, in one run; and what it costs to be up.
 //
 //   node bench/load.mjs [--clients 64] [--documents 8] [--document-tokens 1024] [--new-tokens 32] [--decode 32]
-//                       [--rounds 2] [--runs 3] [--sequences 8,16,32] [--threads N] [--json FILE] [--quick] [--alone]
+//                       [--rounds 2] [--runs 3] [--sequences 8,16,32] [--threads N] [--json FILE] [--quick] [--alone] [--http]
 //   node bench/load.mjs --minutes 60     # a soak: memory over time, and whether it stays flat
 //   node bench/load.mjs --idle 1000      # memory of connections that do nothing
 //
 // Every client asks over one of the documents, `rounds` questions one after another, all clients at once;
-// answers stream. PromptDB is the real pcserver, asked by `pg` over TCP. llama.cpp is node-llama-cpp in its
-// own process, without a network between; it is measured once with each number of sequences, with flash
-// attention on and off, and then with the best of these, `runs` times in turns with PromptDB.
+// answers stream. PromptDB is the real pcserver, asked by `pg` over TCP or, with --http, by OpenAI's API.
+// llama.cpp is node-llama-cpp in its own process, without a network between; it is measured once with each
+// number of sequences, with flash attention on and off, and then with the best of these, `runs` times in turns
+// with PromptDB.
 // Needs a build (./setup), node, npm (which fetches the pinned peer and pg), python3-numpy, and the folder
 // with make_gguf.py: $PROMPTDB_PEER, or ../shared/peer beside this checkout. Everything made stays in
 // build/bench. --quick takes a tiny model, to see that all of it works.
@@ -30,7 +31,7 @@ const {values: options} = parseArgs({options: {
   "document-tokens": {type: "string", default: "1024"}, "new-tokens": {type: "string", default: "32"},
   decode: {type: "string", default: "32"}, rounds: {type: "string", default: "2"}, runs: {type: "string", default: "3"},
   sequences: {type: "string", default: "8,16,32"}, threads: {type: "string", default: String(cpus().length)}, json: {type: "string"}, quick: {type: "boolean", default: false},
-  alone: {type: "boolean", default: false}, minutes: {type: "string"}, idle: {type: "string"},
+  alone: {type: "boolean", default: false}, http: {type: "boolean", default: false}, minutes: {type: "string"}, idle: {type: "string"},
 }});
 const number = (name) => {
   const value = Number(options[name]);
@@ -138,7 +139,7 @@ async function bestPeer(file) {
 
 async function compare() {
   // A statement that waits for a worker would not be in the batch.
-  const server = await startServer(["--workers", String(clients), "--max-connections", String(clients + 8)]);
+  const server = await startServer(["--workers", String(clients), "--max-connections", String(4 * clients)]);
   let peer;
   if (!options.alone) {
     installPeer(peerFolder);
@@ -148,9 +149,9 @@ async function compare() {
     peer = await bestPeer(file);
   }
   const own = [], theirs = [];
-  await runLoad(pg, server, load);  // as the peer had its first
+  await runLoad(pg, server, load, options.http);  // as the peer had its first
   for (let run = 0; run < number("runs"); ++run) {
-    own.push(await runLoad(pg, server, load));
+    own.push(await runLoad(pg, server, load, options.http));
     told("PromptDB", own.at(-1));
     if (peer) theirs.push(await peer.run());
     if (peer) told("llama.cpp", theirs.at(-1));

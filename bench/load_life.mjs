@@ -55,7 +55,7 @@ export async function soak(pg, server, load, minutes, question, json) {
       } else if (what === 1) {
         await connection.query("SELECT GENERATE FROM nobody PROMPT 'x'").catch(() => { ++errors; });
       } else if (what === 3) {
-        await askHttp(server, load, document, asked, () => false);
+        await askHttp(server, load, document, asked, {onFirst: () => false});
         ++left;
       } else if (what % 4 === 0) {
         ttft.push((await askHttp(server, load, document, asked)).ttft);

@@ -70,14 +70,14 @@ export function ask(pg, client, text, onFirst = () => {}) {
   });
 }
 
-// Asks for an answer over HTTP, as a stream of events. `onFirst` is called once, at the first; false
-// ends the connection there. Seconds to the first.
-export async function askHttp(server, load, document, question, onFirst = () => true) {
+// The same over HTTP, as a stream of events; `onFirst` may return false, which ends the connection. `more`:
+// members of the request.
+export async function askHttp(server, load, document, question, {onFirst = () => true, more = {}} = {}) {
   const begin = performance.now();
   const response = await fetch(`http://127.0.0.1:${server.httpPort}/v1/completions`, {
     method: "POST", headers: {"content-type": "application/json"},
     body: JSON.stringify({model: "m", prompt: question, max_tokens: load.decode, stream: true,
-                          promptdb: {schema: "load", use: [`d${document}`]}}),
+                          stream_options: {include_usage: true}, promptdb: {schema: "load", use: [`d${document}`]}, ...more}),
   });
   if (!response.ok) throw new Error(`HTTP ${response.status}: ${await response.text()}`);
   let ttft, text = "";
@@ -88,8 +88,10 @@ export async function askHttp(server, load, document, question, onFirst = () => 
     }
     text += Buffer.from(bytes).toString("latin1");
   }
-  if (!text.trimEnd().endsWith("[DONE]")) throw new Error(`the stream ends in ${text.slice(-200)}`);
-  return {ttft};
+  const events = text.split("\n").filter((line) => line.startsWith("data: ")).map((line) => line.slice("data: ".length));
+  if (events.at(-1) !== "[DONE]") throw new Error(`the stream ends in ${text.slice(-200)}`);
+  const {prompt_tokens, completion_tokens} = JSON.parse(events.at(-2)).usage;
+  return {ttft, figures: {prompt_tokens, output_tokens: completion_tokens}};
 }
 
 export const quoted = (text) => `'${text.replaceAll("'", "''")}'`;
@@ -109,13 +111,16 @@ export async function setUp(pg, server, load) {
 }
 
 // Every client asks its questions one after another, all clients at once.
-export async function runLoad(pg, server, load) {
-  const clients = await Promise.all(load.questions.map(() => connect(pg, server)));
+export async function runLoad(pg, server, load, overHttp = false) {
+  const clients = overHttp ? [] : await Promise.all(load.questions.map(() => connect(pg, server)));
+  const askBy = (i, document, question) => overHttp
+    ? askHttp(server, load, document, question, {more: {temperature: 0}})
+    : ask(pg, clients[i], statement(load, document, question));
   const answers = [];
   const begin = performance.now();
   await Promise.all(load.questions.map(async (questions, i) => {
     for (const question of questions) {
-      answers.push(await ask(pg, clients[i], statement(load, i % load.documents.length, question)));
+      answers.push(await askBy(i, i % load.documents.length, question));
     }
   }));
   const seconds = (performance.now() - begin) / 1e3;
