@@ -5,9 +5,13 @@
 
 #include <cmath>
 #include <cstdio>
+#include <locale>
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <string>
+#include <string_view>
+
+#include "base/utf8.h"
 
 namespace promptdb {
 
@@ -54,6 +58,36 @@ class PlainSchemaValidator {
       return false;
     }
     return std::regex_match(text.substr(8), std::regex("(\\.\\d+)?(Z|[+-][0-2]\\d:[0-5]\\d)"));
+  }
+
+  static std::wstring Wide(std::string_view text) {
+    static_assert(sizeof(wchar_t) == sizeof(char32_t));
+    std::wstring wide;
+    for (size_t at = 0; at < text.size();) {
+      const Utf8Step step = ReadUtf8(text, at);
+      wide += static_cast<wchar_t>(step.code);
+      at += step.size;
+    }
+    return wide;
+  }
+
+  // What ECMAScript calls white space, which the C library knows in ASCII only.
+  class WhiteSpace : public std::ctype<wchar_t> {
+    bool do_is(mask wanted, wchar_t c) const override {
+      constexpr std::wstring_view kSpaces = L"\u00A0\u1680\u2028\u2029\u202F\u205F\u3000\uFEFF";
+      if (kSpaces.find(c) == kSpaces.npos && (c < 0x2000 || c > 0x200A)) {
+        return std::ctype<wchar_t>::do_is(wanted, c);
+      }
+      return (wanted & space) != 0;
+    }
+  };
+
+  // Of characters, where std::regex is one of bytes.
+  static bool HasPattern(const std::string& text, const std::string& pattern) {
+    std::wregex expression;
+    expression.imbue(std::locale(std::locale::classic(), new WhiteSpace));  // which it then owns
+    expression.assign(Wide(pattern));
+    return std::regex_search(Wide(text), expression);
   }
 
   static bool HasFormat(const std::string& text, const std::string& format) {
@@ -103,7 +137,7 @@ class PlainSchemaValidator {
       const std::string& text = value.get_ref<const std::string&>();
       if (keyword == "minLength") return Characters(text) >= says.get<size_t>();
       if (keyword == "maxLength") return Characters(text) <= says.get<size_t>();
-      if (keyword == "pattern") return std::regex_search(text, std::regex(says.get<std::string>()));
+      if (keyword == "pattern") return HasPattern(text, says.get<std::string>());
       if (keyword == "format") return HasFormat(text, says);
     }
     if (value.is_number()) {
