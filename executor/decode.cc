@@ -14,6 +14,8 @@ SamplingOptions ToSamplingOptions(const GenerateOptions& generate) {
   options.top_p = generate.top_p;
   options.min_p = generate.min_p;
   options.repetition_penalty = generate.repetition_penalty;
+  options.presence_penalty = generate.presence_penalty;
+  options.frequency_penalty = generate.frequency_penalty;
   options.seed = generate.seed ? *generate.seed : std::random_device{}();
   return options;
 }
@@ -39,7 +41,7 @@ Decoder::Decoder(const DecodeNode& decode, const Stopwatch& since, bool stream, 
   tail_ = extends_prompt ? query.segments[static_cast<size_t>(last)].get() : &own_;
   context_ = query.PromptSpans(extends_prompt ? last : -1);
   for (const PromptSegment& segment : prompt.segments) {
-    history_.insert(history_.end(), segment.tokens.begin(), segment.tokens.end());
+    prompt_tokens_.insert(prompt_tokens_.end(), segment.tokens.begin(), segment.tokens.end());
   }
   most_ = std::min(decode.max_tokens, query.model.config().context_length - prompt.end_position);
   is_complete_ = constraint_.IsComplete();
@@ -64,7 +66,7 @@ bool Decoder::Pick(std::span<float> logits) {
     told.top = distribution->Top(*generate.logprobs);
   }
   constraint_.Mask(logits);
-  const TokenId token = sampler_.Sample(logits, history_);
+  const TokenId token = sampler_.Sample(logits, prompt_tokens_, generation_.tokens);
   if (count() == 0) generation_.first_token_ms = since_.Milliseconds();
   if (query_.model.tokenizer().IsEnd(token) && !generate.ignore_eos) {
     generation_.finish_reason = "stop";
@@ -73,7 +75,6 @@ bool Decoder::Pick(std::span<float> logits) {
   }
   query_.sink.OnTokensComputed(1);
   generation_.tokens.push_back(token);
-  history_.push_back(token);
   if (distribution) {
     // The mask leaves the logits of what it allows.
     told.token = {token, distribution->Logprob(token)};

@@ -66,8 +66,8 @@ class Decoder {
   AnswerConstraint constraint_;
   KvSegment own_;    // of the generated tokens, where they don't extend the prompt's last new text
   KvSegment* tail_;  // that they extend
-  std::vector<KvSpan> context_;        // what they see, the tail apart
-  std::vector<TokenId> history_;       // the prompt's tokens and theirs
+  std::vector<KvSpan> context_;  // what they see, the tail apart
+  std::vector<TokenId> prompt_tokens_;
   std::vector<AnswerToken> logprobs_;  // by generated token, where they are asked for
   std::vector<size_t> bytes_before_;   // of the decoded text, by generated token
   size_t decoded_bytes_ = 0;

@@ -22,30 +22,50 @@ uint64_t SplitMix64(uint64_t& state) {
 
 Sampler::Sampler(const SamplingOptions& options) : options_(options), state_(options.seed) {}
 
-int32_t Sampler::Sample(std::span<const float> logits, std::span<const int32_t> history) {
+bool Sampler::Penalizes() const {
+  return options_.repetition_penalty != 1.0 || options_.presence_penalty != 0 ||
+         options_.frequency_penalty != 0;
+}
+
+void Sampler::Penalize(std::span<const int32_t> prompt, std::span<const int32_t> answer) {
+  uses_.assign(static_cast<size_t>(candidates_.back().id) + 1, {});
+  const auto uses_of = [&](int32_t id) {
+    return id >= 0 && static_cast<size_t>(id) < uses_.size() ? &uses_[static_cast<size_t>(id)]
+                                                             : nullptr;
+  };
+  for (const int32_t id : prompt) {
+    if (Uses* uses = uses_of(id)) uses->is_repeated = true;
+  }
+  for (const int32_t id : answer) {
+    if (Uses* uses = uses_of(id)) *uses = {.is_repeated = true, .in_answer = uses->in_answer + 1};
+  }
+  for (TokenCandidate& candidate : candidates_) {
+    const Uses& uses = uses_[static_cast<size_t>(candidate.id)];
+    if (!uses.is_repeated) continue;
+    // Less likely, whichever sign the logit has.
+    const double penalty = options_.repetition_penalty;
+    candidate.logit = candidate.logit > 0 ? candidate.logit / penalty : candidate.logit * penalty;
+    if (uses.in_answer == 0) continue;
+    candidate.logit -= options_.presence_penalty + options_.frequency_penalty * uses.in_answer;
+  }
+}
+
+int32_t Sampler::Sample(std::span<const float> logits, std::span<const int32_t> prompt,
+                        std::span<const int32_t> answer) {
   Check(!logits.empty(), "there are logits to sample from");
-  if (options_.temperature <= 0 && options_.repetition_penalty == 1.0) {
+  if (options_.temperature <= 0 && !Penalizes()) {
     const auto likeliest = std::max_element(logits.begin(), logits.end());  // the first of equals
     Check(*likeliest != -std::numeric_limits<float>::infinity(), "some token may be drawn");
     return static_cast<int32_t>(likeliest - logits.begin());
   }
-  const double penalty = options_.repetition_penalty;
-  is_repeated_.assign(logits.size(), false);
-  if (penalty != 1.0) {
-    for (const int32_t id : history) {
-      if (id >= 0 && static_cast<size_t>(id) < logits.size()) is_repeated_[id] = true;
-    }
-  }
   std::vector<TokenCandidate>& candidates = candidates_;
   candidates.clear();
   for (size_t i = 0; i < logits.size(); ++i) {
-    double logit = logits[i];
-    if (logit == -std::numeric_limits<double>::infinity()) continue;
-    // Less likely, whichever sign the logit has.
-    if (is_repeated_[i]) logit = logit > 0 ? logit / penalty : logit * penalty;
-    candidates.push_back({static_cast<int32_t>(i), logit, 0});
+    if (logits[i] == -std::numeric_limits<float>::infinity()) continue;
+    candidates.push_back({static_cast<int32_t>(i), logits[i], 0});
   }
   Check(!candidates.empty(), "some token may be drawn");
+  if (Penalizes()) Penalize(prompt, answer);
   if (options_.temperature <= 0) {
     return std::min_element(candidates.begin(), candidates.end(), Likelier)->id;
   }

@@ -16,6 +16,10 @@ struct SamplingOptions {
   double top_p = 1.0;               // 1: off
   double min_p = 0;                 // 0: off; relative to the likeliest token's probability
   double repetition_penalty = 1.0;  // 1: off; Keskar et al., "CTRL" (2019)
+  // Taken from the logit of a token that is in the answer: once, and each time that it is there.
+  // OpenAI's API reference.
+  double presence_penalty = 0;
+  double frequency_penalty = 0;
   uint64_t seed = 0;
 };
 
@@ -25,17 +29,26 @@ class Sampler {
  public:
   explicit Sampler(const SamplingOptions& options);
 
-  // `history`: the prompt's and the generated tokens, for the repetition penalty. Filters apply in
-  // the order penalty, temperature, top_k, top_p, min_p. A token of logit minus infinity is never
-  // drawn. REQUIRES: some logit is more than that.
-  int32_t Sample(std::span<const float> logits, std::span<const int32_t> history);
+  // `prompt` and `answer`: the tokens so far, for the penalties. Filters apply in the order
+  // penalties, temperature, top_k, top_p, min_p. A token of logit minus infinity is never drawn.
+  // REQUIRES: some logit is more than that.
+  int32_t Sample(std::span<const float> logits, std::span<const int32_t> prompt = {},
+                 std::span<const int32_t> answer = {});
 
  private:
+  bool Penalizes() const;
+  // Takes the penalties off `candidates_`. REQUIRES: they are in order of their ids.
+  void Penalize(std::span<const int32_t> prompt, std::span<const int32_t> answer);
+
   SamplingOptions options_;
   uint64_t state_;
   // Kept, since a large vocabulary's take long to allocate.
   std::vector<TokenCandidate> candidates_;
-  std::vector<bool> is_repeated_;  // by token id
+  struct Uses {
+    bool is_repeated = false;  // in prompt or answer
+    int in_answer = 0;
+  };
+  std::vector<Uses> uses_;  // by token id
   RankedCandidates ranked_;
 };
 

@@ -59,7 +59,7 @@ GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options, int
   const OptionReader reader(
       options, statement,
       {"max_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "stop", "repetition_penalty",
-       "ignore_eos", "grammar", "json_schema", "logprobs"},
+       "presence_penalty", "frequency_penalty", "ignore_eos", "grammar", "json_schema", "logprobs"},
       {"stop"});
   GenerateOptions bound;
   bound.max_tokens =
@@ -69,6 +69,8 @@ GenerateOptions BindGenerateOptions(const std::vector<ast::Option>& options, int
   bound.top_p = reader.Real("top_p", 0, 1).value_or(1);
   bound.min_p = reader.Real("min_p", 0, 1).value_or(0);
   bound.repetition_penalty = reader.Real("repetition_penalty", 0.01, 100).value_or(1);
+  bound.presence_penalty = reader.Real("presence_penalty", -2, 2).value_or(0);
+  bound.frequency_penalty = reader.Real("frequency_penalty", -2, 2).value_or(0);
   if (const auto seed = reader.Integer("seed", 0, INT64_MAX))
     bound.seed = static_cast<uint64_t>(*seed);
   bound.stops = BindStops(reader.Texts("stop"));

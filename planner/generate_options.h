@@ -24,6 +24,8 @@ struct GenerateOptions {
   double top_p = 1;
   double min_p = 0;
   double repetition_penalty = 1;
+  double presence_penalty = 0;
+  double frequency_penalty = 0;
   std::optional<uint64_t> seed;    // nullopt: another one each time
   std::vector<std::string> stops;  // texts that end the answer, none of them empty
   bool ignore_eos = false;

@@ -276,10 +276,9 @@ asio::awaitable<void> HttpConnection::Generate(const Request& request, OpenAiReq
   if (kind == OpenAiRequest::Kind::kEmbedding) {
     co_await SendJson(200, EmbeddingResponse(asked, rows));
   } else if (!asked.streams) {
-    co_await SendJson(200, CompletionResponse(asked, rows.at(0)));
+    co_await SendJson(200, CompletionResponse(asked, rows));
   } else {
-    co_await SendEvent(EndEvent(asked, rows.at(0)).dump());
-    if (asked.includes_usage) co_await SendEvent(UsageEvent(asked, rows.at(0)).dump());
+    if (asked.includes_usage) co_await SendEvent(UsageEvent(asked, rows).dump());
     co_await SendEvent("[DONE]");
     co_await Write("0\r\n\r\n");
     is_streaming_ = false;
@@ -301,9 +300,11 @@ asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest
     statement.work = [session, request](ResultSink& sink, const Urgency& urgency) {
       CheckModel(*session, request, sink);
       for (const ast::Select& query : request.queries) {
-        ParameterizedStatement parsed;
-        parsed.statement.node = query;
-        session->Run("", parsed, {}, sink, urgency);
+        for (size_t i = 0; i < request.choices; ++i) {
+          ParameterizedStatement parsed;
+          parsed.statement.node = ChoiceOf(query, i);
+          session->Run("", parsed, {}, sink, urgency);
+        }
       }
     };
   } catch (const Error& error) {
@@ -322,12 +323,16 @@ asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest
     while (std::optional<StatementRun::Event> event = run->Next()) {
       if (const auto* columns = std::get_if<std::vector<Column>>(&*event)) {
         counts.SetColumns(*columns);
-        if (request.streams) co_await BeginStream();
+        if (request.streams && !is_streaming_) co_await BeginStream();
       } else if (const auto* row = std::get_if<Row>(&*event)) {
         counts.Count(*row);
+        if (request.streams) co_await SendEvent(EndEvent(request, rows.size(), *row).dump());
         rows.push_back(*row);
+        is_first = true;
       } else if (const auto* piece = std::get_if<StatementRun::Piece>(&*event)) {
-        co_await SendEvent(PieceEvent(request, piece->text, std::exchange(is_first, false)).dump());
+        const Json told =
+            PieceEvent(request, rows.size(), piece->text, std::exchange(is_first, false));
+        co_await SendEvent(told.dump());
       } else if (const auto* error = std::get_if<Error>(&*event)) {
         throw OpenAiErrorOf(*error);
       } else if (std::holds_alternative<StatementRun::Done>(*event)) {

@@ -39,7 +39,7 @@ class OpenAiError : public std::runtime_error {
   std::string parameter_;
 };
 
-// An engine's error in OpenAI's terms. `too_busy`: the statement found no worker.
+// An engine's error in OpenAI's terms.
 OpenAiError OpenAiErrorOf(const Error& error);
 
 struct OpenAiRequest {
@@ -48,22 +48,27 @@ struct OpenAiRequest {
   std::string id;
   int64_t created = 0;
   std::string model;
-  std::vector<ast::Select> queries;  // one, but for several inputs of kEmbedding
+  std::vector<ast::Select> queries;  // one, but for several prompts, or inputs of kEmbedding
+  size_t choices = 1;                // answers to each; their rows follow each other
   bool streams = false;
   bool includes_usage = false;  // in a stream
   bool has_logprobs = false;    // kChat, kCompletion
+  bool wants_base64 = false;    // kEmbedding: bytes of floats, and no list of numbers
 };
 
 // Throws OpenAiError for a body that is no request, and for what it asks for and we lack.
 OpenAiRequest ReadOpenAiRequest(OpenAiRequest::Kind kind, std::string_view body);
 
-// The response to a chat or a completion, from the row of its query.
-Json CompletionResponse(const OpenAiRequest& request, const Row& row);
-// One event of a stream: a piece of text; the end, with its finish_reason, and the logprobs of all
-// tokens; the usage.
-Json PieceEvent(const OpenAiRequest& request, const std::string& text, bool is_first);
-Json EndEvent(const OpenAiRequest& request, const Row& row);
-Json UsageEvent(const OpenAiRequest& request, const Row& row);
+// The query for the answer of that number, from 0: where there is a seed, each has the next.
+ast::Select ChoiceOf(const ast::Select& query, size_t number);
+
+// The response to a chat or a completion, from the rows of its queries.
+Json CompletionResponse(const OpenAiRequest& request, const std::vector<Row>& rows);
+// One event of a stream: a piece of a choice's text; its end, with its finish_reason, and the
+// logprobs of all tokens; the usage.
+Json PieceEvent(const OpenAiRequest& request, size_t index, const std::string& text, bool is_first);
+Json EndEvent(const OpenAiRequest& request, size_t index, const Row& row);
+Json UsageEvent(const OpenAiRequest& request, const std::vector<Row>& rows);
 // The response to kEmbedding, from the rows of its queries.
 Json EmbeddingResponse(const OpenAiRequest& request, const std::vector<Row>& rows);
 

@@ -56,8 +56,9 @@ ALTER SCHEMA name RENAME TO other;)",
     [USE item, ...] [PROMPT 'text' | PROMPT IN ('text', ...)]
     [WITH (option = value, ...)];
   options: max_tokens, temperature, top_k, top_p, min_p, seed,
-           repetition_penalty, ignore_eos, logprobs, stop (may be given several times),
-           grammar (GBNF) or json_schema: what the answer must look like
+           repetition_penalty, presence_penalty, frequency_penalty, ignore_eos,
+           logprobs, stop (may be given several times), grammar (GBNF) or
+           json_schema: what the answer must look like
   item: module | module(p => 'value', ...) | parent.child | 'free text'
       | USER 'text' | ASSISTANT 'text'
   A prompt that ends in a USER goes on with the words that open the answer.

@@ -18,10 +18,11 @@ namespace {
 constexpr int kDraws = 20000;
 
 std::map<int32_t, int> Draw(const SamplingOptions& options, const std::vector<float>& logits,
-                            const std::vector<int32_t>& history = {}) {
+                            const std::vector<int32_t>& prompt = {},
+                            const std::vector<int32_t>& answer = {}) {
   Sampler sampler(options);
   std::map<int32_t, int> counts;
-  for (int i = 0; i < kDraws; ++i) ++counts[sampler.Sample(logits, history)];
+  for (int i = 0; i < kDraws; ++i) ++counts[sampler.Sample(logits, prompt, answer)];
   return counts;
 }
 
@@ -133,6 +134,21 @@ TEST(Sampler, RepetitionPenaltyDividesPositiveAndMultipliesNegativeLogits) {
   penalized[2] = 1.0;
   penalized[3] = -2.0;
   EXPECT_LT(ChiSquare(counts, Softmax(penalized, 1)), 20.5);
+}
+
+TEST(Sampler, TokensOfTheAnswerPayOnceAndForEachUse) {
+  const std::vector<int32_t> prompt = {4, 4, 0}, answer = {2, 2, 3, 99, -1};
+  SamplingOptions options = {.presence_penalty = 0.75};
+  EXPECT_EQ(Sampler(options).Sample(kLogits, prompt, answer), 4);  // 1.5 beats 2 - 0.75
+  options = {.frequency_penalty = 0.2};
+  EXPECT_EQ(Sampler(options).Sample(kLogits, prompt, answer), 2);  // 2 - 0.4
+  options.frequency_penalty = 0.3;
+  EXPECT_EQ(Sampler(options).Sample(kLogits, prompt, answer), 4);  // 2 - 0.6
+  options = {.temperature = 1, .presence_penalty = 0.5, .frequency_penalty = -0.25, .seed = 12};
+  std::map<int32_t, double> penalized = kAll;
+  penalized[2] = 2.0 - 0.5 + 2 * 0.25;
+  penalized[3] = -1.0 - 0.5 + 0.25;
+  EXPECT_LT(ChiSquare(Draw(options, kLogits, prompt, answer), Softmax(penalized, 1)), 20.5);
 }
 
 TEST(Sampler, NeverDrawsWhatIsMasked) {

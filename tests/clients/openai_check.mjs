@@ -105,6 +105,38 @@ assert.deepEqual(likely.logprobs.text_offset,
 assert.deepEqual(likely.logprobs.top_logprobs.map((top, i) => top[likely.logprobs.tokens[i]]),
   likely.logprobs.token_logprobs);
 
+// Several answers to a question, and to several prompts; each with the next seed.
+const several = { ...question, max_tokens: 4, temperature: 1, seed: 7 };
+const one = async (seed) =>
+  (await client.chat.completions.create({ ...several, seed })).choices[0].message.content;
+const three = await client.chat.completions.create({ ...several, n: 3 });
+assert.deepEqual(three.choices.map((choice) => [choice.index, choice.message.content]),
+  [[0, await one(7)], [1, await one(8)], [2, await one(9)]]);
+assert.equal(three.usage.prompt_tokens, again.usage.prompt_tokens);
+const pieces = ['', '', ''];
+const ends = [];
+for await (const chunk of await client.chat.completions.create({ ...several, n: 3, stream: true })) {
+  pieces[chunk.choices[0].index] += chunk.choices[0].delta.content ?? '';
+  if (chunk.choices[0].finish_reason) ends.push(chunk.choices[0].index);
+}
+assert.deepEqual(pieces, three.choices.map((choice) => choice.message.content));
+assert.deepEqual(ends, [0, 1, 2]);
+const both = await client.completions.create(
+  { model: 'demo', prompt: ['The mayor of', 'The river'], max_tokens: 4, temperature: 0, n: 2 });
+assert.deepEqual(both.choices.map((choice) => choice.index), [0, 1, 2, 3]);
+assert.deepEqual([both.choices[0].text, both.choices[1].text], [whole, whole]);
+assert.notEqual(both.choices[2].text, whole);
+assert.equal(both.usage.completion_tokens, 16);
+
+// What the answer holds already is less likely.
+const loop = { model: 'demo', prompt: 'The mayor of', max_tokens: 60, temperature: 0 };
+const tokens_of = async (more) => {
+  const answer = await client.completions.create({ ...loop, logprobs: 0, ...more });
+  return answer.choices[0].logprobs.tokens;
+};
+const repeated = (tokens) => tokens.length - new Set(tokens).size;
+assert.ok(repeated(await tokens_of({ frequency_penalty: 2 })) < repeated(await tokens_of({})) / 2);
+
 // Modules among the parts of a message, in the place where they stand: the same prompt as with
 // "use", and another one behind a text.
 const marked = (content, more) => client.chat.completions.create({
@@ -131,10 +163,18 @@ const shaped = await client.chat.completions.create({
   response_format: { type: 'json_schema', json_schema: { name: 'a', schema: { type: 'boolean' } } },
 });
 assert.equal(typeof JSON.parse(shaped.choices[0].message.content), 'boolean');
+const object = await client.chat.completions.create(
+  { ...question, max_tokens: 500, temperature: 1, seed: 1, response_format: { type: 'json_object' } });
+if (object.choices[0].finish_reason === 'stop') JSON.parse(object.choices[0].message.content);
+assert.ok(object.choices[0].message.content.trimStart().startsWith('{'), object.choices[0].message.content);
 
 const embeddings = await client.embeddings.create(
   { model: 'demo', input: ['a town', 'a river'], encoding_format: 'float' });
 assert.equal(embeddings.data.length, 2);
+// The client asks for base64 by itself, and makes numbers of it.
+const packed = await client.embeddings.create({ model: 'demo', input: ['a town', 'a river'] });
+packed.data[1].embedding.forEach((x, i) => assert.ok(Math.abs(x - embeddings.data[1].embedding[i]) < 1e-6));
+assert.equal(packed.data[1].embedding.length, embeddings.data[1].embedding.length);
 const length = embeddings.data[1].embedding.reduce((sum, x) => sum + x * x, 0);
 assert.ok(Math.abs(length - 1) < 1e-4, length);
 
@@ -152,7 +192,8 @@ await refused(marked([{ type: 'promptdb_module' }]), 400, 'missing_required_para
 await refused(marked([{ type: 'image_url', image_url: { url: 'x' } }]), 400, 'unsupported_value');
 await refused(ask({ promptdb: { ...urgent, priority: 'now' } }), 400, 'invalid_value');
 await refused(ask({ promptdb: { ...urgent, deadline: '1ms' }, max_tokens: 1000 }), 503, 'canceled');
-await refused(ask({ n: 2 }), 400, 'unsupported_value', 'n');
+await refused(ask({ n: 129 }), 400, 'invalid_value', 'n');
+await refused(ask({ tools: [{ type: 'function', function: { name: 'f' } }] }), 400, 'unsupported_parameter', 'tools');
 await refused(ask({ temperature: 9 }), 400, 'invalid_value', 'temperature');
 await refused(ask({ messages: [] }), 400, 'invalid_value', 'messages');
 await refused(ask({ messages: [{ role: 'tool', content: 'x', tool_call_id: 'y' }] }), 400,

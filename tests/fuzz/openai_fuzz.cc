@@ -28,15 +28,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
     const OpenAiRequest request = ReadOpenAiRequest(kind, TextOf(data + 1, size - 1));
     Check(!request.queries.empty(), "a request asks for something");
-    for (const ast::Select& query : request.queries) CheckQuery(query);
+    for (const ast::Select& query : request.queries) CheckQuery(ChoiceOf(query, 1));
     if (kind == Kind::kEmbedding) return 0;
-    const Row row = {
-        std::string("an answer"), std::string("stop"), int64_t{3}, int64_t{2}, int64_t{1}, 1.0, 2.0,
-        std::string("exact")};
-    dump(CompletionResponse(request, row));
-    dump(PieceEvent(request, "a piece", true));
-    dump(EndEvent(request, row));
-    dump(UsageEvent(request, row));
+    const std::vector<Row> rows = {{std::string("an answer"), std::string("stop"), int64_t{3},
+                                    int64_t{2}, int64_t{1}, 1.0, 2.0, std::string("exact")}};
+    dump(CompletionResponse(request, rows));
+    dump(PieceEvent(request, 0, "a piece", true));
+    dump(EndEvent(request, 0, rows[0]));
+    dump(UsageEvent(request, rows));
   } catch (const OpenAiError& error) {
     Check(error.status() >= 400 && error.status() < 500, "a wrong request is the client's fault");
     Check(*error.what() != '\0', "an error without a message");

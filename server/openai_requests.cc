@@ -1,22 +1,17 @@
-#include "server/openai.h"
-
 #include <algorithm>
 #include <ctime>
 #include <optional>
 #include <utility>
 
 #include "auth/secrets.h"
-#include "base/utf8.h"
-#include "executor/query_run.h"
+#include "server/openai.h"
 
 namespace promptdb {
 
 namespace {
 
-// Places in the rows of SELECT EMBEDDING.
-enum EmbeddingPlace : size_t { kEmbedding, kDimensions, kEmbeddingTokens };
-
-constexpr size_t kMostInputs = 256;
+constexpr size_t kMostTexts = 256;  // prompts of a completion, inputs of embeddings
+constexpr int64_t kMostChoices = 128;
 constexpr int kDeepest = 256;
 // The type of a content part that names a module. No text can be taken for one.
 constexpr std::string_view kModulePart = "promptdb_module";
@@ -223,12 +218,16 @@ void ReadResponseFormat(const Json& body, ast::Select& query) {
   if (format == nullptr) return;
   const std::string type = format->is_object() ? format->value("type", "") : "";
   if (type == "text") return;
+  if (type == "json_object") {
+    query.options.push_back(OptionOf("json_schema", R"({"type": "object"})"));
+    return;
+  }
   const Json* wrapper = type == "json_schema" ? Member(*format, "json_schema") : nullptr;
   const Json* schema =
       wrapper != nullptr && wrapper->is_object() ? Member(*wrapper, "schema") : nullptr;
   if (schema == nullptr) {
-    Refuse("'response_format' is 'text' or a 'json_schema' with its schema", "response_format",
-           "unsupported_value");
+    Refuse("'response_format' is 'text', 'json_object', or a 'json_schema' with its schema",
+           "response_format", "unsupported_value");
   }
   query.options.push_back(OptionOf("json_schema", schema->dump()));
 }
@@ -242,19 +241,9 @@ void RefuseUnsupported(const Json& body) {
     if (value->is_string() && (*value == "none" || *value == "auto")) continue;
     Refuse("'" + std::string(name) + "' is not supported", name, "unsupported_parameter");
   }
-  for (const char* name : {"presence_penalty", "frequency_penalty"}) {
-    const Json* value = Member(body, name);
-    if (value != nullptr && !(value->is_number() && value->get<double>() == 0)) {
-      Refuse("'" + std::string(name) + "' is not supported", name, "unsupported_parameter");
-    }
-  }
   const Json* echo = Member(body, "echo");
   if (echo != nullptr && *echo != false) {
     Refuse("'echo' is not supported", "echo", "unsupported_parameter");
-  }
-  const Json* count = Member(body, "n");
-  if (count != nullptr && *count != 1) {
-    Refuse("'n' can only be 1", "n", "unsupported_value");
   }
 }
 
@@ -294,6 +283,8 @@ void ReadGeneration(const Json& body, OpenAiRequest& request, ast::Select& query
   ReadLogprobs(body, request, query);
   ReadNumber(body, "temperature", 0, 2, 1, "temperature", query);
   ReadNumber(body, "top_p", 0, 1, 1, "top_p", query);
+  ReadNumber(body, "presence_penalty", -2, 2, 0, "presence_penalty", query);
+  ReadNumber(body, "frequency_penalty", -2, 2, 0, "frequency_penalty", query);
   const Json* limit = Member(body, "max_completion_tokens");
   if (limit == nullptr) limit = Member(body, "max_tokens");
   if (limit != nullptr) {
@@ -301,6 +292,13 @@ void ReadGeneration(const Json& body, OpenAiRequest& request, ast::Select& query
   }
   if (const Json* seed = Member(body, "seed")) {
     query.options.push_back(OptionOf("seed", WholeMember(*seed, "seed")));
+  }
+  if (const Json* count = Member(body, "n")) {
+    const int64_t choices = WholeMember(*count, "n");
+    if (choices < 1 || choices > kMostChoices) {
+      Refuse("'n' is from 1 to " + std::to_string(kMostChoices), "n");
+    }
+    request.choices = static_cast<size_t>(choices);
   }
   ReadStops(body, query);
   ReadResponseFormat(body, query);
@@ -313,164 +311,27 @@ void ReadGeneration(const Json& body, OpenAiRequest& request, ast::Select& query
   }
 }
 
-std::vector<std::string> InputsOf(const Json& body) {
-  const Json* input = Member(body, "input");
-  std::vector<std::string> inputs;
-  if (input != nullptr && input->is_string()) inputs.push_back(input->get<std::string>());
-  if (input != nullptr && input->is_array()) {
-    for (const Json& text : *input) {
-      if (!text.is_string()) Refuse("'input' must be texts", "input", "invalid_type");
-      inputs.push_back(text.get<std::string>());
+// A text, or an array of up to `most`.
+std::vector<std::string> TextsMember(const Json& body, const char* name, size_t most) {
+  const Json* member = Member(body, name);
+  std::vector<std::string> texts;
+  if (member != nullptr && member->is_string()) texts.push_back(member->get<std::string>());
+  if (member != nullptr && member->is_array()) {
+    for (const Json& text : *member) {
+      if (!text.is_string())
+        Refuse("'" + std::string(name) + "'" + " must be texts", name, "invalid_type");
+      texts.push_back(text.get<std::string>());
     }
   }
-  if (inputs.empty() || inputs.size() > kMostInputs) {
-    Refuse("'input' must be a text, or an array of 1 to " + std::to_string(kMostInputs), "input");
+  if (texts.empty() || texts.size() > most) {
+    Refuse("'" + std::string(name) + "'" + " must be a text, or an array of 1 to " +
+               std::to_string(most),
+           name);
   }
-  return inputs;
-}
-
-int64_t Whole(const Row& row, size_t place) { return std::get<int64_t>(row.at(place)); }
-
-Json UsageOf(const Row& row) {
-  const int64_t prompt = Whole(row, GenerationPlace::kPromptTokens);
-  const int64_t output = Whole(row, GenerationPlace::kOutputTokens);
-  return {
-      {"prompt_tokens", prompt},
-      {"completion_tokens", output},
-      {"total_tokens", prompt + output},
-      {"prompt_tokens_details", {{"cached_tokens", Whole(row, GenerationPlace::kCachedTokens)}}}};
-}
-
-// A token as chats tell it, from the engine's entry for it: with its bytes, null where it has none.
-Json TokenOf(const Json& entry) {
-  Json token = {{"token", entry.at("token")}, {"logprob", entry.at("logprob")}};
-  const auto bytes = entry.find("bytes");
-  if (bytes != entry.end()) {
-    token["bytes"] = bytes->empty() ? Json(nullptr) : *bytes;
-  } else {
-    Json& list = token["bytes"] = Json::array();
-    for (const char byte : entry.at("token").get_ref<const std::string&>()) {
-      list.push_back(static_cast<unsigned char>(byte));
-    }
-  }
-  return token;
-}
-
-Json ChatLogprobs(const Json& entries) {
-  Json content = Json::array();
-  for (const Json& entry : entries) {
-    Json token = TokenOf(entry);
-    Json& top = token["top_logprobs"] = Json::array();
-    for (const Json& likely : entry.at("top")) top.push_back(TokenOf(likely));
-    content.push_back(std::move(token));
-  }
-  return {{"content", std::move(content)}, {"refusal", nullptr}};
-}
-
-// Characters that begin in the token; one may be spread over several tokens.
-size_t CharactersOf(const Json& entry) {
-  const auto bytes = entry.find("bytes");
-  if (bytes == entry.end()) return CountCharacters(entry.at("token").get_ref<const std::string&>());
-  return static_cast<size_t>(std::ranges::count_if(*bytes, [](const Json& byte) {
-    return !IsUtf8Continuation(static_cast<char>(byte.get<int>()));
-  }));
-}
-
-Json CompletionLogprobs(const Json& entries) {
-  Json tokens = Json::array(), logprobs = Json::array(), tops = Json::array(),
-       offsets = Json::array();
-  size_t offset = 0;  // in characters of the answer
-  for (const Json& entry : entries) {
-    Json top = Json::object();
-    for (const Json& likely : entry.at("top")) {
-      top[likely.at("token").get<std::string>()] = likely.at("logprob");
-    }
-    tokens.push_back(entry.at("token"));
-    logprobs.push_back(entry.at("logprob"));
-    tops.push_back(std::move(top));
-    offsets.push_back(offset);
-    offset += CharactersOf(entry);
-  }
-  return {{"tokens", std::move(tokens)},
-          {"token_logprobs", std::move(logprobs)},
-          {"top_logprobs", std::move(tops)},
-          {"text_offset", std::move(offsets)}};
-}
-
-// What a choice says of its tokens: null where nobody asked.
-Json LogprobsOf(const OpenAiRequest& request, const Row& row) {
-  if (!request.has_logprobs) return nullptr;
-  const Json entries = Json::parse(std::get<std::string>(row.at(GenerationPlace::kLogprobs)));
-  return request.kind == OpenAiRequest::Kind::kChat ? ChatLogprobs(entries)
-                                                    : CompletionLogprobs(entries);
-}
-
-Json Envelope(const OpenAiRequest& request, bool is_stream) {
-  const bool is_chat = request.kind == OpenAiRequest::Kind::kChat;
-  const char* object = !is_chat    ? "text_completion"
-                       : is_stream ? "chat.completion.chunk"
-                                   : "chat.completion";
-  return {{"id", request.id},
-          {"object", object},
-          {"created", request.created},
-          {"model", request.model}};
-}
-
-// One choice of a stream's event.
-Json StreamChoice(const OpenAiRequest& request, Json delta, const std::string& text, Json logprobs,
-                  const Json& finish_reason) {
-  Json event = Envelope(request, true);
-  Json choice = {{"index", 0}};
-  if (request.kind == OpenAiRequest::Kind::kChat) {
-    choice["delta"] = std::move(delta);
-  } else {
-    choice["text"] = text;
-  }
-  choice["logprobs"] = std::move(logprobs);
-  choice["finish_reason"] = finish_reason;
-  event["choices"] = Json::array({std::move(choice)});
-  if (request.includes_usage) event["usage"] = nullptr;
-  return event;
+  return texts;
 }
 
 }  // namespace
-
-Json OpenAiError::Body() const {
-  const char* type = status_ >= 500 ? "server_error" : "invalid_request_error";
-  Json error = {{"message", what()}, {"type", type}};
-  error["param"] = parameter_.empty() ? Json(nullptr) : Json(parameter_);
-  error["code"] = code_.empty() ? Json(nullptr) : Json(code_);
-  return {{"error", std::move(error)}};
-}
-
-OpenAiError OpenAiErrorOf(const Error& error) {
-  const std::string message = error.message() + (error.hint().empty() ? "" : ". " + error.hint());
-  switch (error.code()) {
-    case ErrorCode::kUnknownName:
-      return {404, message, "not_found"};
-    case ErrorCode::kTooLong:
-      return {400, message, "context_length_exceeded"};
-    case ErrorCode::kSyntax:
-    case ErrorCode::kDuplicateName:
-    case ErrorCode::kInvalidArgument:
-    case ErrorCode::kUnsupported:
-      return {400, message, "invalid_value"};
-    case ErrorCode::kDenied:
-      return {403, message, "insufficient_permissions"};
-    case ErrorCode::kQuota:
-      return {429, message, "insufficient_quota"};
-    case ErrorCode::kBusy:
-      return {409, message, "in_use"};
-    case ErrorCode::kTooBusy:
-      return {503, message, "too_busy"};
-    case ErrorCode::kResource:
-      return {507, message, "insufficient_resources"};
-    case ErrorCode::kCanceled:
-      return {503, message, "canceled"};
-    default:
-      return {500, message, "internal_error"};
-  }
-}
 
 OpenAiRequest ReadOpenAiRequest(OpenAiRequest::Kind kind, std::string_view text) {
   CheckDepth(text);
@@ -491,20 +352,23 @@ OpenAiRequest ReadOpenAiRequest(OpenAiRequest::Kind kind, std::string_view text)
       break;
     case OpenAiRequest::Kind::kCompletion:
       request.id = "cmpl-" + HexOf(RandomBytes(12));
-      query.prompt = TextOf(TextMember(body, "prompt", "prompt"));
       ReadGeneration(body, request, query);
-      request.queries.push_back(std::move(query));
+      for (std::string& prompt : TextsMember(body, "prompt", kMostTexts)) {
+        query.prompt = TextOf(std::move(prompt));
+        request.queries.push_back(query);
+      }
       break;
     case OpenAiRequest::Kind::kEmbedding: {
       query.kind = ast::Select::Kind::kEmbedding;
       const Json* format = Member(body, "encoding_format");
-      if (format != nullptr && *format != "float") {
-        Refuse("'encoding_format' can only be 'float'", "encoding_format", "unsupported_value");
+      if (format != nullptr && *format != "float" && *format != "base64") {
+        Refuse("'encoding_format' is 'float' or 'base64'", "encoding_format", "unsupported_value");
       }
+      request.wants_base64 = format != nullptr && *format == "base64";
       if (Member(body, "dimensions") != nullptr) {
         Refuse("'dimensions' are the model's", "dimensions", "unsupported_parameter");
       }
-      for (std::string& input : InputsOf(body)) {
+      for (std::string& input : TextsMember(body, "input", kMostTexts)) {
         query.prompt = TextOf(std::move(input));
         request.queries.push_back(query);
       }
@@ -514,53 +378,15 @@ OpenAiRequest ReadOpenAiRequest(OpenAiRequest::Kind kind, std::string_view text)
   return request;
 }
 
-Json CompletionResponse(const OpenAiRequest& request, const Row& row) {
-  Json response = Envelope(request, false);
-  const std::string text = std::get<std::string>(row.at(GenerationPlace::kText));
-  Json choice = {{"index", 0}};
-  if (request.kind == OpenAiRequest::Kind::kChat) {
-    choice["message"] = {{"role", "assistant"}, {"content", text}, {"refusal", nullptr}};
-  } else {
-    choice["text"] = text;
+ast::Select ChoiceOf(const ast::Select& query, size_t number) {
+  ast::Select choice = query;
+  for (ast::Option& option : choice.options) {
+    if (option.name.text != "seed") continue;
+    int64_t& seed = std::get<int64_t>(option.value.value);
+    // What is out of range stays so.
+    if (seed >= 0) seed = static_cast<int64_t>((static_cast<uint64_t>(seed) + number) & INT64_MAX);
   }
-  choice["logprobs"] = LogprobsOf(request, row);
-  choice["finish_reason"] = std::get<std::string>(row.at(GenerationPlace::kFinishReason));
-  response["choices"] = Json::array({std::move(choice)});
-  response["usage"] = UsageOf(row);
-  return response;
-}
-
-Json PieceEvent(const OpenAiRequest& request, const std::string& text, bool is_first) {
-  Json delta = {{"content", text}};
-  if (is_first) delta = {{"role", "assistant"}, {"content", text}};
-  return StreamChoice(request, std::move(delta), text, nullptr, nullptr);
-}
-
-Json EndEvent(const OpenAiRequest& request, const Row& row) {
-  return StreamChoice(request, Json::object(), "", LogprobsOf(request, row),
-                      std::get<std::string>(row.at(GenerationPlace::kFinishReason)));
-}
-
-Json UsageEvent(const OpenAiRequest& request, const Row& row) {
-  Json event = Envelope(request, true);
-  event["choices"] = Json::array();
-  event["usage"] = UsageOf(row);
-  return event;
-}
-
-Json EmbeddingResponse(const OpenAiRequest& request, const std::vector<Row>& rows) {
-  Json data = Json::array();
-  int64_t tokens = 0;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    tokens += Whole(rows[i], kEmbeddingTokens);
-    data.push_back({{"object", "embedding"},
-                    {"index", i},
-                    {"embedding", Json::parse(std::get<std::string>(rows[i].at(kEmbedding)))}});
-  }
-  return {{"object", "list"},
-          {"data", std::move(data)},
-          {"model", request.model},
-          {"usage", {{"prompt_tokens", tokens}, {"total_tokens", tokens}}}};
+  return choice;
 }
 
 }  // namespace promptdb
