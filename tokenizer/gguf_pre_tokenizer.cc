@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "model/quoted_name.h"
 
 namespace promptdb {
 namespace {
@@ -99,7 +100,7 @@ GgufPreTokenizer::GgufPreTokenizer(std::string_view pre) {
   const Recipe* const recipe = FindRecipe(pre);
   if (recipe == nullptr) {
     throw Error(ErrorCode::kUnsupported,
-                "tokenizer.ggml.pre: unknown pre-tokenizer \"" + std::string(pre) + "\"");
+                "tokenizer.ggml.pre: unknown pre-tokenizer " + QuotedName(pre));
   }
   ignores_merges_ = recipe->ignores_merges;
   adds_bos_ = recipe->adds_bos;

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "model/checkpoint.h"
+#include "model/quoted_name.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/characters.h"
@@ -568,9 +569,10 @@ std::unique_ptr<Tokenizer> Tokenizer::FromGguf(const GgufVocabulary& vocabulary)
   if (vocabulary.model == "gpt2") {
     return std::make_unique<ByteLevelTokenizer>(vocabulary, GgufPreTokenizer(vocabulary.pre));
   }
-  throw Error(ErrorCode::kUnsupported,
-              "tokenizer.ggml.model: unsupported kind of vocabulary \"" + vocabulary.model + "\"",
-              "Use a model whose vocabulary is \"llama\" or \"gpt2\".");
+  throw Error(
+      ErrorCode::kUnsupported,
+      "tokenizer.ggml.model: unsupported kind of vocabulary " + QuotedName(vocabulary.model),
+      "Use a model whose vocabulary is \"llama\" or \"gpt2\".");
 }
 
 }  // namespace promptdb

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "model/quoted_name.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/characters.h"
@@ -74,7 +75,7 @@ BpeModel::BpeModel(const Json& json) {
   if (const auto unk = FindString(json, key, "unk_token")) {
     const auto found = vocabulary_.find(*unk);
     if (found == vocabulary_.end()) {
-      ThrowCorrupt("model.unk_token", "not in model.vocab: \"" + *unk + "\"");
+      ThrowCorrupt("model.unk_token", "not in model.vocab: " + QuotedName(*unk));
     }
     unk_id_ = found->second;
   }
@@ -108,7 +109,7 @@ void BpeModel::ReadMerges(const Json& json) {
   const auto id_of = [&](std::string_view token, size_t i) {
     const auto found = vocabulary_.find(token);
     if (found == vocabulary_.end()) {
-      ThrowCorrupt(JoinKey(key, i), "not in model.vocab: \"" + std::string(token) + "\"");
+      ThrowCorrupt(JoinKey(key, i), "not in model.vocab: " + QuotedName(token));
     }
     return found->second;
   };
@@ -120,7 +121,7 @@ void BpeModel::ReadMerges(const Json& json) {
       if (text.starts_with("#version")) continue;
       const size_t space = text.find(' ');
       if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos) {
-        ThrowCorrupt(JoinKey(key, i), "not two tokens: \"" + text + "\"");
+        ThrowCorrupt(JoinKey(key, i), "not two tokens: " + QuotedName(text));
       }
       left = std::string_view(text).substr(0, space);
       right = std::string_view(text).substr(space + 1);
@@ -249,7 +250,7 @@ void HuggingFaceTokenizer::ReadComponents(const Json& json) {
   const std::string type =
       FindString(model, "model", "type")
           .value_or(FindMember(model, "model", "merges") != nullptr ? "BPE" : "unknown");
-  if (type != "BPE") ThrowUnsupported("model.type", "model \"" + type + "\"");
+  if (type != "BPE") ThrowUnsupported("model.type", "model " + QuotedName(type));
   model_.emplace(model);
   if (const Json* const component = FindMember(json, "", "normalizer")) {
     normalizer_ = ReadNormalizer(*component, "normalizer");

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "model/quoted_name.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/characters.h"
 
@@ -214,7 +215,7 @@ std::unique_ptr<Normalizer> ReadNormalizer(const Json& json, const std::string& 
   if (type == "Prepend") return std::make_unique<Prepend>(json, key);
   if (type == "Replace") return std::make_unique<Replace>(json, key);
   if (type == "ByteLevel") return std::make_unique<SpellBytesNormalizer>();
-  ThrowUnsupported(JoinKey(key, "type"), "normalizer \"" + type + "\"");
+  ThrowUnsupported(JoinKey(key, "type"), "normalizer " + QuotedName(type));
 }
 
 }  // namespace promptdb

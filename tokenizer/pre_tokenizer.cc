@@ -4,6 +4,7 @@
 #include <optional>
 #include <string_view>
 
+#include "model/quoted_name.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/characters.h"
 #include "tokenizer/normalizer.h"
@@ -138,7 +139,7 @@ Delimiter ReadBehavior(const Json& json, const std::string& key,
   if (*name == "MergedWithPrevious") return Delimiter::kMergedWithPrevious;
   if (*name == "MergedWithNext") return Delimiter::kMergedWithNext;
   if (*name == "Contiguous") return Delimiter::kContiguous;
-  ThrowCorrupt(JoinKey(key, "behavior"), "unknown behavior \"" + *name + "\"");
+  ThrowCorrupt(JoinKey(key, "behavior"), "unknown behavior " + QuotedName(*name));
 }
 
 class PreTokenizerSequence final : public PreTokenizer {
@@ -231,7 +232,7 @@ class Metaspace final : public PreTokenizer {
         FindString(json, key, "prepend_scheme")
             .value_or(GetBool(json, key, "add_prefix_space", true) ? "always" : "never");
     if (scheme != "always" && scheme != "first" && scheme != "never") {
-      ThrowCorrupt(JoinKey(key, "prepend_scheme"), "unknown scheme \"" + scheme + "\"");
+      ThrowCorrupt(JoinKey(key, "prepend_scheme"), "unknown scheme " + QuotedName(scheme));
     }
     always_ = scheme == "always";
     first_ = scheme == "first";
@@ -320,7 +321,7 @@ std::unique_ptr<PreTokenizer> ReadPreTokenizer(const Json& json, const std::stri
     return std::make_unique<CharacterSplit>(&IsPunctuation,
                                             ReadBehavior(json, key, Delimiter::kIsolated));
   }
-  ThrowUnsupported(JoinKey(key, "type"), "pre-tokenizer \"" + type + "\"");
+  ThrowUnsupported(JoinKey(key, "type"), "pre-tokenizer " + QuotedName(type));
 }
 
 }  // namespace promptdb

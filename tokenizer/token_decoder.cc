@@ -1,6 +1,7 @@
 #include "tokenizer/token_decoder.h"
 
 #include "base/digits.h"
+#include "model/quoted_name.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/characters.h"
 #include "tokenizer/normalizer.h"
@@ -239,7 +240,7 @@ std::unique_ptr<TokenDecoder> ReadTokenDecoder(const Json& json, const std::stri
     traits.looks_ahead = true;
     return std::make_unique<BpeDecoder>(json, key);
   }
-  ThrowUnsupported(JoinKey(key, "type"), "decoder \"" + type + "\"");
+  ThrowUnsupported(JoinKey(key, "type"), "decoder " + QuotedName(type));
 }
 
 }  // namespace promptdb
