@@ -1,90 +1,110 @@
 #include "executor/ranked_candidates.h"
 
 #include <algorithm>
-#include <cmath>
-#include <utility>
+#include <numbers>
+
+#include "executor/simd.h"
 
 namespace promptdb {
 
 namespace {
 
-// Of the logits divided by the temperature: what is this much less likely than the likeliest is
-// drawn once in e^64 times, and shares the last bucket.
-constexpr double kWidestRange = 64;
+// Of the exponents of weights: what is less likely is drawn once in 2^92 times, and shares the last
+// bucket.
+constexpr float kWidestRange = 92;
 
 }  // namespace
 
-void RankedCandidates::Assign(std::span<TokenCandidate> candidates, double temperature) {
-  const auto [least, most] = std::ranges::minmax_element(candidates, {}, &TokenCandidate::logit);
-  const double top = most->logit;
-  // In this order, std::min() never gives what is not a number, which a broken model may have.
-  const double range = std::min(kWidestRange * temperature, top - least->logit);
-  const double scale = range > 0 ? static_cast<double>(kBuckets - 1) / range : 0;
+void RankedCandidates::Reset(size_t most) {
+  size_ = 0;
+  least_ = std::numeric_limits<float>::infinity();
+  most_ = -std::numeric_limits<float>::infinity();
+  if (ids_.size() >= most) return;
+  ids_.resize(most);
+  logits_.resize(most);
+  exponents_.resize(most);
+  weights_.resize(most);
+  bucket_of_.resize(most);
+}
+
+void RankedCandidates::Weigh(double temperature) {
+  const auto per_logit = static_cast<float>(std::numbers::log2e / temperature);
+  for (size_t i = 0; i < size_; ++i) exponents_[i] = (logits_[i] - most_) * per_logit;
+  KernelsFor(BestCpuPath()).exp2(exponents_.data(), static_cast<int>(size_), weights_.data());
+
+  const float range = std::min(kWidestRange, (most_ - least_) * per_logit);
+  const float scale = range > 0 ? static_cast<float>(kBuckets - 1) / range : 0;
   buckets_.fill({});
-  bucket_of_.resize(candidates.size());
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    TokenCandidate& candidate = candidates[i];
-    const double below = top - candidate.logit;
-    candidate.weight = std::exp(-below / temperature);
-    const auto bucket = static_cast<size_t>(std::min(range, below) * scale);
-    bucket_of_[i] = static_cast<uint16_t>(bucket);
-    buckets_[bucket].weight += candidate.weight;
-    ++buckets_[bucket].end;
-  }
-  // From counts to where each begins, and with its candidates to where it ends.
-  size_t begin = 0;
-  for (Bucket& bucket : buckets_) begin += std::exchange(bucket.end, begin);
-  candidates_.resize(candidates.size());
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    candidates_[buckets_[bucket_of_[i]].end++] = candidates[i];
+  sorted_bucket_ = kBuckets;
+  for (size_t i = 0; i < size_; ++i) {
+    // In this order, std::min() never gives what is not a number: two infinities differ by that.
+    const auto bucket = static_cast<uint16_t>(std::min(range, -exponents_[i]) * scale);
+    bucket_of_[i] = bucket;
+    buckets_[bucket].weight += weights_[i];
+    ++buckets_[bucket].count;
   }
 }
 
-void RankedCandidates::Sort(size_t bucket) {
-  if (std::exchange(buckets_[bucket].is_sorted, true)) return;
-  std::sort(candidates_.begin() + static_cast<ptrdiff_t>(BeginOf(bucket)),
-            candidates_.begin() + static_cast<ptrdiff_t>(buckets_[bucket].end), Likelier);
+const std::vector<RankedCandidates::Candidate>& RankedCandidates::Sorted(size_t bucket) {
+  if (sorted_bucket_ == bucket) return sorted_;
+  sorted_bucket_ = bucket;
+  sorted_.clear();
+  for (size_t i = 0; i < size_; ++i) {
+    if (bucket_of_[i] == bucket) sorted_.push_back({ids_[i], logits_[i], weights_[i]});
+  }
+  std::ranges::sort(sorted_, [](const Candidate& a, const Candidate& b) {
+    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+  });
+  return sorted_;
 }
 
 size_t RankedCandidates::CountOfWeight(double wanted, size_t most) {
   double sum = 0;
-  for (size_t b = 0; b < kBuckets && BeginOf(b) < most; ++b) {
-    if (buckets_[b].end <= most && sum + buckets_[b].weight < wanted) {
-      sum += buckets_[b].weight;
+  size_t count = 0;
+  for (size_t b = 0; b < kBuckets && count < most; ++b) {
+    const Bucket& bucket = buckets_[b];
+    if (count + bucket.count <= most && sum + bucket.weight < wanted) {
+      count += bucket.count;
+      sum += bucket.weight;
       continue;
     }
-    Sort(b);
-    for (size_t i = BeginOf(b); i < std::min(buckets_[b].end, most); ++i) {
-      sum += candidates_[i].weight;
-      if (sum >= wanted) return i + 1;
+    for (const Candidate& candidate : Sorted(b)) {
+      ++count;
+      sum += candidate.weight;
+      if (sum >= wanted || count == most) return count;
     }
   }
-  return most;
+  return count;
 }
 
 size_t RankedCandidates::CountAtLeast(double least) const {
-  return static_cast<size_t>(std::ranges::count_if(
-      candidates_, [&](const TokenCandidate& candidate) { return candidate.weight >= least; }));
+  return static_cast<size_t>(std::count_if(weights_.begin(),
+                                           weights_.begin() + static_cast<ptrdiff_t>(size_),
+                                           [&](float weight) { return weight >= least; }));
 }
 
 double RankedCandidates::WeightOf(size_t count) {
   double sum = 0;
-  for (size_t b = 0; b < kBuckets && BeginOf(b) < count; ++b) {
-    if (buckets_[b].end <= count) {
-      sum += buckets_[b].weight;
+  for (size_t b = 0; b < kBuckets && count > 0; ++b) {
+    const Bucket& bucket = buckets_[b];
+    if (bucket.count <= count) {
+      count -= bucket.count;
+      sum += bucket.weight;
       continue;
     }
-    Sort(b);
-    for (size_t i = BeginOf(b); i < count; ++i) sum += candidates_[i].weight;
+    for (const Candidate& candidate : Sorted(b)) {
+      if (count == 0) break;
+      --count;
+      sum += candidate.weight;
+    }
   }
   return sum;
 }
 
 int32_t RankedCandidates::IdAt(size_t rank) {
   size_t bucket = 0;
-  while (buckets_[bucket].end <= rank) ++bucket;
-  Sort(bucket);
-  return candidates_[rank].id;
+  while (buckets_[bucket].count <= rank) rank -= buckets_[bucket++].count;
+  return Sorted(bucket)[rank].id;
 }
 
 }  // namespace promptdb

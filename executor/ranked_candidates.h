@@ -5,31 +5,36 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
+#include <limits>
 #include <vector>
 
 namespace promptdb {
 
-struct TokenCandidate {
-  int32_t id = 0;
-  double logit = 0;
-  double weight = 0;  // proportional to its probability; the likeliest has 1
-};
-
-// Likelier first; the lower id among equals, so that order never depends on the sort.
-inline bool Likelier(const TokenCandidate& a, const TokenCandidate& b) {
-  return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-}
-
-// A bucket sort that goes on only where it is asked: candidates lie in buckets of like logits, and
-// a bucket is sorted when a count ends in it. A draw sorts a few of them. Not thread-safe.
+// A bucket sort that goes on only where it is asked: candidates are counted and weighed in buckets
+// of like logits, and a bucket is sorted when a count ends in it. A draw sorts one or two of them.
+// The likelier is before; of equals, the lower id. Not thread-safe.
 class RankedCandidates {
  public:
-  // Weighs the candidates, and has them from now on instead of others. REQUIRES: there is one;
-  // temperature > 0.
-  void Assign(std::span<TokenCandidate> candidates, double temperature);
+  // Forgets what was there, and makes room for as many.
+  void Reset(size_t most);
+  // By rising ids. The logit is a number, and more than minus infinity.
+  void Add(int32_t id, float logit) {
+    ids_[size_] = id;
+    logits_[size_++] = logit;
+    if (logit < least_) least_ = logit;
+    if (logit > most_) {
+      most_ = logit;
+      likeliest_ = id;
+    }
+  }
 
-  size_t size() const { return candidates_.size(); }
+  size_t size() const { return size_; }
+  // REQUIRES: there is one.
+  int32_t likeliest() const { return likeliest_; }
+
+  // A candidate's weight is proportional to its probability, to 2e-7; the likeliest has 1. All that
+  // follow want it. REQUIRES: there is one; temperature > 0.
+  void Weigh(double temperature);
 
   // How many of the likeliest it takes to weigh `wanted` together: at least one, at most `most`.
   size_t CountOfWeight(double wanted, size_t most);
@@ -43,18 +48,32 @@ class RankedCandidates {
  private:
   static constexpr size_t kBuckets = 1024;
   struct Bucket {
-    size_t end = 0;  // where it ends among candidates_
+    size_t count = 0;
     double weight = 0;
-    bool is_sorted = false;
+  };
+  struct Candidate {
+    int32_t id = 0;
+    float logit = 0;
+    float weight = 0;
   };
 
-  size_t BeginOf(size_t bucket) const { return bucket == 0 ? 0 : buckets_[bucket - 1].end; }
-  // Its candidates, from the likeliest.
-  void Sort(size_t bucket);
+  // The bucket's candidates in order, until the next call.
+  const std::vector<Candidate>& Sorted(size_t bucket);
 
-  std::vector<TokenCandidate> candidates_;
-  std::vector<uint16_t> bucket_of_;  // of each candidate, before they are in order
+  size_t size_ = 0;
+  float least_ = 0;
+  float most_ = 0;
+  int32_t likeliest_ = 0;
+  // Of each candidate; the vectors are longer than size_, or as long.
+  std::vector<int32_t> ids_;
+  std::vector<float> logits_;
+  std::vector<float> exponents_;  // 2 to the power of it is the weight
+  std::vector<float> weights_;
+  std::vector<uint16_t> bucket_of_;
+
   std::array<Bucket, kBuckets> buckets_;
+  size_t sorted_bucket_ = kBuckets;  // that sorted_ is of
+  std::vector<Candidate> sorted_;
 };
 
 }  // namespace promptdb

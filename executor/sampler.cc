@@ -18,6 +18,24 @@ uint64_t SplitMix64(uint64_t& state) {
   return z ^ (z >> 31);
 }
 
+[[noreturn]] void ThrowNothingToDraw() {
+  throw Error(ErrorCode::kCorrupt, "the model gives no token a probability",
+              "Its weights may be damaged.");
+}
+
+// The first of equals. Without a list of candidates: every greedy token comes from here.
+int32_t Likeliest(std::span<const float> logits) {
+  int32_t likeliest = -1;
+  float most = -std::numeric_limits<float>::infinity();
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (!(logits[i] > most)) continue;
+    most = logits[i];
+    likeliest = static_cast<int32_t>(i);
+  }
+  if (likeliest < 0) ThrowNothingToDraw();
+  return likeliest;
+}
+
 }  // namespace
 
 Sampler::Sampler(const SamplingOptions& options) : options_(options), state_(options.seed) {}
@@ -27,11 +45,11 @@ bool Sampler::Penalizes() const {
          options_.frequency_penalty != 0;
 }
 
-void Sampler::Penalize(std::span<const int32_t> prompt, std::span<const int32_t> answer) {
-  uses_.assign(static_cast<size_t>(candidates_.back().id) + 1, {});
+void Sampler::CountUses(size_t vocab, std::span<const int32_t> prompt,
+                        std::span<const int32_t> answer) {
+  uses_.assign(vocab, {});
   const auto uses_of = [&](int32_t id) {
-    return id >= 0 && static_cast<size_t>(id) < uses_.size() ? &uses_[static_cast<size_t>(id)]
-                                                             : nullptr;
+    return id >= 0 && static_cast<size_t>(id) < vocab ? &uses_[static_cast<size_t>(id)] : nullptr;
   };
   for (const int32_t id : prompt) {
     if (Uses* uses = uses_of(id)) uses->is_repeated = true;
@@ -39,54 +57,46 @@ void Sampler::Penalize(std::span<const int32_t> prompt, std::span<const int32_t>
   for (const int32_t id : answer) {
     if (Uses* uses = uses_of(id)) *uses = {.is_repeated = true, .in_answer = uses->in_answer + 1};
   }
-  for (TokenCandidate& candidate : candidates_) {
-    const Uses& uses = uses_[static_cast<size_t>(candidate.id)];
-    if (!uses.is_repeated) continue;
-    // Less likely, whichever sign the logit has.
-    const double penalty = options_.repetition_penalty;
-    candidate.logit = candidate.logit > 0 ? candidate.logit / penalty : candidate.logit * penalty;
-    if (uses.in_answer == 0) continue;
-    candidate.logit -= options_.presence_penalty + options_.frequency_penalty * uses.in_answer;
-  }
+}
+
+float Sampler::Penalized(float logit, const Uses& uses) const {
+  if (!uses.is_repeated) return logit;
+  // Less likely, whichever sign the logit has.
+  const double penalty = options_.repetition_penalty;
+  const double penalized = logit > 0 ? logit / penalty : logit * penalty;
+  if (uses.in_answer == 0) return static_cast<float>(penalized);
+  return static_cast<float>(penalized - options_.presence_penalty -
+                            options_.frequency_penalty * uses.in_answer);
 }
 
 int32_t Sampler::Sample(std::span<const float> logits, std::span<const int32_t> prompt,
                         std::span<const int32_t> answer) {
-  Check(!logits.empty(), "there are logits to sample from");
-  if (options_.temperature <= 0 && !Penalizes()) {
-    const auto likeliest = std::max_element(logits.begin(), logits.end());  // the first of equals
-    Check(*likeliest != -std::numeric_limits<float>::infinity(), "some token may be drawn");
-    return static_cast<int32_t>(likeliest - logits.begin());
-  }
-  std::vector<TokenCandidate>& candidates = candidates_;
-  candidates.clear();
+  const bool penalizes = Penalizes();
+  if (options_.temperature <= 0 && !penalizes) return Likeliest(logits);
+  if (penalizes) CountUses(logits.size(), prompt, answer);
+  candidates_.Reset(logits.size());
   for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] == -std::numeric_limits<float>::infinity()) continue;
-    candidates.push_back({static_cast<int32_t>(i), logits[i], 0});
+    // Nor is what is not a number.
+    if (!(logits[i] > -std::numeric_limits<float>::infinity())) continue;
+    candidates_.Add(static_cast<int32_t>(i),
+                    penalizes ? Penalized(logits[i], uses_[i]) : logits[i]);
   }
-  Check(!candidates.empty(), "some token may be drawn");
-  if (Penalizes()) Penalize(prompt, answer);
-  if (options_.temperature <= 0) {
-    return std::min_element(candidates.begin(), candidates.end(), Likelier)->id;
-  }
+  if (candidates_.size() == 0) ThrowNothingToDraw();
+  if (options_.temperature <= 0) return candidates_.likeliest();
 
-  size_t keep = candidates.size();
+  candidates_.Weigh(options_.temperature);
+  size_t keep = candidates_.size();
   if (options_.top_k > 0) keep = std::min(keep, static_cast<size_t>(options_.top_k));
-  if (keep < candidates.size()) {
-    std::nth_element(candidates.begin(), candidates.begin() + static_cast<ptrdiff_t>(keep),
-                     candidates.end(), Likelier);
-    candidates.resize(keep);
-  }
-  ranked_.Assign(candidates, options_.temperature);
   if (options_.top_p < 1.0) {
     // The fewest candidates that hold top_p of the probability; always one. Holtzman et al., 2020.
-    keep = ranked_.CountOfWeight(options_.top_p * ranked_.WeightOf(keep), keep);
+    keep = candidates_.CountOfWeight(options_.top_p * candidates_.WeightOf(keep), keep);
   }
   if (options_.min_p > 0) {
-    keep = std::clamp<size_t>(ranked_.CountAtLeast(options_.min_p), 1, keep);
+    keep = std::clamp<size_t>(candidates_.CountAtLeast(options_.min_p), 1, keep);
   }
   const double uniform = static_cast<double>(SplitMix64(state_) >> 11) * 0x1.0p-53;  // [0, 1)
-  return ranked_.IdAt(ranked_.CountOfWeight(uniform * ranked_.WeightOf(keep), keep) - 1);
+  const double wanted = uniform * candidates_.WeightOf(keep);
+  return candidates_.IdAt(candidates_.CountOfWeight(wanted, keep) - 1);
 }
 
 }  // namespace promptdb

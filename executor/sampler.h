@@ -30,26 +30,26 @@ class Sampler {
   explicit Sampler(const SamplingOptions& options);
 
   // `prompt` and `answer`: the tokens so far, for the penalties. Filters apply in the order
-  // penalties, temperature, top_k, top_p, min_p. A token of logit minus infinity is never drawn.
-  // REQUIRES: some logit is more than that.
+  // penalties, temperature, top_k, top_p, min_p. A token of logit minus infinity, or whose logit is
+  // no number, is never drawn; throws Error(kCorrupt) where there is no other.
   int32_t Sample(std::span<const float> logits, std::span<const int32_t> prompt = {},
                  std::span<const int32_t> answer = {});
 
  private:
-  bool Penalizes() const;
-  // Takes the penalties off `candidates_`. REQUIRES: they are in order of their ids.
-  void Penalize(std::span<const int32_t> prompt, std::span<const int32_t> answer);
-
-  SamplingOptions options_;
-  uint64_t state_;
-  // Kept, since a large vocabulary's take long to allocate.
-  std::vector<TokenCandidate> candidates_;
   struct Uses {
     bool is_repeated = false;  // in prompt or answer
     int in_answer = 0;
   };
+
+  bool Penalizes() const;
+  void CountUses(size_t vocab, std::span<const int32_t> prompt, std::span<const int32_t> answer);
+  float Penalized(float logit, const Uses& uses) const;
+
+  SamplingOptions options_;
+  uint64_t state_;
+  // Kept, since a large vocabulary's take long to allocate.
+  RankedCandidates candidates_;
   std::vector<Uses> uses_;  // by token id
-  RankedCandidates ranked_;
 };
 
 }  // namespace promptdb
