@@ -39,6 +39,12 @@ class RowsSink : public QuietSink {
   ResultSink& listener_;
 };
 
+OpenAiError CanceledBy(StatementRun::CancelReason reason) {
+  using Reason = StatementRun::CancelReason;
+  const bool is_late = reason == Reason::kTimeout || reason == Reason::kDeadline;
+  return {is_late ? 504 : 503, std::string(MessageOf(reason)), is_late ? "timeout" : "canceled"};
+}
+
 // A prompt of a schema is answered by the schema's model, so it must be the one that is asked for.
 void CheckModel(Session& session, const OpenAiRequest& request, ResultSink& sink) {
   const ast::Select& query = request.queries.front();
@@ -334,6 +340,10 @@ asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest
             PieceEvent(request, rows.size(), piece->text, std::exchange(is_first, false));
         co_await SendEvent(told.dump());
       } else if (const auto* error = std::get_if<Error>(&*event)) {
+        const StatementRun::CancelReason reason = run->cancel_reason();
+        if (error->code() == ErrorCode::kCanceled && reason != StatementRun::CancelReason::kNone) {
+          throw CanceledBy(reason);
+        }
         throw OpenAiErrorOf(*error);
       } else if (std::holds_alternative<StatementRun::Done>(*event)) {
         co_return rows;
@@ -354,8 +364,9 @@ asio::awaitable<void> HttpConnection::Send(int status, std::string_view type, st
                      "\r\nContent-Type: " + std::string(type) +
                      "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
   if (status == 503) head += "Retry-After: 1\r\n";
-  // A client that tries again by itself, as OpenAI's do, would wait until tomorrow.
-  if (status == 429 || status == 507) head += "X-Should-Retry: false\r\n";
+  // A client that tries again by itself, as OpenAI's do, would wait until tomorrow, come too late
+  // once more, or find no more room.
+  if (status == 429 || status == 504 || status == 507) head += "X-Should-Retry: false\r\n";
   if (status == 401) head += "WWW-Authenticate: Bearer\r\n";
   if (!keeps_alive_) head += "Connection: close\r\n";
   co_await Write(head + "\r\n" + body);

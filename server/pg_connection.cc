@@ -35,19 +35,6 @@ std::string FirstWords(const std::vector<ClientToken>& tokens) {
   return words;
 }
 
-std::string_view MessageOf(StatementRun::CancelReason reason) {
-  switch (reason) {
-    case StatementRun::CancelReason::kTimeout:
-      return "canceling statement due to statement timeout";
-    case StatementRun::CancelReason::kDeadline:
-      return "the deadline of the statement has passed";
-    case StatementRun::CancelReason::kShutdown:
-      return "canceling statement, since the server is shutting down";
-    default:
-      return "canceling statement due to user request";
-  }
-}
-
 }  // namespace
 
 PgConnection::PgConnection(ServerState& server, tcp::socket socket)

@@ -16,9 +16,9 @@ constexpr std::pair<ErrorCode, std::string_view> kStates[] = {
     {ErrorCode::kInvalidArgument, sqlstate::kInvalidValue},
     {ErrorCode::kTooLong, "54000"},  // program_limit_exceeded
     {ErrorCode::kUnsupported, sqlstate::kFeatureNotSupported},
-    {ErrorCode::kIo, "58030"},        // io_error
-    {ErrorCode::kCorrupt, "XX001"},   // data_corrupted
-    {ErrorCode::kBusy, "55006"},      // object_in_use
+    {ErrorCode::kIo, "58030"},       // io_error
+    {ErrorCode::kCorrupt, "XX001"},  // data_corrupted
+    {ErrorCode::kBusy, "55006"},     // object_in_use
     {ErrorCode::kTooBusy, sqlstate::kTooManyConnections},
     {ErrorCode::kResource, "53200"},  // out_of_memory
     {ErrorCode::kDenied, "42501"},    // insufficient_privilege

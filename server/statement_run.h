@@ -102,6 +102,9 @@ class StatementRun : public ResultSink {
   bool is_bound_ = true;                         // guarded by mutex_
 };
 
+// What a client is told, in PostgreSQL's words where it has them.
+std::string_view MessageOf(StatementRun::CancelReason reason);
+
 }  // namespace promptdb
 
 #endif  // PROMPTDB_SERVER_STATEMENT_RUN_H_

@@ -191,7 +191,7 @@ await refused(marked([part, words], { promptdb: undefined }), 400, 'invalid_valu
 await refused(marked([{ type: 'promptdb_module' }]), 400, 'missing_required_parameter');
 await refused(marked([{ type: 'image_url', image_url: { url: 'x' } }]), 400, 'unsupported_value');
 await refused(ask({ promptdb: { ...urgent, priority: 'now' } }), 400, 'invalid_value');
-await refused(ask({ promptdb: { ...urgent, deadline: '1ms' }, max_tokens: 1000 }), 503, 'canceled');
+await refused(ask({ promptdb: { ...urgent, deadline: '1ms' }, max_tokens: 1000 }), 504, 'timeout');
 await refused(ask({ n: 129 }), 400, 'invalid_value', 'n');
 await refused(ask({ tools: [{ type: 'function', function: { name: 'f' } }] }), 400, 'unsupported_parameter', 'tools');
 await refused(ask({ temperature: 9 }), 400, 'invalid_value', 'temperature');
