@@ -39,8 +39,10 @@ class RowsSink : public QuietSink {
   ResultSink& listener_;
 };
 
-OpenAiError CanceledBy(StatementRun::CancelReason reason) {
+// Without a reason, the engine itself saw that the deadline had passed.
+OpenAiError CanceledBy(StatementRun::CancelReason reason, const Error& error) {
   using Reason = StatementRun::CancelReason;
+  if (reason == Reason::kNone) return {504, error.message(), "timeout"};
   const bool is_late = reason == Reason::kTimeout || reason == Reason::kDeadline;
   return {is_late ? 504 : 503, std::string(MessageOf(reason)), is_late ? "timeout" : "canceled"};
 }
@@ -340,10 +342,7 @@ asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest
             PieceEvent(request, rows.size(), piece->text, std::exchange(is_first, false));
         co_await SendEvent(told.dump());
       } else if (const auto* error = std::get_if<Error>(&*event)) {
-        const StatementRun::CancelReason reason = run->cancel_reason();
-        if (error->code() == ErrorCode::kCanceled && reason != StatementRun::CancelReason::kNone) {
-          throw CanceledBy(reason);
-        }
+        if (error->code() == ErrorCode::kCanceled) throw CanceledBy(run->cancel_reason(), *error);
         throw OpenAiErrorOf(*error);
       } else if (std::holds_alternative<StatementRun::Done>(*event)) {
         co_return rows;
