@@ -105,7 +105,7 @@ std::string RunSelect(const ast::Select& statement, Database::Rep& database,
     sink.OnColumns(InspectColumns(statement.kind));
     size_t rows = 0;
     for (const QueryPlan& plan : planned.plans) {
-      RunInspect(plan, planned.model(), database.cache, sink, [&](std::vector<Value> row) {
+      RunInspect(plan, planned.model(), database.cache, sink, [&](const std::vector<Value>& row) {
         sink.OnRow(row);
         ++rows;
       });
@@ -148,7 +148,8 @@ std::string RunExplain(const ast::Explain& statement, Database::Rep& database,
               ttft_ms = outcome.ttft_ms;
             });
   } else if (statement.analyze) {
-    actuals = RunInspect(plan, planned.model(), database.cache, sink, [](std::vector<Value>) {});
+    actuals =
+        RunInspect(plan, planned.model(), database.cache, sink, [](const std::vector<Value>&) {});
     ttft_ms = planned.planning_ms + watch.Milliseconds();
   }
   char timing[160];
