@@ -203,6 +203,16 @@ int64_t WholeMember(const Json& value, const char* name) {
   return value.get<int64_t>();
 }
 
+// False where it is absent.
+bool BoolMember(const Json& object, const char* name) {
+  const Json* member = Member(object, name);
+  if (member == nullptr) return false;
+  if (!member->is_boolean()) {
+    Refuse("'" + std::string(name) + "' must be a boolean", name, "invalid_type");
+  }
+  return member->get<bool>();
+}
+
 void ReadStops(const Json& body, ast::Select& query) {
   const Json* stop = Member(body, "stop");
   if (stop == nullptr) return;
@@ -216,13 +226,14 @@ void ReadStops(const Json& body, ast::Select& query) {
 void ReadResponseFormat(const Json& body, ast::Select& query) {
   const Json* format = Member(body, "response_format");
   if (format == nullptr) return;
-  const std::string type = format->is_object() ? format->value("type", "") : "";
-  if (type == "text") return;
-  if (type == "json_object") {
+  const Json* type = format->is_object() ? Member(*format, "type") : nullptr;
+  if (type != nullptr && *type == "text") return;
+  if (type != nullptr && *type == "json_object") {
     query.options.push_back(OptionOf("json_schema", R"({"type": "object"})"));
     return;
   }
-  const Json* wrapper = type == "json_schema" ? Member(*format, "json_schema") : nullptr;
+  const Json* wrapper =
+      type != nullptr && *type == "json_schema" ? Member(*format, "json_schema") : nullptr;
   const Json* schema =
       wrapper != nullptr && wrapper->is_object() ? Member(*wrapper, "schema") : nullptr;
   if (schema == nullptr) {
@@ -264,10 +275,7 @@ void ReadLogprobs(const Json& body, OpenAiRequest& request, ast::Select& query) 
     if (top != nullptr) Refuse("'top_logprobs' is for chats", "top_logprobs", "unknown_parameter");
     if (logprobs != nullptr) count = TopMember(*logprobs, "logprobs", kMostTopOfCompletion);
   } else {
-    if (logprobs != nullptr && !logprobs->is_boolean()) {
-      Refuse("'logprobs' must be a boolean", "logprobs", "invalid_type");
-    }
-    if (logprobs != nullptr && logprobs->get<bool>()) {
+    if (BoolMember(body, "logprobs")) {
       count = top == nullptr ? 0 : TopMember(*top, "top_logprobs", kMostTopOfChat);
     } else if (top != nullptr) {
       Refuse("'top_logprobs' needs 'logprobs': true", "top_logprobs");
@@ -302,12 +310,9 @@ void ReadGeneration(const Json& body, OpenAiRequest& request, ast::Select& query
   }
   ReadStops(body, query);
   ReadResponseFormat(body, query);
-  if (const Json* stream = Member(body, "stream")) {
-    if (!stream->is_boolean()) Refuse("'stream' must be a boolean", "stream", "invalid_type");
-    request.streams = stream->get<bool>();
-  }
+  request.streams = BoolMember(body, "stream");
   if (const Json* options = Member(body, "stream_options"); options && options->is_object()) {
-    request.includes_usage = options->value("include_usage", false);
+    request.includes_usage = BoolMember(*options, "include_usage");
   }
 }
 

@@ -85,6 +85,23 @@ TEST(OpenAiTest, ANullOfTheExtensionIsAsAbsent) {
   EXPECT_THROW(read(R"("nobody": null)"), OpenAiError);
 }
 
+// What has the wrong type is told, and drops no connection.
+TEST(OpenAiTest, MembersOfTheWrongTypeAreTold) {
+  for (const std::string more :
+       {R"("response_format": {"type": 5})", R"("response_format": 5)",
+        R"("response_format": {"type": "json_schema", "json_schema": 5})",
+        R"("stream_options": {"include_usage": "yes"})", R"("stream": "yes")", R"("n": "2")",
+        R"("seed": "1")", R"("stop": 5)", R"("presence_penalty": "1")", R"("logprobs": "yes")"}) {
+    const std::string body = R"({"model": "m", "prompt": "x", )" + more + "}";
+    try {
+      ReadOpenAiRequest(OpenAiRequest::Kind::kCompletion, body);
+      ADD_FAILURE() << "it was read: " << body;
+    } catch (const OpenAiError& error) {
+      EXPECT_EQ(error.status(), 400) << body;
+    }
+  }
+}
+
 // OpenAI's clients ask again at 409 and 5xx unless they are told not to.
 TEST(OpenAiTest, ErrorsSayWhetherToAskAgain) {
   const auto status = [](ErrorCode code) { return OpenAiErrorOf(Error(code, "why")).status(); };
