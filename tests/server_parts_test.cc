@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "auth/scram.h"
@@ -85,20 +87,48 @@ TEST(OpenAiTest, ANullOfTheExtensionIsAsAbsent) {
   EXPECT_THROW(read(R"("nobody": null)"), OpenAiError);
 }
 
-// What has the wrong type is told, and drops no connection.
-TEST(OpenAiTest, MembersOfTheWrongTypeAreTold) {
-  for (const std::string more :
-       {R"("response_format": {"type": 5})", R"("response_format": 5)",
-        R"("response_format": {"type": "json_schema", "json_schema": 5})",
-        R"("stream_options": {"include_usage": "yes"})", R"("stream": "yes")", R"("n": "2")",
-        R"("seed": "1")", R"("stop": 5)", R"("presence_penalty": "1")", R"("logprobs": "yes")"}) {
-    const std::string body = R"({"model": "m", "prompt": "x", )" + more + "}";
-    try {
-      ReadOpenAiRequest(OpenAiRequest::Kind::kCompletion, body);
-      ADD_FAILURE() << "it was read: " << body;
-    } catch (const OpenAiError& error) {
-      EXPECT_EQ(error.status(), 400) << body;
-    }
+// Every member of requests that have all of them, once with a value of each kind in its place.
+TEST(OpenAiTest, WhateverStandsInAPlaceIsReadOrRefused) {
+  const std::string common =
+      R"("model": "m", "max_tokens": 4, "temperature": 0.5, "top_p": 0.9, "seed": 3, "stop": ["a"],)"
+      R"( "stream": true, "stream_options": {"include_usage": true}, "n": 2, "tools": [], "echo": false,)"
+      R"( "presence_penalty": 1, "frequency_penalty": 1, "logit_bias": {},)"
+      R"( "promptdb": {"schema": "s", "use": ["a", {"module": "b", "parameters": {"c": "d"}}],)"
+      R"( "reuse": "exact", "priority": "low", "deadline": "1s"}, "response_format":)"
+      R"( {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}})";
+  const std::pair<OpenAiRequest::Kind, std::string> requests[] = {
+      {OpenAiRequest::Kind::kChat,
+       R"({"logprobs": true, "top_logprobs": 2, "messages": [{"role": "system", "content": "a"},)"
+       R"( {"role": "user", "content": [{"type": "text", "text": "b"},)"
+       R"( {"type": "promptdb_module", "module": "c", "parameters": {"d": "e"}}]}], )" +
+           common},
+      {OpenAiRequest::Kind::kCompletion, R"({"logprobs": 2, "prompt": ["a", "b"], )" + common},
+      {OpenAiRequest::Kind::kEmbedding,
+       R"({"model": "m", "input": ["a", "b"], "encoding_format": "base64", "dimensions": null})"}};
+  const Json kinds[] = {
+      nullptr,          true, -1, 1e300, "x", Json::array(), Json::object(), Json::array({5}),
+      Json{{"type", 5}}};
+  for (const auto& [kind, text] : requests) {
+    Json body = Json::parse(text);
+    EXPECT_NO_THROW(ReadOpenAiRequest(kind, body.dump()));
+    const std::function<void(Json&)> replace = [&](Json& place) {
+      const Json before = place;
+      for (const Json& other : kinds) {
+        place = other;
+        try {
+          ReadOpenAiRequest(kind, body.dump());
+        } catch (const OpenAiError& error) {
+          EXPECT_EQ(error.status(), 400) << body;
+        } catch (const std::exception& error) {
+          ADD_FAILURE() << error.what() << ": " << body;
+        }
+      }
+      place = before;
+      if (place.is_structured()) {
+        for (Json& inner : place) replace(inner);
+      }
+    };
+    replace(body);
   }
 }
 
