@@ -1,6 +1,7 @@
 #include "executor/ranked_candidates.h"
 
 #include <algorithm>
+#include <limits>
 #include <numbers>
 
 #include "executor/simd.h"

@@ -5,7 +5,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <vector>
 
 namespace promptdb {
@@ -21,16 +20,12 @@ class RankedCandidates {
   void Add(int32_t id, float logit) {
     ids_[size_] = id;
     logits_[size_++] = logit;
+    // Seldom, and without a store otherwise.
     if (logit < least_) least_ = logit;
-    if (logit > most_) {
-      most_ = logit;
-      likeliest_ = id;
-    }
+    if (logit > most_) most_ = logit;
   }
 
   size_t size() const { return size_; }
-  // REQUIRES: there is one.
-  int32_t likeliest() const { return likeliest_; }
 
   // A candidate's weight is proportional to its probability, to 2e-7; the likeliest has 1. All that
   // follow want it. REQUIRES: there is one; temperature > 0.
@@ -63,7 +58,6 @@ class RankedCandidates {
   size_t size_ = 0;
   float least_ = 0;
   float most_ = 0;
-  int32_t likeliest_ = 0;
   // Of each candidate; the vectors are longer than size_, or as long.
   std::vector<int32_t> ids_;
   std::vector<float> logits_;

@@ -9,6 +9,8 @@
 namespace promptdb {
 namespace {
 
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+
 // Steele, Lea & Flood, "Fast splittable pseudorandom number generators" (2014).
 uint64_t SplitMix64(uint64_t& state) {
   state += 0x9e3779b97f4a7c15u;
@@ -26,7 +28,7 @@ uint64_t SplitMix64(uint64_t& state) {
 // The first of equals. Without a list of candidates: every greedy token comes from here.
 int32_t Likeliest(std::span<const float> logits) {
   int32_t likeliest = -1;
-  float most = -std::numeric_limits<float>::infinity();
+  float most = kNever;
   for (size_t i = 0; i < logits.size(); ++i) {
     if (!(logits[i] > most)) continue;
     most = logits[i];
@@ -45,11 +47,13 @@ bool Sampler::Penalizes() const {
          options_.frequency_penalty != 0;
 }
 
-void Sampler::CountUses(size_t vocab, std::span<const int32_t> prompt,
-                        std::span<const int32_t> answer) {
-  uses_.assign(vocab, {});
+std::span<const float> Sampler::Penalize(std::span<const float> logits,
+                                         std::span<const int32_t> prompt,
+                                         std::span<const int32_t> answer) {
+  uses_.assign(logits.size(), {});
   const auto uses_of = [&](int32_t id) {
-    return id >= 0 && static_cast<size_t>(id) < vocab ? &uses_[static_cast<size_t>(id)] : nullptr;
+    return id >= 0 && static_cast<size_t>(id) < uses_.size() ? &uses_[static_cast<size_t>(id)]
+                                                             : nullptr;
   };
   for (const int32_t id : prompt) {
     if (Uses* uses = uses_of(id)) uses->is_repeated = true;
@@ -57,32 +61,32 @@ void Sampler::CountUses(size_t vocab, std::span<const int32_t> prompt,
   for (const int32_t id : answer) {
     if (Uses* uses = uses_of(id)) *uses = {.is_repeated = true, .in_answer = uses->in_answer + 1};
   }
-}
-
-float Sampler::Penalized(float logit, const Uses& uses) const {
-  if (!uses.is_repeated) return logit;
-  // Less likely, whichever sign the logit has.
-  const double penalty = options_.repetition_penalty;
-  const double penalized = logit > 0 ? logit / penalty : logit * penalty;
-  if (uses.in_answer == 0) return static_cast<float>(penalized);
-  return static_cast<float>(penalized - options_.presence_penalty -
-                            options_.frequency_penalty * uses.in_answer);
+  penalized_.assign(logits.begin(), logits.end());
+  for (size_t i = 0; i < penalized_.size(); ++i) {
+    if (!uses_[i].is_repeated) continue;
+    double logit = penalized_[i];
+    // Less likely, whichever sign the logit has.
+    const double penalty = options_.repetition_penalty;
+    logit = logit > 0 ? logit / penalty : logit * penalty;
+    if (uses_[i].in_answer > 0) {
+      logit -= options_.presence_penalty + options_.frequency_penalty * uses_[i].in_answer;
+    }
+    penalized_[i] = static_cast<float>(logit);
+  }
+  return penalized_;
 }
 
 int32_t Sampler::Sample(std::span<const float> logits, std::span<const int32_t> prompt,
                         std::span<const int32_t> answer) {
-  const bool penalizes = Penalizes();
-  if (options_.temperature <= 0 && !penalizes) return Likeliest(logits);
-  if (penalizes) CountUses(logits.size(), prompt, answer);
+  if (Penalizes()) logits = Penalize(logits, prompt, answer);
+  if (options_.temperature <= 0) return Likeliest(logits);
   candidates_.Reset(logits.size());
   for (size_t i = 0; i < logits.size(); ++i) {
-    // Nor is what is not a number.
-    if (!(logits[i] > -std::numeric_limits<float>::infinity())) continue;
-    candidates_.Add(static_cast<int32_t>(i),
-                    penalizes ? Penalized(logits[i], uses_[i]) : logits[i]);
+    // Neither what is masked nor what is no number.
+    if (!(logits[i] > kNever)) continue;
+    candidates_.Add(static_cast<int32_t>(i), logits[i]);
   }
   if (candidates_.size() == 0) ThrowNothingToDraw();
-  if (options_.temperature <= 0) return candidates_.likeliest();
 
   candidates_.Weigh(options_.temperature);
   size_t keep = candidates_.size();

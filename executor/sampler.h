@@ -36,19 +36,20 @@ class Sampler {
                  std::span<const int32_t> answer = {});
 
  private:
-  struct Uses {
-    bool is_repeated = false;  // in prompt or answer
-    int in_answer = 0;
-  };
-
   bool Penalizes() const;
-  void CountUses(size_t vocab, std::span<const int32_t> prompt, std::span<const int32_t> answer);
-  float Penalized(float logit, const Uses& uses) const;
+  // The logits less the penalties, in penalized_.
+  std::span<const float> Penalize(std::span<const float> logits, std::span<const int32_t> prompt,
+                                  std::span<const int32_t> answer);
 
   SamplingOptions options_;
   uint64_t state_;
   // Kept, since a large vocabulary's take long to allocate.
   RankedCandidates candidates_;
+  std::vector<float> penalized_;
+  struct Uses {
+    bool is_repeated = false;  // in prompt or answer
+    int in_answer = 0;
+  };
   std::vector<Uses> uses_;  // by token id
 };
 
