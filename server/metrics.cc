@@ -8,6 +8,7 @@ void Metrics::CountEnd(std::optional<ErrorCode> failure) {
   if (!failure) return;
   ++failed_statements;
   if (*failure == ErrorCode::kCanceled) ++canceled_statements;
+  if (*failure == ErrorCode::kTooBusy) ++too_busy;
 }
 
 std::string Metrics::Text(const std::vector<std::pair<std::string, int64_t>>& gauges) const {

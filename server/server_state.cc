@@ -36,8 +36,8 @@ std::shared_ptr<StatementRun> ServerState::StartRun(Statement statement, asio::s
     // One that runs notices by itself. One that waits need not wait for a worker in order to end.
     const auto canceled = weak.lock();
     if (!canceled || !pool || !pool->Withdraw(canceled.get())) return;
-    metrics.CountEnd(canceled->Work(nullptr));
-    canceled->Finish();
+    metrics.CountEnd(ErrorCode::kCanceled);
+    canceled->Fail(StatementStopped());
   });
   WorkerPool::Task task;
   task.run = [this, run, id = statement.id, urgency = statement.urgency,
@@ -47,15 +47,11 @@ std::shared_ptr<StatementRun> ServerState::StartRun(Statement statement, asio::s
   };
   task.after = [run] { run->Finish(); };
   task.refuse = [this, run] {
-    ++metrics.too_busy;
-    const int waiting = pool->load().waiting;
-    metrics.CountEnd(run->Work([waiting](ResultSink& /*sink*/) {
-      throw Error(
-          ErrorCode::kTooBusy,
-          "the queue is full: " + std::to_string(waiting) + " statements are waiting already",
-          "Try again in a while.");
-    }));
-    run->Finish();
+    metrics.CountEnd(ErrorCode::kTooBusy);
+    run->Fail(Error(ErrorCode::kTooBusy,
+                    "the queue is full: " + std::to_string(pool->load().waiting) +
+                        " statements are waiting already",
+                    "Try again in a while."));
   };
   task.user = statement.user.empty() ? "#" + std::to_string(statement.id) : statement.user;
   task.urgency = statement.urgency;

@@ -14,10 +14,9 @@ StatementRun::StatementRun(Wants wants, std::function<void()> wake)
     : wants_(wants), wake_(std::move(wake)) {}
 
 std::optional<ErrorCode> StatementRun::Work(const std::function<void(ResultSink& sink)>& work) {
-  has_begun_ = true;
   std::optional<Error> failure;
   try {
-    if (IsCanceled()) throw Error(ErrorCode::kCanceled, "the statement was stopped");
+    if (IsCanceled()) throw StatementStopped();
     work(*this);
   } catch (const Error& error) {
     failure = error;
@@ -100,6 +99,11 @@ void StatementRun::Finish() {
   wake_();
 }
 
+void StatementRun::Fail(Error error) {
+  last_ = std::move(error);
+  Finish();
+}
+
 void StatementRun::Push(Event event, size_t bytes) {
   bool was_empty = false;
   {
@@ -111,6 +115,8 @@ void StatementRun::Push(Event event, size_t bytes) {
   }
   if (was_empty) wake_();
 }
+
+Error StatementStopped() { return Error(ErrorCode::kCanceled, "the statement was stopped"); }
 
 std::string_view MessageOf(StatementRun::CancelReason reason) {
   switch (reason) {

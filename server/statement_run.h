@@ -59,12 +59,14 @@ class StatementRun : public ResultSink {
 
   void Finish();
 
+  // Instead of both, for what never gets a worker.
+  void Fail(Error error);
+
   // The first reason counts, and only it calls what OnCancel() was given.
   void Cancel(CancelReason reason);
   // Before anybody may cancel it.
   void OnCancel(std::function<void()> call) { on_cancel_ = std::move(call); }
   CancelReason cancel_reason() const { return reason_.load(); }
-  bool has_begun() const { return has_begun_.load(); }
   // Its last event is in the queue, and it uses nothing of its session any more.
   bool has_ended() const { return has_ended_.load(); }
 
@@ -90,7 +92,6 @@ class StatementRun : public ResultSink {
   const std::function<void()> wake_;
   std::function<void()> on_cancel_;
   std::atomic<CancelReason> reason_{CancelReason::kNone};
-  std::atomic<bool> has_begun_{false};
   std::atomic<bool> has_ended_{false};
   std::string tag_;            // the worker's
   std::optional<Event> last_;  // the worker's
@@ -101,6 +102,9 @@ class StatementRun : public ResultSink {
   size_t bytes_ = 0;                             // guarded by mutex_
   bool is_bound_ = true;                         // guarded by mutex_
 };
+
+// What a statement ends in that was canceled.
+Error StatementStopped();
 
 // What a client is told, in PostgreSQL's words where it has them.
 std::string_view MessageOf(StatementRun::CancelReason reason);
