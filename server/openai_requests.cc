@@ -183,8 +183,9 @@ void ReadSource(const Json& body, const std::string& model, ast::Select& query) 
   }
 }
 
+// An option of the same name.
 void ReadNumber(const Json& body, const char* name, double least, double most, double absent,
-                const char* option, ast::Select& query) {
+                ast::Select& query) {
   const Json* value = Member(body, name);
   if (value != nullptr && !value->is_number()) {
     Refuse("'" + std::string(name) + "' must be a number", name, "invalid_type");
@@ -193,7 +194,7 @@ void ReadNumber(const Json& body, const char* name, double least, double most, d
   if (!(number >= least && number <= most)) {
     Refuse("'" + std::string(name) + "' is out of range", name);
   }
-  query.options.push_back(OptionOf(option, number));
+  query.options.push_back(OptionOf(name, number));
 }
 
 int64_t WholeMember(const Json& value, const char* name) {
@@ -211,6 +212,16 @@ bool BoolMember(const Json& object, const char* name) {
     Refuse("'" + std::string(name) + "' must be a boolean", name, "invalid_type");
   }
   return member->get<bool>();
+}
+
+int64_t WholeMember(const Json& value, const char* name, int64_t least, int64_t most) {
+  const int64_t number = WholeMember(value, name);
+  if (number < least || number > most) {
+    Refuse("'" + std::string(name) + "' is from " + std::to_string(least) + " to " +
+               std::to_string(most),
+           name);
+  }
+  return number;
 }
 
 void ReadStops(const Json& body, ast::Select& query) {
@@ -258,14 +269,6 @@ void RefuseUnsupported(const Json& body) {
   }
 }
 
-int64_t TopMember(const Json& value, const char* name, int64_t most) {
-  const int64_t top = WholeMember(value, name);
-  if (top < 0 || top > most) {
-    Refuse("'" + std::string(name) + "' is from 0 to " + std::to_string(most), name);
-  }
-  return top;
-}
-
 // Chats have "logprobs": true and "top_logprobs": n, completions "logprobs": n.
 void ReadLogprobs(const Json& body, OpenAiRequest& request, ast::Select& query) {
   const Json* logprobs = Member(body, "logprobs");
@@ -273,10 +276,10 @@ void ReadLogprobs(const Json& body, OpenAiRequest& request, ast::Select& query) 
   std::optional<int64_t> count;
   if (request.kind == OpenAiRequest::Kind::kCompletion) {
     if (top != nullptr) Refuse("'top_logprobs' is for chats", "top_logprobs", "unknown_parameter");
-    if (logprobs != nullptr) count = TopMember(*logprobs, "logprobs", kMostTopOfCompletion);
+    if (logprobs != nullptr) count = WholeMember(*logprobs, "logprobs", 0, kMostTopOfCompletion);
   } else {
     if (BoolMember(body, "logprobs")) {
-      count = top == nullptr ? 0 : TopMember(*top, "top_logprobs", kMostTopOfChat);
+      count = top == nullptr ? 0 : WholeMember(*top, "top_logprobs", 0, kMostTopOfChat);
     } else if (top != nullptr) {
       Refuse("'top_logprobs' needs 'logprobs': true", "top_logprobs");
     }
@@ -289,10 +292,10 @@ void ReadLogprobs(const Json& body, OpenAiRequest& request, ast::Select& query) 
 void ReadGeneration(const Json& body, OpenAiRequest& request, ast::Select& query) {
   RefuseUnsupported(body);
   ReadLogprobs(body, request, query);
-  ReadNumber(body, "temperature", 0, 2, 1, "temperature", query);
-  ReadNumber(body, "top_p", 0, 1, 1, "top_p", query);
-  ReadNumber(body, "presence_penalty", -2, 2, 0, "presence_penalty", query);
-  ReadNumber(body, "frequency_penalty", -2, 2, 0, "frequency_penalty", query);
+  ReadNumber(body, "temperature", 0, 2, 1, query);
+  ReadNumber(body, "top_p", 0, 1, 1, query);
+  ReadNumber(body, "presence_penalty", -2, 2, 0, query);
+  ReadNumber(body, "frequency_penalty", -2, 2, 0, query);
   const Json* limit = Member(body, "max_completion_tokens");
   if (limit == nullptr) limit = Member(body, "max_tokens");
   if (limit != nullptr) {
@@ -302,11 +305,7 @@ void ReadGeneration(const Json& body, OpenAiRequest& request, ast::Select& query
     query.options.push_back(OptionOf("seed", WholeMember(*seed, "seed")));
   }
   if (const Json* count = Member(body, "n")) {
-    const int64_t choices = WholeMember(*count, "n");
-    if (choices < 1 || choices > kMostChoices) {
-      Refuse("'n' is from 1 to " + std::to_string(kMostChoices), "n");
-    }
-    request.choices = static_cast<size_t>(choices);
+    request.choices = static_cast<size_t>(WholeMember(*count, "n", 1, kMostChoices));
   }
   ReadStops(body, query);
   ReadResponseFormat(body, query);
@@ -323,15 +322,16 @@ std::vector<std::string> TextsMember(const Json& body, const char* name, size_t 
   if (member != nullptr && member->is_string()) texts.push_back(member->get<std::string>());
   if (member != nullptr && member->is_array()) {
     for (const Json& text : *member) {
-      if (!text.is_string())
-        Refuse("'" + std::string(name) + "'" + " must be texts", name, "invalid_type");
+      if (!text.is_string()) {
+        Refuse("'" + std::string(name) + "' must be texts", name, "invalid_type");
+      }
       texts.push_back(text.get<std::string>());
     }
   }
   if (texts.empty() || texts.size() > most) {
-    Refuse("'" + std::string(name) + "'" + " must be a text, or an array of 1 to " +
-               std::to_string(most),
-           name);
+    Refuse(
+        "'" + std::string(name) + "' must be a text, or an array of 1 to " + std::to_string(most),
+        name);
   }
   return texts;
 }
