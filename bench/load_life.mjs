@@ -32,8 +32,8 @@ export async function measureIdle(pg, server, count, json) {
 }
 
 // Many clients for `minutes`: most ask and stay, by SQL and over HTTP, some leave and come back, leave in
-// the middle of an answer, or err. Prints memory over time. True where it is flat: where the last quarter has no more than
-// the second, but for a share that allocators take.
+// the middle of an answer, or err. Prints memory over time. True where it is flat: where the last quarter has
+// no more than the second, but for a share that allocators take.
 export async function soak(pg, server, load, minutes, question, json) {
   const kMostGrowth = 1.02;
   const begin = performance.now(), end = begin + minutes * 60e3;

@@ -78,9 +78,10 @@ struct Database::Rep {
 
   std::vector<std::string> ChatNames() const;
 
-  // After a change to a model or schema of this name.
   // Users' quotas of stored states, when the catalog brings users: at opening, and by RESTORE.
   void ApplyOwnerBudgets();
+
+  // After a change to a model or schema.
   void ForgetLayouts();
 
   // Whoever begins, continues, ends or forks into the chat `name` holds it meanwhile; it need not

@@ -203,6 +203,14 @@ std::vector<rocksdb::ColumnFamilyDescriptor> FamilyDescriptors() {
   return descriptors;
 }
 
+// A function of its own, so that ThreadSanitizer's stacks have Rocks::Write where RocksDB writes
+// what other threads brought (tests/sanitizers/threads.txt).
+[[gnu::noinline]] rocksdb::Status Commit(rocksdb::DB& database,
+                                         const rocksdb::WriteOptions& options,
+                                         rocksdb::WriteBatch& changes) {
+  return database.Write(options, &changes);
+}
+
 }  // namespace
 
 // Changes wait for Write(), which knows the handles that RocksDB's own batch wants.
@@ -333,18 +341,6 @@ bool Rocks::View(Family family, std::string_view key,
   reads.ThrowIfFailed();
   return true;
 }
-
-namespace {
-
-// A function of its own, so that ThreadSanitizer's stacks have Rocks::Write where RocksDB writes
-// what other threads brought (tests/sanitizers/threads.txt).
-[[gnu::noinline]] rocksdb::Status Commit(rocksdb::DB& database,
-                                         const rocksdb::WriteOptions& options,
-                                         rocksdb::WriteBatch& changes) {
-  return database.Write(options, &changes);
-}
-
-}  // namespace
 
 void Rocks::Write(Batch batch, bool sync) {
   rep_->failures->ThrowIfFailed();
