@@ -19,6 +19,15 @@ using Result = std::unique_ptr<PGresult, decltype(&PQclear)>;
 inline constexpr char kQuestion[] =
     "SELECT GENERATE (max_tokens => 8) FROM demo USE shistel PROMPT 'Who is the mayor of Shistel?'";
 
+// A statement of the demo that only whoever stops it sees the end of: half a million tokens, which
+// are many seconds of work on any machine. Its answers come together, none before the last.
+inline std::string Endless() {
+  std::string text =
+      "SELECT GENERATE (max_tokens => 1900, ignore_eos => true) FROM demo PROMPT IN ('0'";
+  for (int row = 1; row < 256; ++row) text += ", '" + std::to_string(row) + "'";
+  return text + ")";
+}
+
 inline Result Query(const Connection& connection, const std::string& text) {
   return {PQexec(connection.get(), text.c_str()), PQclear};
 }

@@ -6,6 +6,7 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.util.Collections;
 import org.postgresql.util.PSQLException;
 
 public class JdbcCheck {
@@ -68,8 +69,10 @@ public class JdbcCheck {
     }
     try (Statement statement = connection.createStatement()) {
       statement.setQueryTimeout(1);  // by a cancel request
+      // Many seconds of work on any machine.
       statement.executeQuery(
-          "SELECT GENERATE (max_tokens => 1900, ignore_eos => on) FROM demo PROMPT IN ('a', 'b', 'c', 'd', 'e', 'f')");
+          "SELECT GENERATE (max_tokens => 1900, ignore_eos => on) FROM demo PROMPT IN ("
+              + String.join(", ", Collections.nCopies(256, "'a'")) + ")");
       check(false, "no error");
     } catch (SQLException error) {
       check(error.getSQLState().equals("57014"), error.getSQLState());
