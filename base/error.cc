@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 
 #include "base/utf8.h"
 
@@ -48,6 +49,19 @@ Error Error::At(SourceRange range) const {
   Error placed = *this;
   if (!placed.range_) placed.range_ = range;
   return placed;
+}
+
+Error CurrentError() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::kResource, "out of memory",
+                 "SET cpu_cache to less, or use a smaller model.");
+  } catch (const std::exception& error) {
+    return Error(ErrorCode::kInternal, error.what(), "Please report this.");
+  }
 }
 
 bool IsDamage(const Error& error) {

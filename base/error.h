@@ -70,6 +70,10 @@ class Error : public std::exception {
   std::optional<SourceRange> range_;
 };
 
+// What a catch block has caught, whatever it is, as an Error: memory that ran out is kResource, and
+// what no one foresaw is kInternal. Not for `throw` of what is no std::exception.
+Error CurrentError();
+
 // Whether the error is of bytes that can't be had as they were written: changed ones, and ones that
 // the disk does not give. What can be computed again is then computed again.
 bool IsDamage(const Error& error);

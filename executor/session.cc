@@ -277,14 +277,10 @@ void Session::Rep::RunOne(std::string_view text, SourceRange range, const ast::S
       tag = Run(node, Access(database.catalog, user_id), cancelable);
     }
     cancelable.OnDone(tag);
-  } catch (const Error& error) {
+  } catch (const std::exception&) {
+    const Error error = CurrentError();
     if (error.code() == ErrorCode::kCanceled && cancelable.IsLate()) throw LateError().At(place);
     throw error.At(place);
-  } catch (const std::bad_alloc&) {
-    throw Error(ErrorCode::kResource, "out of memory",
-                "SET cpu_cache to less, or use a smaller model.", place);
-  } catch (const std::exception& error) {
-    throw Error(ErrorCode::kInternal, error.what(), "Please report this.", place);
   }
 }
 

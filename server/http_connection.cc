@@ -26,6 +26,11 @@ std::string_view ReasonOf(int status) {
 
 std::string Text(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
+// Never throws for what is in the strings: a file may have had any name.
+std::string TextOf(const Json& body) {
+  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 // Rows and columns of a statement that the server runs for itself.
 class RowsSink : public QuietSink {
  public:
@@ -122,10 +127,15 @@ asio::awaitable<void> HttpConnection::Run() {
       co_await Answer(*request);
     } catch (const OpenAiError& error) {
       failure = error;
+    } catch (const std::exception&) {
+      const Error error = CurrentError();
+      LogWarning("request_failed", {{"client", transport_.peer()}, {"error", error.message()}});
+      keeps_alive_ = false;
+      failure = OpenAiErrorOf(error);
     }
     if (failure && is_streaming_) {
       // The status has gone out; the client learns of it as OpenAI's clients do.
-      co_await SendEvent(failure->Body().dump());
+      co_await SendEvent(failure->Body());
       co_return;
     }
     if (failure) co_await SendJson(failure->status(), failure->Body());
@@ -286,8 +296,8 @@ asio::awaitable<void> HttpConnection::Generate(const Request& request, OpenAiReq
   } else if (!asked.streams) {
     co_await SendJson(200, CompletionResponse(asked, rows));
   } else {
-    if (asked.includes_usage) co_await SendEvent(UsageEvent(asked, rows).dump());
-    co_await SendEvent("[DONE]");
+    if (asked.includes_usage) co_await SendEvent(UsageEvent(asked, rows));
+    co_await WriteChunk("data: [DONE]\n\n");
     co_await Write("0\r\n\r\n");
     is_streaming_ = false;
   }
@@ -334,13 +344,12 @@ asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest
         if (request.streams && !is_streaming_) co_await BeginStream();
       } else if (const auto* row = std::get_if<Row>(&*event)) {
         counts.Count(*row);
-        if (request.streams) co_await SendEvent(EndEvent(request, rows.size(), *row).dump());
+        if (request.streams) co_await SendEvent(EndEvent(request, rows.size(), *row));
         rows.push_back(*row);
         is_first = true;
       } else if (const auto* piece = std::get_if<StatementRun::Piece>(&*event)) {
-        const Json told =
-            PieceEvent(request, rows.size(), piece->text, std::exchange(is_first, false));
-        co_await SendEvent(told.dump());
+        co_await SendEvent(
+            PieceEvent(request, rows.size(), piece->text, std::exchange(is_first, false)));
       } else if (const auto* error = std::get_if<Error>(&*event)) {
         if (error->code() == ErrorCode::kCanceled) throw CanceledBy(run->cancel_reason(), *error);
         throw OpenAiErrorOf(*error);
@@ -354,8 +363,7 @@ asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest
 }
 
 asio::awaitable<void> HttpConnection::SendJson(int status, const Json& body) {
-  std::string text = body.dump(-1, ' ', false, Json::error_handler_t::replace);
-  co_await Send(status, "application/json", std::move(text));
+  co_await Send(status, "application/json", TextOf(body));
 }
 
 asio::awaitable<void> HttpConnection::Send(int status, std::string_view type, std::string body) {
@@ -380,11 +388,14 @@ asio::awaitable<void> HttpConnection::BeginStream() {
   co_await Write(head + "\r\n");
 }
 
-asio::awaitable<void> HttpConnection::SendEvent(std::string data) {
-  const std::string event = "data: " + data + "\n\n";
+asio::awaitable<void> HttpConnection::SendEvent(Json data) {
+  co_await WriteChunk("data: " + TextOf(data) + "\n\n");
+}
+
+asio::awaitable<void> HttpConnection::WriteChunk(std::string bytes) {
   char size[24];
-  std::snprintf(size, sizeof size, "%zx\r\n", event.size());
-  co_await Write(size + event + "\r\n");
+  std::snprintf(size, sizeof size, "%zx\r\n", bytes.size());
+  co_await Write(size + bytes + "\r\n");
 }
 
 asio::awaitable<void> HttpConnection::Write(std::string bytes) {

@@ -57,7 +57,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   asio::awaitable<void> SendJson(int status, const Json& body);
   asio::awaitable<void> Send(int status, std::string_view type, std::string body);
   asio::awaitable<void> BeginStream();
-  asio::awaitable<void> SendEvent(std::string data);
+  asio::awaitable<void> SendEvent(Json data);
+  asio::awaitable<void> WriteChunk(std::string bytes);
   asio::awaitable<void> Write(std::string bytes);
   void MarkGone();
 

@@ -48,13 +48,25 @@ PgConnection::PgConnection(ServerState& server, tcp::socket socket)
 PgConnection::~PgConnection() = default;
 
 asio::awaitable<void> PgConnection::Serve(std::shared_ptr<PgConnection> self) {
+  std::optional<Error> failure;
   try {
     co_await self->Run();
   } catch (const Over&) {
-  } catch (const std::exception& error) {
-    LogWarning("connection_failed", {{"client", self->transport_.peer()}, {"error", error.what()}});
+  } catch (const std::exception&) {
+    failure = CurrentError();
   }
   if (self->running_) self->running_->Cancel(StatementRun::CancelReason::kGone);
+  if (failure) {
+    LogWarning("connection_failed",
+               {{"client", self->transport_.peer()}, {"error", failure->message()}});
+    // What stands in out_ may be half a message.
+    MessageWriter last;
+    WriteError(
+        {"FATAL", std::string(SqlStateOf(failure->code())), failure->message(), failure->hint(), 0},
+        last);
+    ErrorCodeIo ignored;
+    co_await self->transport_.Write(last.bytes(), self->server_.options.write_timeout, ignored);
+  }
   if (self->entry_) {
     LogInfo("disconnected", {{"id", std::to_string(self->entry_->id())}});
     self->entry_.reset();

@@ -18,12 +18,8 @@ std::optional<ErrorCode> StatementRun::Work(const std::function<void(ResultSink&
   try {
     if (IsCanceled()) throw StatementStopped();
     work(*this);
-  } catch (const Error& error) {
-    failure = error;
-  } catch (const std::bad_alloc&) {
-    failure = Error(ErrorCode::kResource, "out of memory");
-  } catch (const std::exception& error) {
-    failure = Error(ErrorCode::kInternal, error.what(), "Please report this.");
+  } catch (const std::exception&) {
+    failure = CurrentError();
   }
   if (!failure) {
     last_ = Done{tag_};

@@ -13,7 +13,6 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
-#include <new>
 
 #include "base/error.h"
 #include "base/text_place.h"
@@ -81,19 +80,6 @@ std::string Milliseconds(std::chrono::steady_clock::duration duration) {
     std::snprintf(text, sizeof text, "time: %.1f s\n", milliseconds / 1000);
   }
   return text;
-}
-
-// An engine's failure as an Error, whatever it threw.
-Error CurrentError() {
-  try {
-    throw;
-  } catch (const Error& error) {
-    return error;
-  } catch (const std::bad_alloc&) {
-    return Error(ErrorCode::kResource, "not enough memory for the statement");
-  } catch (const std::exception& error) {
-    return Error(ErrorCode::kInternal, error.what());
-  }
 }
 
 }  // namespace

@@ -3,7 +3,10 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <new>
 #include <span>
+#include <stdexcept>
 #include <string>
 
 #include "base/bfloat16.h"
@@ -55,6 +58,28 @@ TEST(ErrorTest, AtKeepsAPlaceThatIsKnown) {
   const Error error(ErrorCode::kSyntax, "m", "", SourceRange{1, 2});
   EXPECT_EQ(error.At({5, 6}).range()->begin, 1);
   EXPECT_EQ(Error(ErrorCode::kSyntax, "m").At({5, 6}).range()->begin, 5);
+}
+
+Error Current(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const std::exception&) {
+    return CurrentError();
+  }
+  return Error(ErrorCode::kInternal, "nothing was thrown");
+}
+
+TEST(ErrorTest, WhateverWasCaughtIsOne) {
+  const Error own = Current([] {
+    throw Error(ErrorCode::kDenied, "no", "Ask.", SourceRange{1, 2});
+  });
+  EXPECT_EQ(own.code(), ErrorCode::kDenied);
+  EXPECT_EQ(own.hint(), "Ask.");
+  EXPECT_EQ(own.range()->end, 2);
+  EXPECT_EQ(Current([] { throw std::bad_alloc(); }).code(), ErrorCode::kResource);
+  const Error unforeseen = Current([] { throw std::out_of_range("the place"); });
+  EXPECT_EQ(unforeseen.code(), ErrorCode::kInternal);
+  EXPECT_EQ(unforeseen.message(), "the place");
 }
 
 TEST(NearestNameTest, FindsSlipsAndNothingElse) {
