@@ -4,7 +4,7 @@
 
 #include "executor/forward_scheduler.h"
 #include "executor/query_run.h"
-#include "storage/kv_format.h"
+#include "storage/kv_segment.h"
 
 namespace promptdb {
 
@@ -20,29 +20,20 @@ struct Need {
   int64_t tokens = 0;    // with the answer
 };
 
-// States in own memory: a chunk that is begun is there as a whole.
-int64_t StateBytes(const KvShape& shape, int64_t tokens) {
-  if (tokens <= 0) return 0;
-  const int64_t chunk = BlockGrid(shape, static_cast<int>(tokens)).chunk_tokens();
-  const int64_t whole = (tokens + chunk - 1) / chunk * chunk;
-  return BlockGrid(shape, static_cast<int>(whole)).TotalBytes();
-}
-
 // `first`: the segments before are another row's.
 Need NeedOf(const QueryPlan& plan, int first, const OpenModel& model) {
   const BoundPrompt& prompt = plan.prompt;
   const KvShape shape = model.working_kv_shape();
   const bool is_answered = prompt.kind == ast::Select::Kind::kGenerate;
-  const int64_t answer = is_answered
-                             ? std::clamp(model.config().context_length - prompt.end_position, 0,
-                                          prompt.generate.max_tokens)
-                             : 0;
+  const int answer = is_answered ? std::clamp(model.config().context_length - prompt.end_position,
+                                              0, prompt.generate.max_tokens)
+                                 : 0;
   Need need;
   need.tokens = answer;
   bool has_tail = false;  // that the answer extends
   for (size_t i = 0; i < prompt.segments.size(); ++i) {
     const PromptSegment& segment = prompt.segments[i];
-    const auto tokens = static_cast<int64_t>(segment.tokens.size());
+    const auto tokens = static_cast<int>(segment.tokens.size());
     need.tokens += tokens;
     if (static_cast<int>(i) < first) continue;
     const ModuleScanNode* scan = plan.scans[i];
@@ -56,9 +47,9 @@ Need NeedOf(const QueryPlan& plan, int first, const OpenModel& model) {
     // What is kept of new text and answers is copied before it is written.
     const bool is_kept = segment.is_new && prompt.cache && prompt.reuse != ReuseMode::kNone &&
                          (prompt.reuse == ReuseMode::kExact || !segment.chat_label.empty());
-    need.states += StateBytes(shape, tokens + (is_last ? answer : 0)) * (is_kept ? 2 : 1);
+    need.states += KvSegment::OwnBytes(shape, tokens, is_last ? answer : 0) * (is_kept ? 2 : 1);
   }
-  if (!has_tail) need.states += StateBytes(shape, answer + 1);
+  if (!has_tail) need.states += KvSegment::OwnBytes(shape, 0, answer + 1);
   return need;
 }
 
@@ -114,7 +105,8 @@ int64_t WorkingMemory(std::span<const QueryPlan> plans, const OpenModel& model) 
 }
 
 int64_t EncodingMemory(int64_t tokens, const OpenModel& model) {
-  return StateBytes(model.working_kv_shape(), tokens) + PassBytes(tokens, model.config());
+  return KvSegment::OwnBytes(model.working_kv_shape(), static_cast<int>(tokens), 0) +
+         PassBytes(tokens, model.config());
 }
 
 QueryMemory::Reservation ReserveMemory(std::span<const QueryPlan> plans, const OpenModel& model,

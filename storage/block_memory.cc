@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <iterator>
@@ -18,9 +19,9 @@ namespace {
 
 constexpr size_t kHugePageBytes = size_t{2} << 20;
 constexpr size_t kRegionBytes = size_t{64} << 20;
-// Smaller blocks gain nothing; larger ones, which would leave too much of a region unused, get
-// regions of their own size.
-constexpr size_t kLeastBytes = size_t{256} << 10;
+// Smaller blocks are malloc's, which is as fast with them; larger ones, which would leave too much
+// of a region unused, get regions of their own size.
+constexpr size_t kLeastBytes = size_t{32} << 10;
 constexpr size_t kMostBytes = size_t{16} << 20;
 
 size_t RoundUp(size_t bytes) {
@@ -48,21 +49,21 @@ class RegionHeap {
  public:
   std::byte* Allocate(size_t bytes) {
     const std::scoped_lock lock(mutex_);
-    for (auto& [begin, holes] : regions_) {
-      if (std::byte* memory = TakeFrom(begin, holes, bytes)) return memory;
+    for (auto& [begin, region] : regions_) {
+      if (std::byte* memory = TakeFrom(begin, region, bytes)) return memory;
     }
     std::byte* begin = MapRegion(kRegionBytes);
     if (begin == nullptr) throw std::bad_alloc();
-    Holes& holes = regions_[begin];
-    holes[0] = kRegionBytes;
+    Region& region = regions_[begin];
+    region.holes[0] = region.most = kRegionBytes;
     for (RegionObserver* observer : observers_) observer->OnRegion(begin, kRegionBytes);
-    return TakeFrom(begin, holes, bytes);
+    return TakeFrom(begin, region, bytes);
   }
 
   void Free(std::byte* memory, size_t bytes) {
     const std::scoped_lock lock(mutex_);
     const auto region = std::prev(regions_.upper_bound(memory));
-    Holes& holes = region->second;
+    Holes& holes = region->second.holes;
     auto hole = holes.emplace(static_cast<size_t>(memory - region->first), bytes).first;
     if (const auto next = std::next(hole);
         next != holes.end() && hole->first + hole->second == next->first) {
@@ -77,9 +78,10 @@ class RegionHeap {
         hole = previous;
       }
     }
+    region->second.most = std::max(region->second.most, hole->second);
     if (hole->second < kRegionBytes) return;
     for (auto other = regions_.begin(); other != regions_.end(); ++other) {
-      if (other == region || !IsFree(other->second)) continue;
+      if (other == region || !IsFree(other->second.holes)) continue;
       for (RegionObserver* observer : observers_) {
         observer->OnRegionGone(region->first, kRegionBytes);
       }
@@ -92,36 +94,44 @@ class RegionHeap {
   void Add(RegionObserver* observer) {
     const std::scoped_lock lock(mutex_);
     observers_.push_back(observer);
-    for (const auto& [begin, holes] : regions_) observer->OnRegion(begin, kRegionBytes);
+    for (const auto& [begin, region] : regions_) observer->OnRegion(begin, kRegionBytes);
   }
 
   void Remove(RegionObserver* observer) {
     const std::scoped_lock lock(mutex_);
     std::erase(observers_, observer);
-    for (const auto& [begin, holes] : regions_) observer->OnRegionGone(begin, kRegionBytes);
+    for (const auto& [begin, region] : regions_) observer->OnRegionGone(begin, kRegionBytes);
   }
 
  private:
   using Holes = std::map<size_t, size_t>;  // offset in the region -> bytes; never adjacent
+  struct Region {
+    Holes holes;
+    size_t most = 0;  // no hole is larger; what has thousands of small ones is not searched
+  };
 
   static bool IsFree(const Holes& holes) {
     return !holes.empty() && holes.begin()->second == kRegionBytes;
   }
 
   // First fit: it keeps the later regions free, so that they can go.
-  static std::byte* TakeFrom(std::byte* begin, Holes& holes, size_t bytes) {
-    for (auto hole = holes.begin(); hole != holes.end(); ++hole) {
+  static std::byte* TakeFrom(std::byte* begin, Region& region, size_t bytes) {
+    if (region.most < bytes) return nullptr;
+    size_t most = 0;
+    for (auto hole = region.holes.begin(); hole != region.holes.end(); ++hole) {
+      most = std::max(most, hole->second);
       if (hole->second < bytes) continue;
       const auto [offset, size] = *hole;
-      const auto next = holes.erase(hole);
-      if (size > bytes) holes.emplace_hint(next, offset + bytes, size - bytes);
+      const auto next = region.holes.erase(hole);
+      if (size > bytes) region.holes.emplace_hint(next, offset + bytes, size - bytes);
       return begin + offset;
     }
+    region.most = most;
     return nullptr;
   }
 
   std::mutex mutex_;
-  std::map<std::byte*, Holes> regions_;
+  std::map<std::byte*, Region> regions_;
   std::vector<RegionObserver*> observers_;
 };
 

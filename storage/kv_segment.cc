@@ -9,6 +9,16 @@
 
 namespace promptdb {
 
+namespace {
+
+// The tokens of the first chunk past the expected ones, when it has to hold so many.
+int GrowthFor(int tokens, int whole) {
+  const auto power = static_cast<int>(std::bit_ceil(static_cast<unsigned>(tokens)));
+  return std::clamp(power, std::min(KvSegment::kFirstGrowth, whole), whole);
+}
+
+}  // namespace
+
 KvSegment::KvSegment(const KvShape& shape, int start_position, int expected_tokens)
     : shape_(shape), start_position_(start_position), expected_tokens_(expected_tokens) {
   const BlockGrid grid(shape, expected_tokens);
@@ -70,6 +80,17 @@ int64_t KvSegment::bytes() const {
   return total;
 }
 
+int64_t KvSegment::OwnBytes(const KvShape& shape, int expected_tokens, int more) {
+  const int64_t expected = BlockGrid(shape, expected_tokens).TotalBytes();
+  if (more <= 0) return expected;
+  const BlockGrid whole(shape, BlockGrid(shape, 0).chunk_tokens());
+  if (more > whole.chunk_tokens()) {
+    const int chunks = (more + whole.chunk_tokens() - 1) / whole.chunk_tokens();
+    return expected + chunks * whole.TotalBytes();
+  }
+  return expected + BlockGrid(shape, GrowthFor(more, whole.chunk_tokens())).TotalBytes();
+}
+
 const void* KvSegment::identity() const {
   if (!is_pinned()) return this;
   return pins_.empty() ? device_pins_.front().identity() : pins_.front().block().data();
@@ -95,7 +116,12 @@ KvSegment::Place KvSegment::PlaceOf(int token) const {
 
 int KvSegment::ChunkCapacity(int chunk) const {
   const int whole = 1 << chunk_shift_;
+  if (chunk == expected_chunks_) return growth_;
   return chunk == expected_chunks_ - 1 ? expected_tokens_ - chunk * whole : whole;
+}
+
+int KvSegment::LayersOf(int group) const {
+  return std::min(group_layers_, shape_.layers - group * group_layers_);
 }
 
 size_t KvSegment::BlockOf(int chunk, int group) const {
@@ -111,8 +137,7 @@ const std::byte* KvSegment::Payload(int chunk, int group) const {
 
 void KvSegment::AddChunk(int capacity) {
   for (int group = 0; group < groups_; ++group) {
-    const int layers = std::min(group_layers_, shape_.layers - group * group_layers_);
-    BlockBuffer& block = owned_.emplace_back(LayoutOf(shape_, capacity).bytes * layers);
+    BlockBuffer& block = owned_.emplace_back(LayoutOf(shape_, capacity).bytes * LayersOf(group));
     // Between its parts lie bytes that nobody writes.
     if (IsQuantized(shape_.dtype)) {
       std::memset(block.payload(), 0, static_cast<size_t>(block.payload_bytes()));
@@ -124,13 +149,51 @@ void KvSegment::AddChunk(int capacity) {
   capacity_ += capacity;
 }
 
+// Copies cost less than the memory that a whole chunk takes from the many who answer shortly, and
+// less than reading an answer from many small chunks.
+void KvSegment::EnlargeGrowth(int capacity) {
+  Fetch();
+  const LayerLayout from = LayoutOf(shape_, growth_), to = LayoutOf(shape_, capacity);
+  const auto bytes = static_cast<size_t>(growth_ * RowBytes());
+  for (int group = 0; group < groups_; ++group) {
+    const size_t index = BlockOf(expected_chunks_, group);
+    const int layers = LayersOf(group);
+    BlockBuffer larger(to.bytes * layers);
+    for (int layer = 0; layer < layers; ++layer) {
+      const std::byte* source = owned_[index].payload() + layer * from.bytes;
+      std::byte* target = larger.payload() + layer * to.bytes;
+      for (int head = 0; head < shape_.kv_heads; ++head) {
+        const int64_t source_row = head * growth_ * RowBytes(), row = head * capacity * RowBytes();
+        std::memcpy(target + to.k + row, source + from.k + source_row, bytes);
+        std::memcpy(target + to.v + row, source + from.v + source_row, bytes);
+      }
+    }
+    owned_[index] = std::move(larger);
+    if (device_ != nullptr) CopyInAgain(index);
+  }
+  capacity_ += capacity - growth_;
+  growth_ = capacity;
+}
+
+void KvSegment::AddRoom(int tokens) {
+  const int whole = 1 << chunk_shift_;
+  if (capacity_ < expected_tokens_) {
+    AddChunk(ChunkCapacity(static_cast<int>(owned_.size()) / groups_));
+  } else if (growth_ == whole) {
+    AddChunk(whole);
+  } else {
+    const int capacity = GrowthFor(tokens_ + tokens - expected_tokens_, whole);
+    if (growth_ > 0) return EnlargeGrowth(capacity);
+    growth_ = capacity;
+    AddChunk(capacity);
+  }
+}
+
 void KvSegment::Grow(int count) {
   Check(!is_pinned() && count >= 0, "only a segment with own memory grows");
   Check(!IsQuantized(shape_.dtype) || (tokens_ == 0 && count == expected_tokens_),
         "a quantized segment is made whole");
-  while (capacity_ < tokens_ + count) {
-    AddChunk(ChunkCapacity(static_cast<int>(owned_.size()) / groups_));
-  }
+  while (capacity_ < tokens_ + count) AddRoom(count);
   // Without a device the caller writes on the host.
   if (device_ == nullptr) fetched_tokens_ = tokens_ + count;
   tokens_ += count;

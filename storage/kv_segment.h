@@ -50,8 +50,12 @@ struct KvMutableSlice {
 
 class KvSegment {
  public:
+  static constexpr int kFirstGrowth = 64;  // tokens
+
   // An empty segment that a forward pass fills. Memory comes chunk by chunk as it grows; a segment
   // that reaches exactly `expected_tokens` has the block grid of a stored state of that length.
+  // Past them it grows by whole chunks, the first of which begins with kFirstGrowth tokens and is
+  // made larger as often as it is full: an answer may end soon.
   KvSegment(const KvShape& shape, int start_position, int expected_tokens);
 
   // The stored state of `tokens` tokens, from the pins of all blocks of its grid, in index order.
@@ -62,7 +66,7 @@ class KvSegment {
   KvSegment(const KvShape& shape, int start_position, int tokens, std::vector<DevicePin> pins);
 
   // A full segment in own memory, from the blocks of its grid, in index order: what TakeBlocks()
-  // took apart. It may grow again, by whole chunks.
+  // took apart. It may grow again.
   KvSegment(const KvShape& shape, int start_position, int tokens, std::vector<BlockBuffer> blocks);
 
   KvSegment(KvSegment&&) noexcept = default;
@@ -77,6 +81,9 @@ class KvSegment {
   bool is_pinned() const { return !pins_.empty() || !device_pins_.empty(); }
   int64_t bytes() const;
 
+  // What one has in own memory when `more` tokens have come past those expected.
+  static int64_t OwnBytes(const KvShape& shape, int expected_tokens, int more);
+
   // The memory that it begins in, which segments over the same pinned blocks share.
   const void* identity() const;
   // Whether the other has the very same states at the same positions.
@@ -87,8 +94,8 @@ class KvSegment {
   void PlaceAt(int start_position);
 
   // Makes room for `count` more tokens, whose K and V the caller then writes in every layer through
-  // the pointers below. Past `expected_tokens` the segment grows by whole chunks. REQUIRES: own
-  // memory; of a quantized dtype, all expected tokens at once.
+  // the pointers below; those from before are void. REQUIRES: own memory; of a quantized dtype,
+  // all expected tokens at once.
   void Grow(int count);
 
   // Where K (V) of one token in one layer and head is written: head_dim elements.
@@ -139,7 +146,8 @@ class KvSegment {
     int token = 0;
   };
   Place PlaceOf(int token) const;
-  int ChunkCapacity(int chunk) const;          // in tokens
+  int ChunkCapacity(int chunk) const;  // in tokens
+  int LayersOf(int group) const;
   size_t BlockOf(int chunk, int group) const;  // its index in owned_, pins_ or device_pins_
   const std::byte* Payload(int chunk, int group) const;
   // Of `part`, the bytes of one layer of a chunk; wherever these are.
@@ -148,9 +156,12 @@ class KvSegment {
   static DeviceBlock Allocate(DeviceMemory& device, int64_t bytes);
   struct DeviceCopy;
   DeviceCopy CopyIn(DeviceMemory& device, size_t block) const;  // queued
+  void CopyInAgain(size_t block);                               // what is now another block
   void Fetch() const;                                           // what only the device has
   int64_t RowBytes() const { return int64_t{shape_.head_dim} * KvDtypeBits(shape_.dtype) / 8; }
+  void AddRoom(int tokens);  // for some of them, at least
   void AddChunk(int capacity);
+  void EnlargeGrowth(int capacity);
   std::byte* MutableAt(int layer, int kv_head, int token, bool value);
   // Copies the first tokens of another segment to those from `at` on.
   void CopyFrom(const KvSegment& other, int tokens, int at);
@@ -159,12 +170,14 @@ class KvSegment {
   int start_position_ = 0;
   int moved_by_ = 0;
   int tokens_ = 0;
-  // Chunks follow the grid of this many tokens; beyond them every chunk is whole.
+  // Chunks follow the grid of this many tokens; beyond them every chunk is whole, or, if it is the
+  // first, becomes so.
   int expected_tokens_ = 0;
   int expected_chunks_ = 0;
   int chunk_shift_ = 0;  // log2 of the tokens of a whole chunk
   int group_layers_ = 0;
   int groups_ = 0;
+  int growth_ = 0;    // in tokens: of the first chunk past the expected ones
   int capacity_ = 0;  // in tokens
   // By chunk, then group, since a growing segment adds chunks. Mutable, as is what follows: what a
   // device has written is fetched when somebody reads it.

@@ -53,6 +53,11 @@ KvSegment::DeviceCopy KvSegment::CopyIn(DeviceMemory& device, size_t block) cons
   return copy;
 }
 
+void KvSegment::CopyInAgain(size_t block) {
+  Await(copies_[block].arrival);
+  copies_[block] = CopyIn(*device_, block);
+}
+
 void KvSegment::BringTo(DeviceMemory& device) const {
   Check(device_ == nullptr || device_ == &device, "a segment is on one device");
   if (device_ != nullptr) return;

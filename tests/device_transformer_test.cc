@@ -113,6 +113,29 @@ TEST_F(DeviceLlamaTest, StatesComeBackToTheHost) {
   EXPECT_LT(LargestDifference(Extend(*on_device, from_host, more), next), 1e-4);
 }
 
+// Memory that becomes too small for an answer is another's from then on, on both sides.
+TEST_F(DeviceLlamaTest, StatesGrowOnTheDevice) {
+  HostCompute device = MakeDevice({});
+  const auto on_device = On(device);
+  const auto on_host = OnHost();
+  std::mt19937 random(63);
+  constexpr int kExpected = 9;
+  KvSegment states(on_device->kv_shape(), 2, kExpected), wanted(on_host->kv_shape(), 2, kExpected);
+  ASSERT_EQ(BlockGrid(states.shape(), 0).chunk_tokens(), 512);
+  // Within, up to and past each size of the first chunk, and into the second.
+  for (const int count : {kExpected, 1, 62, 1, 1, 63, 1, 190, 195, 1, 1, 20}) {
+    const std::vector<int32_t> tokens = RandomTokens(count, tiny_.vocab, random);
+    EXPECT_LT(
+        LargestDifference(Extend(*on_device, states, tokens), Extend(*on_host, wanted, tokens)),
+        1e-4)
+        << wanted.tokens();
+    EXPECT_EQ(states.bytes(), wanted.bytes());
+  }
+  KvSegment on = states.CopyOf(states.tokens()), off = wanted.CopyOf(wanted.tokens());
+  const std::vector<int32_t> more = RandomTokens(3, tiny_.vocab, random);
+  EXPECT_LT(LargestDifference(Extend(*on_host, on, more), Extend(*on_host, off, more)), 1e-4);
+}
+
 TEST_F(DeviceLlamaTest, ADeviceWithoutRoomIsAnError) {
   int64_t weights = 0;
   {

@@ -252,6 +252,7 @@ TEST(KvSegmentTest, GrowsInAnyStepsAndReadsBackEveryRange) {
     const int end = begin + static_cast<int>(random() % static_cast<unsigned>(total - begin + 1));
     ASSERT_EQ(PatternMismatch(segment, seed, begin, end), "");
     ASSERT_GE(segment.bytes(), shape.BytesPerToken() * total);
+    ASSERT_EQ(segment.bytes(), KvSegment::OwnBytes(shape, expected, total - expected));
     if (total == expected) {
       ASSERT_EQ(segment.bytes(), BlockGrid(shape, expected).TotalBytes());
     }
@@ -262,6 +263,22 @@ TEST(KvSegmentTest, GrowsInAnyStepsAndReadsBackEveryRange) {
     ASSERT_EQ(copy.bytes(), BlockGrid(shape, end).TotalBytes());
     ASSERT_EQ(static_cast<int>(copy.TakeBlocks().size()), BlockGrid(shape, end).blocks());
   }
+}
+
+TEST(KvSegmentTest, MemoryPastWhatIsExpectedDoublesUpToWholeChunks) {
+  const KvShape shape{30, 3, 64, KvDtype::kBf16};
+  const auto room = [&](int more) {  // in tokens
+    const int64_t bytes = KvSegment::OwnBytes(shape, 32, more) - KvSegment::OwnBytes(shape, 32, 0);
+    return static_cast<int>(bytes / shape.BytesPerToken());
+  };
+  EXPECT_EQ(BlockGrid(shape, 0).chunk_tokens(), 512);
+  EXPECT_EQ(room(0), 0);
+  EXPECT_EQ(room(1), 64);
+  EXPECT_EQ(room(64), 64);
+  EXPECT_EQ(room(65), 128);
+  EXPECT_EQ(room(300), 512);
+  EXPECT_EQ(room(513), 1024);
+  EXPECT_EQ(room(1025), 1536);
 }
 
 TEST(KvSegmentTest, MutableSlicesPointWhereMutableRowsDo) {
