@@ -315,10 +315,11 @@ JinjaRenderer::Limits SmallLimits() {
 }
 
 // What a template that can't be used is said to suffer from.
-std::string CauseOf(const std::string& jinja) {
+std::string CauseOf(const std::string& jinja, int processor_seconds = 1) {
+  JinjaRenderer::Limits limits = SmallLimits();
+  limits.processor_seconds = processor_seconds;
   try {
-    const OwnTemplate own =
-        ReadOwnTemplate(JinjaRenderer(SmallLimits()), {jinja, kBos, kEos}, true);
+    const OwnTemplate own = ReadOwnTemplate(JinjaRenderer(limits), {jinja, kBos, kEos}, true);
     return own.words ? "(none)" : own.notes.front();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
@@ -337,8 +338,10 @@ TEST(HostileChatTemplateTest, EachHasOneClearCause) {
   EXPECT_EQ(CauseOf("{% for a in range(99999) %}many words{% endfor %}"),
             prefix + "it writes too much text");
   EXPECT_EQ(CauseOf("{{ 'x' * 4000000000 }}"), prefix + "it needs too much memory");
+  // To fill the memory takes its time, too.
   EXPECT_EQ(CauseOf("{% set n = namespace(s='x') %}{% for a in range(64) %}"
-                    "{% set n.s = n.s + n.s %}{% endfor %}"),
+                    "{% set n.s = n.s + n.s %}{% endfor %}",
+                    60),
             prefix + "it needs too much memory");
   EXPECT_EQ(CauseOf("{{ range(1000000000) | list }}"),
             prefix + "Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000)");
