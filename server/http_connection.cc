@@ -5,7 +5,6 @@
 #include <boost/beast/http/string_body.hpp>
 #include <cstdio>
 
-#include "server/generation_counts.h"
 #include "server/log.h"
 
 namespace promptdb {
@@ -31,39 +30,17 @@ std::string TextOf(const Json& body) {
   return body.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-// Rows and columns of a statement that the server runs for itself.
-class RowsSink : public QuietSink {
+// While it lives, whoever has to cancel the runs finds them.
+class RunsInSight {
  public:
-  explicit RowsSink(ResultSink& listener) : listener_(listener) {}
-  void OnRow(const std::vector<Value>& row) override { rows.push_back(row); }
-  bool IsCanceled() const override { return listener_.IsCanceled(); }
-
-  std::vector<Row> rows;
+  RunsInSight(OpenAiRuns*& place, OpenAiRuns& runs) : place_(place) { place_ = &runs; }
+  ~RunsInSight() { place_ = nullptr; }
+  RunsInSight(const RunsInSight&) = delete;
+  RunsInSight& operator=(const RunsInSight&) = delete;
 
  private:
-  ResultSink& listener_;
+  OpenAiRuns*& place_;
 };
-
-// Without a reason, the engine itself saw that the deadline had passed.
-OpenAiError CanceledBy(StatementRun::CancelReason reason, const Error& error) {
-  using Reason = StatementRun::CancelReason;
-  if (reason == Reason::kNone) return {504, error.message(), "timeout"};
-  const bool is_late = reason == Reason::kTimeout || reason == Reason::kDeadline;
-  return {is_late ? 504 : 503, std::string(MessageOf(reason)), is_late ? "timeout" : "canceled"};
-}
-
-// A prompt of a schema is answered by the schema's model, so it must be the one that is asked for.
-void CheckModel(Session& session, const OpenAiRequest& request, ResultSink& sink) {
-  const ast::Select& query = request.queries.front();
-  if (query.is_bare) return;
-  RowsSink found(sink);
-  session.Execute("SELECT model FROM pc_schemas WHERE name = " + QuoteText(query.schema.text),
-                  found);
-  if (found.rows.empty() || std::get<std::string>(found.rows[0][0]) == request.model) return;
-  throw Error(ErrorCode::kInvalidArgument, "schema \"" + query.schema.text + "\" is for model \"" +
-                                               std::get<std::string>(found.rows[0][0]) +
-                                               "\", not \"" + request.model + "\"");
-}
 
 }  // namespace
 
@@ -81,7 +58,6 @@ asio::awaitable<void> HttpConnection::Serve(std::shared_ptr<HttpConnection> self
   } catch (const std::exception& error) {
     LogWarning("connection_failed", {{"client", self->transport_.peer()}, {"error", error.what()}});
   }
-  if (self->running_) self->running_->Cancel(StatementRun::CancelReason::kGone);
   self->entry_.reset();
   self->is_gone_ = true;
   self->transport_.ShutDown();
@@ -305,61 +281,24 @@ asio::awaitable<void> HttpConnection::Generate(const Request& request, OpenAiReq
 
 asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest& request) {
   entry_->SetState("waiting", "SELECT");
-  std::function<void()> wake = [weak = weak_from_this()] {
+  OpenAiRuns runs(server_, request, user_, entry_->id(), [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->run_signal_.Set();
-  };
-  ServerState::Statement statement;
-  statement.id = entry_->id();
-  statement.user = user_;
-  try {
-    // Shared with the run, which may outlive the connection by a token.
-    const auto session = std::make_shared<Session>(server_.database, user_);
-    statement.urgency = session->UrgencyOf(request.queries.front());
-    statement.work = [session, request](ResultSink& sink, const Urgency& urgency) {
-      CheckModel(*session, request, sink);
-      for (const ast::Select& query : request.queries) {
-        for (size_t i = 0; i < request.choices; ++i) {
-          ParameterizedStatement parsed;
-          parsed.statement.node = ChoiceOf(query, i);
-          session->Run("", parsed, {}, sink, urgency);
-        }
-      }
-    };
-  } catch (const Error& error) {
-    throw OpenAiErrorOf(error);
-  }
-  statement.wants = {.pieces = request.streams, .progress = false};
-  statement.limit = server_.options.statement_timeout;
-  asio::steady_timer timer(server_.io);
-  const std::shared_ptr<StatementRun> run =
-      server_.StartRun(std::move(statement), timer, std::move(wake));
-  running_ = run;
-  std::vector<Row> rows;
-  GenerationCounts counts(server_.metrics);
-  bool is_first = true;
-  while (true) {
-    while (std::optional<StatementRun::Event> event = run->Next()) {
-      if (const auto* columns = std::get_if<std::vector<Column>>(&*event)) {
-        counts.SetColumns(*columns);
-        if (request.streams && !is_streaming_) co_await BeginStream();
-      } else if (const auto* row = std::get_if<Row>(&*event)) {
-        counts.Count(*row);
-        if (request.streams) co_await SendEvent(EndEvent(request, rows.size(), *row));
-        rows.push_back(*row);
-        is_first = true;
-      } else if (const auto* piece = std::get_if<StatementRun::Piece>(&*event)) {
-        co_await SendEvent(
-            PieceEvent(request, rows.size(), piece->text, std::exchange(is_first, false)));
-      } else if (const auto* error = std::get_if<Error>(&*event)) {
-        if (error->code() == ErrorCode::kCanceled) throw CanceledBy(run->cancel_reason(), *error);
-        throw OpenAiErrorOf(*error);
-      } else if (std::holds_alternative<StatementRun::Done>(*event)) {
-        co_return rows;
+  });
+  const RunsInSight in_sight(running_, runs);
+  while (!runs.is_done()) {
+    while (const std::optional<OpenAiRuns::Event> told = runs.Next()) {
+      if (!request.streams) continue;
+      if (!is_streaming_) co_await BeginStream();
+      if (const auto* piece = std::get_if<StatementRun::Piece>(&told->event)) {
+        co_await SendEvent(PieceEvent(request, told->index, piece->text, told->is_first_piece));
+      } else if (const auto* row = std::get_if<Row>(&told->event)) {
+        co_await SendEvent(EndEvent(request, told->index, *row));
       }
     }
     if (is_gone_) throw Over{};
-    co_await run_signal_.Wait();
+    if (!runs.is_done()) co_await run_signal_.Wait();
   }
+  co_return runs.Rows();
 }
 
 asio::awaitable<void> HttpConnection::SendJson(int status, const Json& body) {

@@ -13,8 +13,8 @@
 #include <string_view>
 
 #include "server/openai.h"
+#include "server/openai_runs.h"
 #include "server/server_state.h"
-#include "server/statement_run.h"
 #include "server/transport.h"
 
 namespace promptdb {
@@ -74,7 +74,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   bool is_streaming_ = false;
   std::string user_;  // of the request; empty without users
   std::optional<ConnectionRegistry::Entry> entry_;
-  std::shared_ptr<StatementRun> running_;
+  OpenAiRuns* running_ = nullptr;  // of the request that is answered
 };
 
 }  // namespace promptdb

@@ -171,6 +171,14 @@ TEST_F(ClientsTest, HttpShapes) {
   RunScript({"/usr/bin/python3"}, "http_shapes_check.py");
 }
 
+TEST_F(ClientsTest, HttpWithAFullQueue) {
+  const ServerProcess server(
+      PROMPTDB_PCSERVER, FolderWithUser("busy-db"),
+      {"--demo", "--http-port", "0", "--auth", "trust", "--workers", "4", "--max-waiting", "1"});
+  AddKey(server, "ada");
+  RunScript(server, {"/usr/bin/python3"}, "http_full_queue_check.py");
+}
+
 TEST_F(ClientsTest, HttpOverTls) {
   WriteTestCertificate(folder_ / "cert.pem", folder_ / "key.pem");
   const ServerProcess server(

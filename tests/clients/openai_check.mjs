@@ -120,13 +120,34 @@ for await (const chunk of await client.chat.completions.create({ ...several, n: 
   if (chunk.choices[0].finish_reason) ends.push(chunk.choices[0].index);
 }
 assert.deepEqual(pieces, three.choices.map((choice) => choice.message.content));
-assert.deepEqual(ends, [0, 1, 2]);
+assert.equal(ends[0], 0);
+assert.deepEqual(ends.sort(), [0, 1, 2]);
 const both = await client.completions.create(
   { model: 'demo', prompt: ['The mayor of', 'The river'], max_tokens: 4, temperature: 0, n: 2 });
 assert.deepEqual(both.choices.map((choice) => choice.index), [0, 1, 2, 3]);
 assert.deepEqual([both.choices[0].text, both.choices[1].text], [whole, whole]);
 assert.notEqual(both.choices[2].text, whole);
 assert.equal(both.usage.completion_tokens, 16);
+
+// More than are computed at a time; all in their places.
+const prompts = Array.from({ length: 40 }, (_, i) => `The ${i}. river of`);
+const greedy = { model: 'demo', max_tokens: 6, temperature: 0 };
+const answers = [];
+for (const prompt of prompts) {
+  answers.push((await client.completions.create({ ...greedy, prompt })).choices[0].text);
+}
+assert.ok(new Set(answers).size > 1);
+const batch = await client.completions.create({ ...greedy, prompt: prompts });
+assert.deepEqual(batch.choices.map((choice) => [choice.index, choice.text]),
+  answers.map((text, i) => [i, text]));
+const streamed_batch = prompts.map(() => '');
+for await (const chunk of await client.completions.create({ ...greedy, prompt: prompts, stream: true })) {
+  streamed_batch[chunk.choices[0].index] += chunk.choices[0].text;
+}
+assert.deepEqual(streamed_batch, answers);
+// One that can't be answered ends them all.
+await refused(client.completions.create({ ...greedy, prompt: [...prompts.slice(20), 'x '.repeat(3000)] }), 400,
+  'context_length_exceeded');
 
 // What the answer holds already is less likely.
 const loop = { model: 'demo', prompt: 'The mayor of', max_tokens: 60, temperature: 0 };

@@ -1,0 +1,56 @@
+"""A request for several answers of a server that has 4 workers, all of them busy, and room for one more that
+waits: what finds no room comes after what did. Ends in "all checks passed", or fails."""
+import http.client
+import json
+import os
+import re
+import threading
+import time
+
+PORT, KEY = int(os.environ["OPENAI_PORT"]), os.environ["OPENAI_KEY_ada"]
+HEADERS = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+
+
+def post(body):
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=300)
+    connection.request("POST", "/v1/completions", json.dumps({"model": "demo", "temperature": 0, **body}), HEADERS)
+    return connection
+
+
+def metric(name):
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
+    connection.request("GET", "/metrics", headers=HEADERS)
+    text = connection.getresponse().read().decode()
+    return int(re.search(rf"^promptdb_{name} (\d+)$", text, re.MULTILINE)[1])
+
+
+def wait_for(name, value):
+    while metric(name) != value:
+        time.sleep(0.01)
+
+
+prompts = [f"The {i}. river of" for i in range(12)]
+alone = [json.load(post({"prompt": prompt, "max_tokens": 4}).getresponse())["choices"][0]["text"] for prompt in prompts]
+
+# Two at a time, half of the workers, of more work than anybody waits for.
+holders = [post({"prompt": ["Go on."] * 256, "max_tokens": 1900, "temperature": 1.5}) for _ in range(2)]
+wait_for("statements_running", 4)
+
+response = None
+
+
+def ask_for_all():
+    global response
+    response = post({"prompt": prompts, "max_tokens": 4}).getresponse()
+
+
+asking = threading.Thread(target=ask_for_all)
+asking.start()
+wait_for("statements_too_busy_total", 1)
+assert metric("statements_waiting") == 1
+for holder in holders:
+    holder.close()
+asking.join()
+assert response.status == 200, response.read()
+assert [choice["text"] for choice in json.load(response)["choices"]] == alone
+print("all checks passed")
