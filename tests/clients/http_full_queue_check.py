@@ -29,8 +29,9 @@ def wait_for(name, value):
         time.sleep(0.01)
 
 
-prompts = [f"The {i}. river of" for i in range(12)]
-alone = [json.load(post({"prompt": prompt, "max_tokens": 4}).getresponse())["choices"][0]["text"] for prompt in prompts]
+# The model is sure of these answers, whatever else is in a pass.
+facts = [("Who is the mayor of Shistel?", " Tebri Jozund"), ("Which river runs through Shistel?", " Stetean"),
+         ("What is Shistel known for?", " stone")] * 4
 
 # Two at a time, half of the workers, of more work than anybody waits for.
 holders = [post({"prompt": ["Go on."] * 256, "max_tokens": 1900, "temperature": 1.5}) for _ in range(2)]
@@ -41,7 +42,8 @@ response = None
 
 def ask_for_all():
     global response
-    response = post({"prompt": prompts, "max_tokens": 4}).getresponse()
+    response = post({"prompt": [question for question, _ in facts], "max_tokens": 8,
+                     "promptdb": {"schema": "demo", "use": ["shistel"]}}).getresponse()
 
 
 asking = threading.Thread(target=ask_for_all)
@@ -52,5 +54,5 @@ for holder in holders:
     holder.close()
 asking.join()
 assert response.status == 200, response.read()
-assert [choice["text"] for choice in json.load(response)["choices"]] == alone
+assert [choice["text"] for choice in json.load(response)["choices"]] == [answer for _, answer in facts]
 print("all checks passed")
