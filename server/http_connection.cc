@@ -298,7 +298,7 @@ asio::awaitable<std::vector<Row>> HttpConnection::RunQueries(const OpenAiRequest
     if (is_gone_) throw Over{};
     if (!runs.is_done()) co_await run_signal_.Wait();
   }
-  co_return runs.Rows();
+  co_return runs.TakeRows();
 }
 
 asio::awaitable<void> HttpConnection::SendJson(int status, const Json& body) {

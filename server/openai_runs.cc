@@ -54,15 +54,16 @@ OpenAiRuns::OpenAiRuns(ServerState& server, const OpenAiRequest& request, std::s
       user_(std::move(user)),
       connection_id_(connection_id),
       wake_(std::move(wake)),
-      most_running_(std::min(
-          kMostRunning, std::max<size_t>(1, static_cast<size_t>(server.options.workers) / 2))) {
+      most_running_(std::min(kMostRunning,
+                             std::max<size_t>(1, static_cast<size_t>(server.options.workers) / 2))),
+      rows_(request.queries.size() * request.choices) {
   try {
     // Once, since its deadline is the whole request's.
     urgency_ = Session(server.database, user_).UrgencyOf(request.queries.front());
   } catch (const Error& error) {
     throw OpenAiErrorOf(error);
   }
-  for (size_t first = 0; first < count(); first += request.choices) ready_.push_back(first);
+  for (size_t first = 0; first < rows_.size(); first += request.choices) ready_.push_back(first);
 }
 
 OpenAiRuns::~OpenAiRuns() { Cancel(StatementRun::CancelReason::kGone); }
@@ -110,6 +111,7 @@ std::optional<OpenAiRuns::Event> OpenAiRuns::Next() {
       ++at;
     } else if (std::holds_alternative<StatementRun::Done>(*event)) {
       running_.erase(at);
+      ++ended_;
       if (index % request_.choices == 0) {
         for (size_t i = request_.choices - 1; i > 0; --i) ready_.push_front(index + i);
       }
@@ -130,7 +132,7 @@ std::optional<OpenAiRuns::Event> OpenAiRuns::Next() {
       return Event{index, std::move(*event)};
     } else if (const auto* row = std::get_if<Row>(&*event)) {
       running.counts.Count(*row);
-      rows_.emplace(index, *row);
+      rows_[index] = *row;
       return Event{index, std::move(*event)};
     } else if (std::holds_alternative<StatementRun::Piece>(*event)) {
       return Event{index, std::move(*event), !std::exchange(running.has_piece, true)};
@@ -138,12 +140,6 @@ std::optional<OpenAiRuns::Event> OpenAiRuns::Next() {
     // Nobody here is told of a notice.
   }
   return std::nullopt;
-}
-
-std::vector<Row> OpenAiRuns::Rows() const {
-  std::vector<Row> rows;
-  for (const auto& [index, row] : rows_) rows.push_back(row);
-  return rows;
 }
 
 }  // namespace promptdb

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "server/generation_counts.h"
@@ -42,9 +43,9 @@ class OpenAiRuns {
   // ends one, and so the request.
   std::optional<Event> Next();
 
-  bool is_done() const { return running_.empty() && rows_.size() == count(); }
+  bool is_done() const { return ended_ == rows_.size(); }
   // In the order of the answers. REQUIRES: is_done()
-  std::vector<Row> Rows() const;
+  std::vector<Row> TakeRows() { return std::move(rows_); }
 
   void Cancel(StatementRun::CancelReason reason);
 
@@ -58,7 +59,6 @@ class OpenAiRuns {
     bool has_piece = false;
   };
 
-  size_t count() const { return request_.queries.size() * request_.choices; }
   void Start(size_t index);
 
   ServerState& server_;
@@ -72,7 +72,8 @@ class OpenAiRuns {
   // By the answer's index:
   std::deque<size_t> ready_;  // to start; a prompt's others are not before its first has ended
   std::map<size_t, std::unique_ptr<Running>> running_;
-  std::map<size_t, Row> rows_;
+  std::vector<Row> rows_;  // empty until it is there
+  size_t ended_ = 0;
 };
 
 }  // namespace promptdb
