@@ -19,8 +19,8 @@ namespace {
 
 constexpr size_t kHugePageBytes = size_t{2} << 20;
 constexpr size_t kRegionBytes = size_t{64} << 20;
-// Smaller blocks are malloc's, which is as fast with them; larger ones, which would leave too much
-// of a region unused, get regions of their own size.
+// Smaller blocks are malloc's; larger ones, which would leave too much of a region unused, get
+// regions of their own size.
 constexpr size_t kLeastBytes = size_t{32} << 10;
 constexpr size_t kMostBytes = size_t{16} << 20;
 

@@ -19,9 +19,8 @@
 namespace promptdb {
 
 // Hears of the regions that blocks share: at once of those that are there, then of each that comes,
-// before any of it is used, and of each that goes, after all of it is free. Calls
-// must not use this memory. Blocks of 32 KiB to 16 MiB lie in such regions, others
-// elsewhere.
+// before any of it is used, and of each that goes, after all of it is free. Calls must not use this
+// memory. Blocks of 32 KiB to 16 MiB lie in such regions, others elsewhere.
 class RegionObserver {
  public:
   virtual ~RegionObserver() = default;
